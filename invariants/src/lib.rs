@@ -1,0 +1,1 @@
+//! The law of the engine and its loader and linter.

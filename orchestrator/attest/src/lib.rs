@@ -1,0 +1,1 @@
+//! Claim bodies, canonical bytes, digests, DSSE envelopes and SSH signatures. Pure.

@@ -1,0 +1,1 @@
+//! Every decision of the loop, as pure functions over plain data.

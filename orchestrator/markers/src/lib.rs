@@ -1,0 +1,1 @@
+//! Marker catalogue, the scanner over log bytes and the predicate grammar. Pure.

@@ -1,0 +1,1 @@
+//! The command layer: one request and one response type per command, one writer.

@@ -1,0 +1,1 @@
+//! Replays the decision behind a push, as hook or auditor.

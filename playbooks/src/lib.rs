@@ -1,0 +1,1 @@
+//! Failure classes and proof scopes as data.

@@ -1,0 +1,1 @@
+//! Text for the model, as typed render functions.

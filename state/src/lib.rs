@@ -1,0 +1,1 @@
+//! Journal, evidence store and the rebuildable index.

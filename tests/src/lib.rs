@@ -1,0 +1,1 @@
+//! Promises of the product, one module each, on real parts.

@@ -1,0 +1,1 @@
+//! Run sources: where runs, jobs and logs come from.

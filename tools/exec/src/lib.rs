@@ -1,0 +1,1 @@
+//! Child processes: groups, clean environment, transcripts, limits, leases.

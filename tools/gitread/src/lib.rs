@@ -1,0 +1,1 @@
+//! Reads git objects: trees, blobs, diffs and refs.

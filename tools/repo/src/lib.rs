@@ -1,0 +1,1 @@
+//! The daemon's bare repository, clean rooms and the one door out.

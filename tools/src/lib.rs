@@ -1,0 +1,1 @@
+//! The MCP server: one file per tool, thin over the service.
