@@ -1,0 +1,254 @@
+//! What a decision reads and what it says. `decide` is pure, so that an auditor replays it.
+
+use attest::approval::ApprovalSubject;
+use attest::claim::{Citation, ClaimBody};
+use attest::digest::Digest;
+use markers::CellObservations;
+use serde::{Deserialize, Serialize};
+
+use crate::diff::ChangedPath;
+use crate::event::Mechanism;
+use crate::model::{GateResult, Refusal, RunId};
+use crate::policy::Policy;
+
+/// Version of the rule set. A stored decision is replayed only under the version that made it.
+pub const RULES_VERSION: u32 = 1;
+
+/// The one argument of `decide`. Parts that a clone can recompute (policy, law, diff, ids) are
+/// recomputed by the verifier and compared; the rest is what the clone cannot know.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DecisionInput {
+    /// Rule set that judged.
+    pub rules_version: u32,
+    /// When, unix milliseconds.
+    pub now_ms: i64,
+    /// The claim.
+    pub body: ClaimBody,
+    /// Digest of its canonical body.
+    pub claim_digest: Digest,
+    /// Policy and law at the claim's parent.
+    pub policy: PolicyFacts,
+    /// The change, judged on its syntax tree.
+    pub diff: DiffFacts,
+    /// One per citation, in claim order.
+    pub evidence: Vec<EvidenceFact>,
+    /// What the baseline run showed.
+    pub baseline: Option<BaselineFacts>,
+    /// The hypothesis the claim acts on.
+    pub hypothesis: Option<HypothesisFacts>,
+    /// Results of the gates, once they ran.
+    pub gates: Option<GateFacts>,
+    /// The signature, once there is one.
+    pub approval: Option<ApprovalFacts>,
+    /// State of remote, scope and budget.
+    pub target: TargetFacts,
+}
+
+/// Policy and law as they stand in the tree of the claim's parent.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PolicyFacts {
+    /// `greenloop.toml`, parsed.
+    pub policy: Policy,
+    /// Digest of its bytes.
+    pub policy_digest: Digest,
+    /// The law's ids, titles and pins.
+    pub law: Vec<LawFact>,
+    /// Digest of the law file's bytes.
+    pub law_digest: Digest,
+    /// Digest of the marker catalogue in force.
+    pub catalogue_digest: Digest,
+    /// Digest of the playbooks in force.
+    pub playbooks_digest: Digest,
+}
+
+/// One law of the base commit.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LawFact {
+    /// Such as `§4`.
+    pub id: String,
+    /// Its heading.
+    pub title: String,
+    /// Types and tests that pin it, as text.
+    pub pins: Vec<String>,
+    /// Pins that do not exist in the base tree.
+    pub missing_pins: Vec<String>,
+}
+
+/// Hunk of a changed file, in base and head lines (1-based, length may be 0).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Hunk {
+    /// Path.
+    pub file: String,
+    /// First base line.
+    pub old_start: u32,
+    /// Base lines.
+    pub old_len: u32,
+    /// First head line.
+    pub new_start: u32,
+    /// Head lines.
+    pub new_len: u32,
+}
+
+/// The change as facts; recomputed by the verifier from the two trees.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DiffFacts {
+    /// Digest over `changed`.
+    pub diff_digest: Digest,
+    /// Changed paths with modes and object ids.
+    pub changed: Vec<ChangedPath>,
+    /// Hunks of text files, sorted.
+    pub hunks: Vec<Hunk>,
+    /// Findings of the syntax tree and of paths, as refusals.
+    pub findings: Vec<Refusal>,
+    /// Sites that do not exist at base or do not overlap the diff.
+    pub site_findings: Vec<Refusal>,
+    /// Changed lines that can change behaviour.
+    pub behavioural_lines: u32,
+    /// Changed lines that cannot: comments, blank lines, imports, moved text.
+    pub mechanical_lines: u32,
+    /// Files of `pinned_test.files` that hold anything but test code.
+    pub impure_test_files: Vec<String>,
+    /// True when the pinned test's function exists in the head tree as an integration test.
+    pub pinned_test_exists: bool,
+}
+
+/// A citation and what is true of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EvidenceFact {
+    /// The citation.
+    pub citation: Citation,
+    /// Run and cell whose log it is, where the store knows it.
+    pub run_id: Option<RunId>,
+    /// Scope of that run.
+    pub scope: Option<String>,
+    /// Commit of that run.
+    pub commit: Option<String>,
+    /// The bytes and lines exist and match each other.
+    pub exists: bool,
+    /// The log is complete.
+    pub complete: bool,
+    /// The commit is the claim's parent, or an ancestor since which no site file changed.
+    pub current: bool,
+    /// The cited lines show a failure: a failed test, a panic, a divergence, an error marker.
+    pub shows_failure: bool,
+}
+
+/// The run on which predictions must be false today.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BaselineFacts {
+    /// The run.
+    pub run_id: RunId,
+    /// Its scope.
+    pub scope: String,
+    /// Its commit.
+    pub head_sha: String,
+    /// It executed steps.
+    pub executed: bool,
+    /// The commit is the claim's parent, or an ancestor since which no site file changed.
+    pub current: bool,
+    /// Observations of the kinds that the claim's predicates name, per cell.
+    pub cells: Vec<CellObservations>,
+}
+
+/// The hypothesis a claim acts on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct HypothesisFacts {
+    /// Its id.
+    pub id: String,
+    /// Its scope.
+    pub scope: String,
+    /// Kind of cause.
+    pub mechanism: Mechanism,
+    /// False once it is falsified.
+    pub alive: bool,
+    /// Where it stands, for the audit: `open`, `surviving` or `falsified`.
+    pub status: String,
+}
+
+/// Gate results and what they bind to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct GateFacts {
+    /// Every process of the gate run.
+    pub results: Vec<GateResult>,
+    /// Digest over the canonical results.
+    pub gates_digest: Digest,
+}
+
+/// A verified signature.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ApprovalFacts {
+    /// What was signed.
+    pub subject: ApprovalSubject,
+    /// Principal whose key signed, after verification.
+    pub signer: String,
+    /// Key type, such as `ssh-ed25519`.
+    pub key_type: String,
+}
+
+/// Remote, scope and budget at the moment of the decision.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TargetFacts {
+    /// Commit that would be pushed, once staged.
+    pub commit: Option<String>,
+    /// Tip of the ref at the remote; `None` when the ref does not exist.
+    pub remote_tip: Option<String>,
+    /// Why the scope is closed, if it is.
+    pub scope_closed: Option<String>,
+    /// Ids of live runs of the scope's concurrency group.
+    pub live_runs: Vec<RunId>,
+    /// Minutes of the runner left today.
+    pub minutes_left: u32,
+    /// True when this claim was pushed before.
+    pub already_pushed: bool,
+    /// True when an executed signal exists for the parent commit in this scope.
+    pub signal_exists: bool,
+}
+
+/// When a rule has enough to say something.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Stage {
+    /// At `propose_claim`.
+    Propose,
+    /// When gates ended.
+    Gates,
+    /// When a push is asked for.
+    Push,
+}
+
+/// What one rule said.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RuleResult {
+    /// Name in the list of rules.
+    pub rule: String,
+    /// Stage it belongs to.
+    pub stage: Stage,
+    /// Everything it refuses; empty when it passes.
+    pub refused: Vec<Refusal>,
+}
+
+/// The answer of `decide`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Decision {
+    /// Rule set that judged.
+    pub rules_version: u32,
+    /// Stage up to which it judged.
+    pub stage: Stage,
+    /// Every rule of the list, in order.
+    pub rules: Vec<RuleResult>,
+    /// True when nothing refused.
+    pub allowed: bool,
+}

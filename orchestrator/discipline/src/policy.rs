@@ -1,0 +1,233 @@
+//! `greenloop.toml`, as read from the base commit's tree.
+//!
+//! Format types are the runtime types: each table is one struct, unknown keys are errors, every key
+//! but `schema` and a scope's `argv` has a default. Paths and globs are relative to the root.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::model::Environment;
+
+/// The whole file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Policy {
+    /// Always 1.
+    pub schema: u32,
+    /// `[repo]`
+    #[serde(default)]
+    pub repo: RepoPolicy,
+    /// `[source]`
+    #[serde(default)]
+    pub source: SourcePolicy,
+    /// `[scope.NAME]`
+    #[serde(default)]
+    pub scope: BTreeMap<String, ScopePolicy>,
+    /// `[gate.NAME]`
+    #[serde(default)]
+    pub gate: BTreeMap<String, GatePolicy>,
+    /// `[budget]`
+    #[serde(default)]
+    pub budget: BudgetPolicy,
+    /// `[markers]`
+    #[serde(default)]
+    pub markers: DirsPolicy,
+    /// `[playbooks]`
+    #[serde(default)]
+    pub playbooks: DirsPolicy,
+    /// `[approval]`
+    #[serde(default)]
+    pub approval: ApprovalPolicy,
+    /// `[attest]`
+    #[serde(default)]
+    pub attest: AttestPolicy,
+}
+
+/// `[repo]`: what is under care and what never rides with code.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RepoPolicy {
+    /// Name or URL of the remote that a permit pushes to.
+    pub remote: String,
+    /// Branch under care.
+    pub branch: String,
+    /// Refs that only an approved claim may move.
+    pub guarded_refs: Vec<String>,
+    /// Globs of files that never ride with code.
+    pub protected: Vec<String>,
+    /// Path of the invariants file.
+    pub law: String,
+    /// Path of the allowed-signers file.
+    pub signers: String,
+    /// Commit that every guarded ref descends from.
+    pub trusted_root: Option<String>,
+}
+
+impl Default for RepoPolicy {
+    fn default() -> Self {
+        Self {
+            remote: "origin".into(),
+            branch: "main".into(),
+            guarded_refs: vec!["refs/heads/main".into()],
+            protected: [
+                "**/INVARIANTS.md",
+                "playbooks/**/*.toml",
+                "**/catalog/**",
+                ".github/workflows/**",
+                "greenloop.toml",
+                "rust-toolchain*",
+                ".cargo/**",
+                "**/allowed_signers",
+            ]
+            .map(String::from)
+            .to_vec(),
+            law: "invariants/INVARIANTS.md".into(),
+            signers: "allowed_signers".into(),
+            trusted_root: None,
+        }
+    }
+}
+
+/// Where runs come from.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SourceKind {
+    /// This machine is the runner.
+    #[default]
+    Local,
+}
+
+/// `[source]`
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct SourcePolicy {
+    /// Which run source.
+    pub kind: SourceKind,
+}
+
+/// One row of a scope's matrix.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CellPolicy {
+    /// Cell id, such as `noop-0-full`.
+    pub name: String,
+    /// Variables that this cell sets.
+    #[serde(default)]
+    pub env: Environment,
+}
+
+/// `[scope.NAME]`: what one workflow may prove, and how the local source executes it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ScopePolicy {
+    /// Workflow file that owns the scope.
+    #[serde(default)]
+    pub workflow: Option<String>,
+    /// Cargo package under test.
+    pub package: String,
+    /// Features that the run builds with.
+    #[serde(default)]
+    pub features: Vec<String>,
+    /// Argument vector; `cargo` as the first word is the pinned toolchain's.
+    pub argv: Vec<String>,
+    /// Matrix; one cell named `default` when empty.
+    #[serde(default)]
+    pub cells: Vec<CellPolicy>,
+    /// Engagement proof: predicates that must hold for a success to be green.
+    #[serde(default)]
+    pub engage: Vec<String>,
+    /// Predicates that no claim may break.
+    #[serde(default)]
+    pub guards: Vec<String>,
+    /// Variables of the daemon's environment that are passed through, such as a driver's path.
+    #[serde(default)]
+    pub pass_env: Vec<String>,
+    /// Limit per cell, seconds.
+    #[serde(default = "default_timeout_s")]
+    pub timeout_s: u64,
+    /// True when the run needs the machine-wide GPU lease.
+    #[serde(default)]
+    pub gpu: bool,
+}
+
+/// `[gate.NAME]`: a local question about a claim.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct GatePolicy {
+    /// Argument vector; `cargo` as the first word is the pinned toolchain's.
+    pub argv: Vec<String>,
+    /// Cargo package that it builds.
+    pub package: String,
+    /// Features that it builds with.
+    #[serde(default)]
+    pub features: Vec<String>,
+    /// Globs of changed files that make it required; empty means always.
+    #[serde(default)]
+    pub when: Vec<String>,
+    /// Variables it sets.
+    #[serde(default)]
+    pub env: Environment,
+    /// Variables passed through from the daemon.
+    #[serde(default)]
+    pub pass_env: Vec<String>,
+    /// Limit, seconds.
+    #[serde(default = "default_timeout_s")]
+    pub timeout_s: u64,
+    /// Argument vector that must be seen failing on the canary room; the gate's own when absent.
+    #[serde(default)]
+    pub canary: Option<Vec<String>>,
+    /// True when it needs the machine-wide GPU lease.
+    #[serde(default)]
+    pub gpu: bool,
+}
+
+fn default_timeout_s() -> u64 {
+    1800
+}
+
+/// `[budget]`
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct BudgetPolicy {
+    /// Minutes of the runner that a day may cost.
+    pub runner_minutes_per_day: u32,
+    /// Diagnostic runs that a day may cost.
+    pub diagnostic_runs: u32,
+}
+
+impl Default for BudgetPolicy {
+    fn default() -> Self {
+        Self { runner_minutes_per_day: 240, diagnostic_runs: 4 }
+    }
+}
+
+/// `[markers]` and `[playbooks]`: folders of the project's own data.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct DirsPolicy {
+    /// Folders below the root.
+    pub dirs: Vec<String>,
+}
+
+/// `[approval]`
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ApprovalPolicy {
+    /// Hours after which a signature no longer permits a push.
+    pub expires_h: u32,
+}
+
+impl Default for ApprovalPolicy {
+    fn default() -> Self {
+        Self { expires_h: 24 }
+    }
+}
+
+/// `[attest]`
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct AttestPolicy {
+    /// True to put cited log excerpts into the attestation.
+    pub excerpts: bool,
+}
