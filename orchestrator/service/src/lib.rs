@@ -1,1 +1,28 @@
-//! The command layer: one request and one response type per command, one writer.
+//! The command layer: every command of CLI and MCP exists here once, with one request and one
+//! response type ([`api`]).
+//!
+//! Flow: a front end (socket, MCP, test) hands a [`Caller`] and a [`api::Request`] to
+//! [`Service::call`]. The command gathers facts (policy and law from the base commit's tree,
+//! observations from the evidence store, remote state by git), asks `discipline` for the decision,
+//! appends the events that follow to the journal through the one writer, and answers. Long work
+//! (runs, gates, pushes) happens outside the writer's lock and reports back through events.
+//!
+//! # Architecture invariants
+//! - One writer: every event passes through one mutex, journal first, acknowledgement last.
+//! - Nothing here decides; every "no" comes from `discipline` as a refusal with its remedy.
+//! - The clock is asked here and passed on as `now`.
+//! - Policy, law, catalogue and playbooks come from a commit's tree, never from a work tree.
+//! - What an agent may not do is refused by the caller's role, before the command looks at anything.
+//! - An external effect in flight when the daemon died is reconciled, never repeated blindly.
+
+pub mod api;
+mod caller;
+mod config;
+mod error;
+mod service;
+
+pub use caller::{Caller, NoProgress, Progress, Update};
+pub use config::{Clock, MachineConfig, ServiceConfig, system_clock};
+pub use error::ServiceError;
+pub use exec::Cancel;
+pub use service::Service;
