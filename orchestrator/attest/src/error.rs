@@ -101,13 +101,17 @@ pub enum AttestError {
     #[error("signature does not match the signed bytes")]
     BadSignature,
     /// A key or signature algorithm that is not accepted.
-    #[error("algorithm {algorithm} is not accepted; use ed25519, ecdsa-p256, rsa-sha2 or an sk key")]
+    #[error(
+        "algorithm {algorithm} is not accepted; use ed25519, ecdsa-p256, rsa-sha2 or an sk key"
+    )]
     Algorithm {
         /// Its name.
         algorithm: String,
     },
     /// A security key that signed without a touch.
-    #[error("security key signed without user presence (flags {flags:#04x}); touch the key and sign again")]
+    #[error(
+        "security key signed without user presence (flags {flags:#04x}); touch the key and sign again"
+    )]
     NoUserPresence {
         /// The flags byte.
         flags: u8,

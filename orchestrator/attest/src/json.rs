@@ -12,6 +12,9 @@ pub use serde_json::Value;
 
 use crate::AttestError;
 
+/// The error of this module's functions.
+pub type JsonError = AttestError;
+
 /// Largest document read or written, in bytes.
 pub const MAX_BYTES: usize = 64 << 20;
 /// Deepest nesting of arrays and objects.

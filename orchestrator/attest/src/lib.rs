@@ -21,10 +21,8 @@ pub mod dsse;
 mod error;
 pub mod json;
 pub mod namespace;
-pub mod policy;
 pub mod signers;
 pub mod sshsig;
 pub mod statement;
-pub mod verdict;
 
 pub use error::AttestError;

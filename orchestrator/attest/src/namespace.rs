@@ -111,7 +111,12 @@ mod tests {
 
     #[test]
     fn one_key_in_two_namespaces_is_refused() {
-        let uses = |second| [("k1".to_owned(), Namespace::Gate), ("k1".to_owned(), second)];
+        let uses = |second| {
+            [
+                ("k1".to_owned(), Namespace::Gate),
+                ("k1".to_owned(), second),
+            ]
+        };
         assert!(check_key_use(uses(Namespace::Gate)).is_ok());
         assert!(matches!(
             check_key_use(uses(Namespace::Approval)),
