@@ -1,0 +1,153 @@
+//! What only a person does.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::{ClaimSummary, RefusalView, RunView, VerdictView};
+
+/// Run a scope now, at the tip of the branch or at a commit.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct StartRunRequest {
+    /// The scope.
+    pub scope: String,
+    /// Only this cell.
+    #[serde(default)]
+    pub cell: Option<String>,
+    /// Commit; the remote branch's tip when absent.
+    #[serde(default)]
+    pub commit: Option<String>,
+    /// True to answer when the run has ended; false to answer when it is queued.
+    #[serde(default)]
+    pub wait: bool,
+}
+
+/// The run.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct StartRunAnswer {
+    /// The run, when it was started.
+    pub run: Option<RunView>,
+    /// Why it was not.
+    pub refused: Vec<RefusalView>,
+}
+
+/// What would an approval of this claim sign?
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PrepareApprovalRequest {
+    /// The claim.
+    pub claim_id: String,
+}
+
+/// What is shown, and the bytes to sign.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct PrepareApprovalAnswer {
+    /// The claim in one line.
+    pub summary: ClaimSummary,
+    /// The card, as JSON.
+    pub card: Option<serde_json::Map<String, serde_json::Value>>,
+    /// Canonical bytes to sign, as text.
+    pub payload: Option<String>,
+    /// SSH signature namespace to sign in.
+    pub namespace: String,
+    /// Why it cannot be approved now.
+    pub refused: Vec<RefusalView>,
+}
+
+/// A person's yes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ApproveClaimRequest {
+    /// The claim.
+    pub claim_id: String,
+    /// The payload that was signed, byte for byte.
+    pub payload: String,
+    /// Armored SSH signature over it.
+    pub signature: String,
+}
+
+/// The recorded approval.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ApproveClaimAnswer {
+    /// State of the claim after it.
+    pub state: String,
+    /// Principal of the key that signed.
+    pub signer: Option<String>,
+    /// Why it was not recorded.
+    pub refused: Vec<RefusalView>,
+}
+
+/// A person's no.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RejectClaimRequest {
+    /// The claim.
+    pub claim_id: String,
+    /// Why.
+    pub reason: String,
+}
+
+/// The recorded rejection.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct RejectClaimAnswer {
+    /// State of the claim after it.
+    pub state: String,
+    /// Why it was not recorded.
+    pub refused: Vec<RefusalView>,
+}
+
+/// Grade a pushed claim; waits for its run.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct VerifyClaimRequest {
+    /// The claim.
+    pub claim_id: String,
+    /// Longest wait in seconds, 0 to 3000.
+    #[serde(default)]
+    pub max_wait_s: u32,
+}
+
+/// The grading.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct VerifyClaimAnswer {
+    /// State of the claim.
+    pub state: String,
+    /// The outcome, once there is one.
+    pub verdict: Option<VerdictView>,
+    /// Why there is none.
+    pub refused: Vec<RefusalView>,
+}
+
+/// Who are you?
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct DaemonInfoRequest {}
+
+/// The daemon.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct DaemonInfoAnswer {
+    /// Version of the binary.
+    pub version: String,
+    /// Its process id.
+    pub pid: u32,
+    /// State folder.
+    pub state_dir: String,
+    /// Repository under care.
+    pub repo_path: String,
+    /// What it executes now.
+    pub busy: Vec<String>,
+    /// Pinned toolchain: cargo and rustc with their digests.
+    pub toolchain: Vec<String>,
+}
+
+/// Stop after what cannot be interrupted.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ShutdownRequest {}
+
+/// It stops.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ShutdownAnswer {
+    /// What was stopped and will be resumed.
+    pub interrupted: Vec<String>,
+}
