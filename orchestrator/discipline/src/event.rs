@@ -352,6 +352,10 @@ pub enum Event {
         pgid: i32,
         /// Kernel start time of its leader, in clock ticks.
         start_ticks: u64,
+        /// Session it was started in.
+        session: u32,
+        /// Boot that ids and ticks belong to.
+        boot_id: String,
         /// What it does.
         purpose: String,
     },
