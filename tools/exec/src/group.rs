@@ -19,10 +19,11 @@ pub struct Group {
     pub pgid: u32,
     /// Start of the leader in clock ticks since boot (`/proc/PID/stat` field 22).
     pub start_ticks: u64,
-    /// Session the group was started in.
-    pub session: u32,
-    /// `/proc/sys/kernel/random/boot_id`: ticks and ids mean nothing across a reboot.
-    pub boot_id: String,
+    /// Session the group was started in, where it was recorded.
+    pub session: Option<u32>,
+    /// `/proc/sys/kernel/random/boot_id`, where it was recorded: ticks and ids mean nothing across
+    /// a reboot.
+    pub boot_id: Option<String>,
 }
 
 /// What [`reap_group`] found and did.
@@ -49,7 +50,9 @@ pub enum ReapOutcome {
 /// Ends a group recorded by an earlier process: SIGTERM, `grace`, SIGKILL, then at most two more
 /// seconds. Does nothing when the id has since been taken by another group.
 pub fn reap_group(group: &Group, grace: Duration) -> Result<ReapOutcome, Error> {
-    if boot_id()? != group.boot_id {
+    if let Some(recorded) = &group.boot_id
+        && boot_id()? != *recorded
+    {
         return Ok(ReapOutcome::Gone);
     }
     if let Some(leader) = Stat::read(group.pgid)
@@ -63,7 +66,10 @@ pub fn reap_group(group: &Group, grace: Duration) -> Result<ReapOutcome, Error> 
     }
     // Without its leader a group is known by what an impostor could hardly share: every member
     // younger than the leader and in the session the supervisor had.
-    let same = |stat: &Stat| stat.session == group.session && stat.start_ticks >= group.start_ticks;
+    let same = |stat: &Stat| {
+        group.session.is_none_or(|session| stat.session == session)
+            && stat.start_ticks >= group.start_ticks
+    };
     if !members.iter().all(same) {
         return Ok(ReapOutcome::Reused);
     }
@@ -154,6 +160,16 @@ pub(crate) fn pid(raw: u32) -> Result<Pid, Error> {
 }
 
 impl Group {
+    /// A group of which only id and start were recorded.
+    pub fn recorded(pgid: u32, start_ticks: u64) -> Group {
+        Group {
+            pgid,
+            start_ticks,
+            session: None,
+            boot_id: None,
+        }
+    }
+
     /// The group led by a child of this process that has not been waited for.
     pub(crate) fn of_leader(leader: u32) -> Result<Group, Error> {
         let stat = Stat::read(leader)
@@ -161,8 +177,8 @@ impl Group {
         Ok(Group {
             pgid: stat.pgid,
             start_ticks: stat.start_ticks,
-            session: stat.session,
-            boot_id: boot_id()?,
+            session: Some(stat.session),
+            boot_id: Some(boot_id()?),
         })
     }
 }

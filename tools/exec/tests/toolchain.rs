@@ -78,7 +78,7 @@ fn a_gate_sees_the_listed_variables_and_nothing_that_could_fake_it() {
         ("SECRET", "canary"),
     ]);
     let allow = ["VK_ICD_FILENAMES".to_owned(), "DISPLAY".to_owned()];
-    let mut clean = CleanEnv {
+    let clean = CleanEnv {
         toolchain: &toolchain,
         home: Path::new("/scratch/home"),
         cargo_home: Path::new("/scratch/cargo"),
@@ -106,8 +106,11 @@ fn a_gate_sees_the_listed_variables_and_nothing_that_could_fake_it() {
         "GIT_DIR",
     ] {
         let allow = [name.to_owned()];
-        clean.allow = &allow;
-        let refused = clean_env(&clean);
+        let asking = CleanEnv {
+            allow: &allow,
+            ..clean
+        };
+        let refused = clean_env(&asking);
         assert!(
             matches!(refused, Err(Error::ForbiddenVariable { .. })),
             "{name}"
