@@ -1,1 +1,31 @@
 //! A Vulkan LLM inference crate whose command stream can be judged without a GPU.
+//!
+//! One job: turn a GGUF model and token ids into logits on a Vulkan device, so that everything between
+//! the model graph and the driver is a value which pure code can inspect, diff and break on purpose.
+//!
+//! Flow: [`gguf`] → [`model::Model`] → [`graph::Graph`] (one per pass) → [`plan::Plan`] → [`record`] →
+//! [`ir::CommandIr`] → `vk` executes it, while [`hazard`], [`delta`] and [`validate`] judge it.
+//! [`cpu`] runs the same graph as the reference.
+//!
+//! # Architecture invariants
+//! - Only `vk` is unsafe and only `vk` knows Vulkan; everything else is pure over bytes and values.
+//! - Nothing reaches the device except as a command of a [`ir::CommandIr`].
+//! - Modes come from [`profile::ExecutionProfile::resolve`] alone; there is no way from a GPU request to the CPU.
+//! - Kernels are described once, in [`kernels`]; shaders, reflection check and recorder follow it.
+//! - What a kernel writes is a registered output or side effect of its node.
+//! - The crate knows nothing of the loop that looks after it.
+
+pub mod error;
+pub mod gguf;
+pub mod graph;
+pub mod health;
+pub mod ir;
+pub mod kernels;
+pub mod profile;
+pub mod record;
+pub mod telemetry;
+pub mod tensor;
+pub mod vk;
+pub mod worker;
+
+pub use error::{EngineError, Result};

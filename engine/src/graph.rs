@@ -1,0 +1,379 @@
+//! The model graph of one pass: nodes in execution order over tensors.
+//!
+//! Every byte that a node writes is one of its registered outputs or side effects; nothing else may be written (§3).
+
+use serde::Serialize;
+
+use crate::tensor::{ElementType, Stage, Tensor, TensorFlags, TensorId};
+
+/// Number of a node in its graph.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+pub struct NodeId(pub u32);
+
+/// What a node computes, without parameters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OpKind {
+    /// Embedding rows.
+    Embed,
+    /// Root-mean-square norm.
+    RmsNorm,
+    /// Matrix product with a weight.
+    Matmul,
+    /// Rotary position embedding.
+    Rope,
+    /// Append to a cache.
+    KvStore,
+    /// Attention over the cache.
+    Attention,
+    /// `silu(gate) * up`.
+    SiluMul,
+    /// Sum.
+    Add,
+    /// The last row of a tensor.
+    LastRow,
+    /// Nothing, for measuring.
+    Noop,
+}
+
+impl OpKind {
+    /// Name in markers.
+    pub const fn name(self) -> &'static str {
+        match self {
+            OpKind::Embed => "embed",
+            OpKind::RmsNorm => "rms_norm",
+            OpKind::Matmul => "matmul",
+            OpKind::Rope => "rope",
+            OpKind::KvStore => "kv_store",
+            OpKind::Attention => "attention",
+            OpKind::SiluMul => "silu_mul",
+            OpKind::Add => "add",
+            OpKind::LastRow => "last_row",
+            OpKind::Noop => "noop",
+        }
+    }
+}
+
+/// What a node computes. Inputs and outputs are listed in this order in [`Node`].
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Op {
+    /// `(tokens, table) -> rows`.
+    Embed,
+    /// `(x, weight) -> normed`.
+    RmsNorm {
+        /// Added to the mean square.
+        eps: f32,
+    },
+    /// `(weight, x) -> y`.
+    Matmul,
+    /// `(x, rope_table) -> rotated`, pairs `(2i, 2i+1)`.
+    Rope {
+        /// Elements per head.
+        head_dim: u32,
+        /// Rotated elements per head, even.
+        n_rot: u32,
+        /// Heads per row.
+        n_heads: u32,
+    },
+    /// `(rows) -> ()`, writes cache rows from `pos` as a side effect.
+    KvStore {
+        /// Position of the first row.
+        pos: u32,
+    },
+    /// `(q, k_cache, v_cache) -> heads`.
+    Attention {
+        /// Query heads.
+        n_heads: u32,
+        /// Key and value heads; divides `n_heads`.
+        n_kv_heads: u32,
+        /// Elements per head.
+        head_dim: u32,
+        /// Position of the first query row.
+        pos: u32,
+        /// Factor on the scores.
+        scale: f32,
+    },
+    /// `(gate, up) -> act`.
+    SiluMul,
+    /// `(a, b) -> sum`.
+    Add,
+    /// `(x) -> last row of x`.
+    LastRow,
+}
+
+impl Op {
+    /// The op without its parameters.
+    pub const fn kind(&self) -> OpKind {
+        match self {
+            Op::Embed => OpKind::Embed,
+            Op::RmsNorm { .. } => OpKind::RmsNorm,
+            Op::Matmul => OpKind::Matmul,
+            Op::Rope { .. } => OpKind::Rope,
+            Op::KvStore { .. } => OpKind::KvStore,
+            Op::Attention { .. } => OpKind::Attention,
+            Op::SiluMul => OpKind::SiluMul,
+            Op::Add => OpKind::Add,
+            Op::LastRow => OpKind::LastRow,
+        }
+    }
+}
+
+/// What kind of memory a node writes that it does not own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SideEffectKind {
+    /// Rows `pos .. pos + rows` of a key or value cache.
+    CacheAppend {
+        /// First row.
+        pos: u32,
+        /// Number of rows.
+        rows: u32,
+    },
+}
+
+/// A registered write to a tensor that is not an output.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+pub struct SideEffect {
+    /// Tensor written.
+    pub tensor: TensorId,
+    /// What part of it.
+    pub kind: SideEffectKind,
+}
+
+/// One step of a pass.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Node {
+    /// Number in the graph, the execution order.
+    pub id: NodeId,
+    /// What it computes.
+    pub op: Op,
+    /// Tensors read.
+    pub inputs: Vec<TensorId>,
+    /// Tensor written and owned.
+    pub output: Option<TensorId>,
+    /// Tensors written and not owned.
+    pub side_effects: Vec<SideEffect>,
+    /// Block, `None` before the first and after the last.
+    pub layer: Option<u32>,
+    /// Stage of the model that the output is.
+    pub stage: Option<Stage>,
+}
+
+/// Consecutive nodes that the legacy path submits together: one block, or an end of the model.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Segment {
+    /// Block; `None` for the ends.
+    pub layer: Option<u32>,
+    /// First node.
+    pub first: NodeId,
+    /// Number of nodes.
+    pub len: u32,
+}
+
+impl Segment {
+    /// Ids of the nodes.
+    pub fn nodes(&self) -> impl Iterator<Item = NodeId> + use<> {
+        (self.first.0..self.first.0 + self.len).map(NodeId)
+    }
+}
+
+/// The graph of one pass.
+#[derive(Debug, Clone, PartialEq, Default, Serialize)]
+pub struct Graph {
+    tensors: Vec<Tensor>,
+    nodes: Vec<Node>,
+}
+
+impl Graph {
+    /// Tensors by id.
+    pub fn tensors(&self) -> &[Tensor] {
+        &self.tensors
+    }
+
+    /// Nodes in execution order.
+    pub fn nodes(&self) -> &[Node] {
+        &self.nodes
+    }
+
+    /// The tensor of an id of this graph.
+    pub fn tensor(&self, id: TensorId) -> &Tensor {
+        &self.tensors[id.0 as usize]
+    }
+
+    /// The node of an id of this graph.
+    pub fn node(&self, id: NodeId) -> &Node {
+        &self.nodes[id.0 as usize]
+    }
+
+    /// The tensor of that name.
+    pub fn tensor_named(&self, name: &str) -> Option<&Tensor> {
+        self.tensors.iter().find(|tensor| tensor.name == name)
+    }
+
+    /// The node whose output is this stage of this block.
+    pub fn stage_node(&self, layer: Option<u32>, stage: Stage) -> Option<&Node> {
+        self.nodes
+            .iter()
+            .find(|node| node.layer == layer && node.stage == Some(stage))
+    }
+
+    /// The node that owns or last writes a tensor.
+    pub fn producer(&self, id: TensorId) -> Option<&Node> {
+        self.nodes.iter().find(|node| node.output == Some(id))
+    }
+
+    /// Nodes grouped by block, in execution order.
+    pub fn segments(&self) -> Vec<Segment> {
+        let mut segments: Vec<Segment> = Vec::new();
+        for node in &self.nodes {
+            match segments.last_mut() {
+                Some(segment) if segment.layer == node.layer => segment.len += 1,
+                _ => segments.push(Segment {
+                    layer: node.layer,
+                    first: node.id,
+                    len: 1,
+                }),
+            }
+        }
+        segments
+    }
+}
+
+/// Builds a [`Graph`] node by node.
+#[derive(Debug, Default)]
+pub struct GraphBuilder {
+    graph: Graph,
+    layer: Option<u32>,
+}
+
+impl GraphBuilder {
+    /// An empty graph.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Block that the following nodes belong to.
+    pub fn set_layer(&mut self, layer: Option<u32>) {
+        self.layer = layer;
+    }
+
+    /// A tensor that the host writes before the pass.
+    pub fn input(&mut self, name: &str, rows: u32, cols: u32, element: ElementType) -> TensorId {
+        let flags = TensorFlags {
+            input: true,
+            ..TensorFlags::default()
+        };
+        self.tensor(name.to_owned(), rows, cols, element, flags)
+    }
+
+    /// A tensor of the model, by GGUF name; asking twice gives the same tensor.
+    pub fn weight(&mut self, name: &str, rows: u32, cols: u32) -> TensorId {
+        if let Some(tensor) = self.graph.tensor_named(name) {
+            return tensor.id;
+        }
+        let flags = TensorFlags {
+            weight: true,
+            ..TensorFlags::default()
+        };
+        self.tensor(name.to_owned(), rows, cols, ElementType::F32, flags)
+    }
+
+    /// A tensor that lives from pass to pass.
+    pub fn state(&mut self, name: &str, rows: u32, cols: u32) -> TensorId {
+        let flags = TensorFlags {
+            state: true,
+            ..TensorFlags::default()
+        };
+        self.tensor(name.to_owned(), rows, cols, ElementType::F32, flags)
+    }
+
+    /// Appends a node with one output of `rows` by `cols`, and returns the output.
+    pub fn node(
+        &mut self,
+        op: Op,
+        inputs: &[TensorId],
+        stage: Option<Stage>,
+        rows: u32,
+        cols: u32,
+    ) -> TensorId {
+        let name = self.output_name(op.kind(), stage);
+        let output = self.tensor(name, rows, cols, ElementType::F32, TensorFlags::default());
+        self.push(op, inputs, Some(output), stage);
+        output
+    }
+
+    /// Appends a node without output; give it its writes with [`Self::register_side_effect`].
+    pub fn effect_node(&mut self, op: Op, inputs: &[TensorId]) -> NodeId {
+        self.push(op, inputs, None, None)
+    }
+
+    /// Registers a write of `node` to `tensor`, which it does not own.
+    pub fn register_side_effect(&mut self, node: NodeId, tensor: TensorId, kind: SideEffectKind) {
+        self.graph.tensors[tensor.0 as usize].flags.side_effect = true;
+        self.graph.nodes[node.0 as usize]
+            .side_effects
+            .push(SideEffect { tensor, kind });
+    }
+
+    /// Marks a tensor as read by the host after the pass.
+    pub fn mark_output(&mut self, tensor: TensorId) {
+        self.graph.tensors[tensor.0 as usize].flags.output = true;
+    }
+
+    /// The finished graph.
+    pub fn finish(self) -> Graph {
+        self.graph
+    }
+
+    fn tensor(
+        &mut self,
+        name: String,
+        rows: u32,
+        cols: u32,
+        element: ElementType,
+        flags: TensorFlags,
+    ) -> TensorId {
+        let id = TensorId(self.graph.tensors.len() as u32);
+        self.graph.tensors.push(Tensor {
+            id,
+            name,
+            rows,
+            cols,
+            element,
+            flags,
+        });
+        id
+    }
+
+    fn push(
+        &mut self,
+        op: Op,
+        inputs: &[TensorId],
+        output: Option<TensorId>,
+        stage: Option<Stage>,
+    ) -> NodeId {
+        let id = NodeId(self.graph.nodes.len() as u32);
+        self.graph.nodes.push(Node {
+            id,
+            op,
+            inputs: inputs.to_vec(),
+            output,
+            side_effects: Vec::new(),
+            layer: self.layer,
+            stage,
+        });
+        id
+    }
+
+    fn output_name(&self, kind: OpKind, stage: Option<Stage>) -> String {
+        let stage = stage.map_or_else(
+            || format!("{}.{}", kind.name(), self.graph.nodes.len()),
+            |s| s.name().to_owned(),
+        );
+        match self.layer {
+            Some(layer) => format!("blk.{layer}.{stage}"),
+            None => stage,
+        }
+    }
+}
