@@ -179,9 +179,11 @@ fn a_grandchild_that_keeps_the_pipe_open_is_ended_with_its_leader() {
 
 #[test]
 fn a_process_that_left_the_group_cannot_keep_the_supervisor_waiting() {
-    let (outcome, bytes) = run_to_end(&sh(
-        "setsid sh -c 'echo $$; exec tail -f /dev/null' & read x < /proc/self/stat; exec sleep 0.3",
-    ));
+    let folder = tempfile::tempdir().unwrap();
+    let script = "mkfifo gone; setsid sh -c 'echo $$; echo > gone; exec sleep 600' & read x < gone";
+    let mut command = sh(script);
+    command.cwd = folder.path().to_owned();
+    let (outcome, bytes) = run_to_end(&command);
     assert_eq!(outcome.exit, Exit::Exited(0));
     let escaped: u32 = String::from_utf8(bytes).unwrap().trim().parse().unwrap();
     assert!(is_alive(escaped));
@@ -347,7 +349,7 @@ fn role() {
             io::stdin().read_to_end(&mut Vec::new()).unwrap();
         }
         "hold-in-group" => {
-            let script = "echo ready $$; exec tail -f /dev/null";
+            let script = "echo ready $$; exec sleep 600";
             let mut supervision = Supervision::new(&cancel);
             supervision.lease = Some(&lease);
             let (sender, lines) = mpsc::channel::<String>();
