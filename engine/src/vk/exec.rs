@@ -1,0 +1,490 @@
+//! The player: executes a [`CommandIr`] literally and reports what it did.
+//!
+//! One command buffer per submit boundary; barriers, waits and host accesses exactly where the stream has them. What
+//! the report counts is what was really recorded and submitted, not what the stream announces.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+use std::time::Duration;
+
+use ash::vk;
+
+use super::VkError;
+use super::device::Device;
+use super::encode::Encoder;
+use super::error::Named;
+use super::pipe::{KernelShape, Pipelines};
+use super::query::Timestamps;
+use super::regions::Regions;
+use super::shaders::shader;
+use super::sync::{Submitter, SyncKind};
+use crate::ir::{Command, CommandIr, Dispatch, HostInput, HostOutput};
+use crate::kernels::{KERNELS, Kernel};
+
+/// How to play a stream.
+#[derive(Debug, Clone, Copy)]
+pub struct PlayOptions {
+    /// Means of waiting.
+    pub sync: SyncKind,
+    /// A pair of timestamps around every dispatch, besides the pair around every command buffer.
+    pub stamp_dispatches: bool,
+    /// Limit of one wait.
+    pub timeout: Duration,
+}
+
+/// Time and number of a kernel's dispatches.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct KernelTime {
+    /// Kernel.
+    pub kernel: Kernel,
+    /// Dispatches.
+    pub count: u64,
+    /// Nanoseconds on the device.
+    pub ns: u64,
+}
+
+/// What playing a stream did.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Played {
+    /// Queue submits.
+    pub submits: u64,
+    /// Dispatches recorded.
+    pub dispatches: u64,
+    /// Barriers recorded.
+    pub barriers: u64,
+    /// Nanoseconds between the ends of the command buffers, summed; `None` where the queue has no timestamps.
+    pub command_buffer_ns: Option<u64>,
+    /// Per kernel, in table order; `None` unless dispatches were stamped.
+    pub kernels: Option<Vec<KernelTime>>,
+    /// Bytes that the host read, in stream order.
+    pub reads: Vec<(HostOutput, Vec<u8>)>,
+}
+
+/// Bytes for a host write of so many bytes; `None` when the caller has no such input.
+pub type HostBytes<'a> = dyn Fn(HostInput, u64) -> Option<Cow<'a, [u8]>> + 'a;
+
+/// Plays streams on one device.
+pub struct Executor {
+    device: Arc<Device>,
+    pipelines: Pipelines,
+    pool: vk::CommandPool,
+}
+
+impl std::fmt::Debug for Executor {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Executor")
+            .field("pipelines", &self.pipelines)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Executor {
+    /// A player without pipelines.
+    ///
+    /// # Errors
+    /// [`VkError::Call`] when the driver refuses a command pool.
+    pub fn new(device: &Arc<Device>) -> Result<Self, VkError> {
+        let info = vk::CommandPoolCreateInfo::default().queue_family_index(device.queue_family);
+        // SAFETY: the device is live.
+        let pool =
+            unsafe { device.raw.create_command_pool(&info, None) }.named("vkCreateCommandPool")?;
+        Ok(Self {
+            device: Arc::clone(device),
+            pipelines: Pipelines::new(device),
+            pool,
+        })
+    }
+
+    /// The device that this player uses.
+    #[must_use]
+    pub fn device(&self) -> &Arc<Device> {
+        &self.device
+    }
+
+    /// Builds every pipeline ahead of the first pass.
+    ///
+    /// # Errors
+    /// [`VkError::Call`] when the driver refuses a shader.
+    pub fn warm_up(&mut self) -> Result<usize, VkError> {
+        for spec in KERNELS {
+            self.ensure(spec.kernel)?;
+        }
+        Ok(self.pipelines.count())
+    }
+
+    fn ensure(&mut self, kernel: Kernel) -> Result<(), VkError> {
+        let spec = kernel.spec();
+        self.pipelines.ensure(&KernelShape {
+            name: spec.name,
+            spirv: shader(kernel).spirv,
+            bindings: spec.bindings.len(),
+            immediates: spec.immediates.len(),
+        })
+    }
+
+    /// Plays `stream` over `regions`; `host` gives the bytes of host writes.
+    ///
+    /// # Errors
+    /// [`VkError::BadStream`] names the command that cannot be played; memory and driver failures as they come. After
+    /// an error that [`VkError::poisons_context`], the process must be replaced.
+    pub fn play(
+        &mut self,
+        stream: &CommandIr,
+        regions: &mut Regions,
+        host: &HostBytes<'_>,
+        options: &PlayOptions,
+    ) -> Result<Played, VkError> {
+        regions.ensure(&stream.region_sizes)?;
+        for dispatch in stream.dispatches() {
+            self.ensure(dispatch.kernel)?;
+        }
+        let shape = Shape::of(stream);
+        let queries = shape.queries(options.stamp_dispatches);
+        let mut play = Play {
+            device: &self.device,
+            pipelines: &self.pipelines,
+            regions,
+            options,
+            sets: Sets::new(&self.device, shape.dispatches, shape.bindings)?,
+            submitter: Submitter::new(&self.device, options.sync, options.timeout)?,
+            stamps: Timestamps::new(&self.device, queries)?,
+            pool: self.pool,
+            open: None,
+            buffers: Vec::new(),
+            next_stamp: 0,
+            spans: Vec::new(),
+            unfenced: false,
+            done: Played::default(),
+        };
+        let result = play.run(stream, host).and_then(|()| play.measure());
+        let result = play.settle(result);
+        if result.as_ref().err().is_some_and(VkError::poisons_context) {
+            // Nothing that a hung or lost device may still use can be destroyed; the process ends soon.
+            std::mem::forget(play);
+            return result.map(|()| Played::default());
+        }
+        let done = std::mem::take(&mut play.done);
+        result.map(|()| done)
+    }
+}
+
+impl Drop for Executor {
+    fn drop(&mut self) {
+        // SAFETY: `play` settles every submit before it returns.
+        unsafe { self.device.raw.destroy_command_pool(self.pool, None) };
+    }
+}
+
+/// Numbers that pools are sized by.
+struct Shape {
+    dispatches: u32,
+    bindings: u32,
+    submits: u32,
+}
+
+impl Shape {
+    fn of(stream: &CommandIr) -> Self {
+        let mut shape = Self {
+            dispatches: 0,
+            bindings: 0,
+            submits: 0,
+        };
+        for command in &stream.commands {
+            match command {
+                Command::Dispatch(dispatch) => {
+                    shape.dispatches += 1;
+                    shape.bindings += u32::try_from(dispatch.bindings.len()).unwrap_or(u32::MAX);
+                }
+                Command::SubmitBoundary => shape.submits += 1,
+                _ => {}
+            }
+        }
+        shape
+    }
+
+    fn queries(&self, stamp_dispatches: bool) -> u32 {
+        2 * self.submits
+            + if stamp_dispatches {
+                2 * self.dispatches
+            } else {
+                0
+            }
+    }
+}
+
+/// Descriptor sets of one play, freed together.
+struct Sets {
+    device: Arc<Device>,
+    pool: Option<vk::DescriptorPool>,
+}
+
+impl Sets {
+    fn new(device: &Arc<Device>, sets: u32, bindings: u32) -> Result<Self, VkError> {
+        let mut pool = None;
+        if sets > 0 {
+            let sizes = [vk::DescriptorPoolSize {
+                ty: vk::DescriptorType::STORAGE_BUFFER,
+                descriptor_count: bindings.max(1),
+            }];
+            let info = vk::DescriptorPoolCreateInfo::default()
+                .max_sets(sets)
+                .pool_sizes(&sizes);
+            // SAFETY: the device is live and the create info outlives the call.
+            let created = unsafe { device.raw.create_descriptor_pool(&info, None) };
+            pool = Some(created.named("vkCreateDescriptorPool")?);
+        }
+        Ok(Self {
+            device: Arc::clone(device),
+            pool,
+        })
+    }
+
+    fn allocate(&self, layout: vk::DescriptorSetLayout) -> Result<vk::DescriptorSet, VkError> {
+        let layouts = [layout];
+        let info = vk::DescriptorSetAllocateInfo::default()
+            .descriptor_pool(self.pool.unwrap_or_default())
+            .set_layouts(&layouts);
+        // SAFETY: the pool was sized for every dispatch of the stream; the layout is live.
+        let sets = unsafe { self.device.raw.allocate_descriptor_sets(&info) }
+            .named("vkAllocateDescriptorSets")?;
+        Ok(sets.first().copied().unwrap_or_default())
+    }
+}
+
+impl Drop for Sets {
+    fn drop(&mut self) {
+        if let Some(pool) = self.pool {
+            // SAFETY: `Play::settle` waited for every submit that uses the sets.
+            unsafe { self.device.raw.destroy_descriptor_pool(pool, None) };
+        }
+    }
+}
+
+/// What a pair of timestamps encloses.
+enum Span {
+    CommandBuffer,
+    Dispatch(Kernel),
+}
+
+struct Play<'a> {
+    device: &'a Arc<Device>,
+    pipelines: &'a Pipelines,
+    regions: &'a mut Regions,
+    options: &'a PlayOptions,
+    sets: Sets,
+    submitter: Submitter,
+    stamps: Option<Timestamps>,
+    pool: vk::CommandPool,
+    open: Option<vk::CommandBuffer>,
+    buffers: Vec<vk::CommandBuffer>,
+    next_stamp: u32,
+    /// Enclosed thing with the indices of its two timestamps.
+    spans: Vec<(Span, u32, u32)>,
+    unfenced: bool,
+    done: Played,
+}
+
+impl Play<'_> {
+    fn run(&mut self, stream: &CommandIr, host: &HostBytes<'_>) -> Result<(), VkError> {
+        for (at, command) in stream.commands.iter().enumerate() {
+            self.command(at, command, host)?;
+        }
+        if self.open.is_some() {
+            return Err(VkError::BadStream {
+                command: stream.commands.len(),
+                detail: "the stream ends with commands that were never submitted".into(),
+            });
+        }
+        Ok(())
+    }
+
+    fn command(
+        &mut self,
+        at: usize,
+        command: &Command,
+        host: &HostBytes<'_>,
+    ) -> Result<(), VkError> {
+        match command {
+            Command::HostWrite { dst, input } => {
+                let bytes = host(*input, dst.len).filter(|bytes| bytes.len() as u64 == dst.len);
+                let bytes = bytes.ok_or_else(|| VkError::BadStream {
+                    command: at,
+                    detail: format!("{} of {} B has no such bytes", command.name(), dst.len),
+                })?;
+                self.regions.write(dst, &bytes)
+            }
+            Command::HostRead { src, output } => {
+                let bytes = self.regions.read(src)?;
+                self.done.reads.push((*output, bytes));
+                Ok(())
+            }
+            Command::Zero { dst } => self.encoder(at)?.zero(dst),
+            Command::Copy(copy) => self.encoder(at)?.copy(copy),
+            Command::Barrier(barrier) => {
+                self.done.barriers += 1;
+                self.encoder(at)?.barrier(barrier)
+            }
+            Command::Dispatch(dispatch) => self.dispatch(at, dispatch),
+            Command::SubmitBoundary => self.submit(),
+            Command::FenceWait => {
+                self.submitter.wait()?;
+                self.unfenced = false;
+                Ok(())
+            }
+        }
+    }
+
+    fn encoder(&mut self, at: usize) -> Result<Encoder<'_>, VkError> {
+        let commands = match self.open {
+            Some(commands) => commands,
+            None => self.begin()?,
+        };
+        Ok(Encoder {
+            device: self.device,
+            regions: self.regions,
+            commands,
+            at,
+        })
+    }
+
+    fn begin(&mut self) -> Result<vk::CommandBuffer, VkError> {
+        let info = vk::CommandBufferAllocateInfo::default()
+            .command_pool(self.pool)
+            .level(vk::CommandBufferLevel::PRIMARY)
+            .command_buffer_count(1);
+        // SAFETY: the pool is live and used by this thread only.
+        let allocated = unsafe { self.device.raw.allocate_command_buffers(&info) }
+            .named("vkAllocateCommandBuffers")?;
+        let commands = allocated.first().copied().unwrap_or_default();
+        self.buffers.push(commands);
+        let info = vk::CommandBufferBeginInfo::default()
+            .flags(vk::CommandBufferUsageFlags::ONE_TIME_SUBMIT);
+        // SAFETY: the command buffer is fresh.
+        unsafe { self.device.raw.begin_command_buffer(commands, &info) }
+            .named("vkBeginCommandBuffer")?;
+        if let Some(stamps) = &self.stamps
+            && self.next_stamp == 0
+        {
+            stamps.reset(commands, 0, stamps.capacity());
+        }
+        self.open = Some(commands);
+        self.begin_span(Span::CommandBuffer);
+        Ok(commands)
+    }
+
+    fn dispatch(&mut self, at: usize, dispatch: &Dispatch) -> Result<(), VkError> {
+        let pipeline = self.pipelines.get(dispatch.kernel.name())?;
+        let set = self.sets.allocate(pipeline.set_layout)?;
+        let stamped = self.options.stamp_dispatches;
+        self.encoder(at)?;
+        if stamped {
+            self.begin_span(Span::Dispatch(dispatch.kernel));
+        }
+        self.encoder(at)?.dispatch(dispatch, pipeline, set)?;
+        if stamped {
+            self.end_span(self.spans.len() - 1);
+        }
+        self.done.dispatches += 1;
+        Ok(())
+    }
+
+    fn submit(&mut self) -> Result<(), VkError> {
+        // An empty command buffer is still a submit of the stream.
+        let commands = match self.open {
+            Some(commands) => commands,
+            None => self.begin()?,
+        };
+        let span = self
+            .spans
+            .iter()
+            .rposition(|(span, ..)| matches!(span, Span::CommandBuffer));
+        if let Some(span) = span {
+            self.end_span(span);
+        }
+        self.open = None;
+        // SAFETY: the command buffer is recording.
+        unsafe { self.device.raw.end_command_buffer(commands) }.named("vkEndCommandBuffer")?;
+        self.submitter.submit(commands)?;
+        self.done.submits += 1;
+        self.unfenced = true;
+        Ok(())
+    }
+
+    fn begin_span(&mut self, span: Span) {
+        if let (Some(stamps), Some(commands)) = (&self.stamps, self.open) {
+            stamps.stamp(commands, self.next_stamp);
+            self.spans.push((span, self.next_stamp, self.next_stamp));
+            self.next_stamp += 1;
+        }
+    }
+
+    fn end_span(&mut self, index: usize) {
+        if let (Some(stamps), Some(commands)) = (&self.stamps, self.open)
+            && let Some((_, _, end)) = self.spans.get_mut(index)
+        {
+            stamps.stamp(commands, self.next_stamp);
+            *end = self.next_stamp;
+            self.next_stamp += 1;
+        }
+    }
+
+    /// Reads the timestamps; waits for the device when the stream did not.
+    fn measure(&mut self) -> Result<(), VkError> {
+        let Some(stamps) = &self.stamps else {
+            return Ok(());
+        };
+        if self.unfenced {
+            self.submitter.wait()?;
+            self.unfenced = false;
+        }
+        let ns = stamps.read_ns(self.next_stamp)?;
+        let at = |index: u32| ns.get(index as usize).copied().unwrap_or(0);
+        let mut whole = 0;
+        let mut kernels: Vec<KernelTime> = KERNELS
+            .iter()
+            .map(|spec| KernelTime {
+                kernel: spec.kernel,
+                count: 0,
+                ns: 0,
+            })
+            .collect();
+        for (span, begin, end) in &self.spans {
+            let elapsed = at(*end).saturating_sub(at(*begin));
+            match span {
+                Span::CommandBuffer => whole += elapsed,
+                Span::Dispatch(kernel) => {
+                    if let Some(time) = kernels.get_mut(*kernel as usize) {
+                        time.count += 1;
+                        time.ns += elapsed;
+                    }
+                }
+            }
+        }
+        kernels.retain(|time| time.count > 0);
+        self.done.command_buffer_ns = Some(whole);
+        self.done.kernels = self.options.stamp_dispatches.then_some(kernels);
+        Ok(())
+    }
+
+    /// Leaves nothing in flight, whatever happened before, and gives the command buffers back.
+    fn settle(&mut self, result: Result<(), VkError>) -> Result<(), VkError> {
+        if result.as_ref().err().is_some_and(VkError::poisons_context) {
+            return result;
+        }
+        let waited = if self.unfenced {
+            self.submitter.wait()
+        } else {
+            Ok(())
+        };
+        if waited.is_ok() && !self.buffers.is_empty() {
+            // SAFETY: every submit has finished, or was never made.
+            unsafe {
+                self.device
+                    .raw
+                    .free_command_buffers(self.pool, &self.buffers);
+            }
+            self.buffers.clear();
+        }
+        result.and(waited)
+    }
+}

@@ -1,0 +1,421 @@
+//! Device memory: a bump sub-allocator over few, bounded chunks.
+//!
+//! A region is one contiguous byte range inside one `VkBuffer`. Chunks are at most [`CHUNK_BYTES`] (and the device's
+//! `maxStorageBufferRange`), because a software driver binds no more than 128 MiB at once. A guard zone of known bytes
+//! stands behind each host-visible region, so that a shader that writes past its region is noticed.
+
+use std::ptr::NonNull;
+use std::sync::Arc;
+
+use ash::vk;
+
+use super::VkError;
+use super::device::Device;
+use super::error::Named;
+
+/// Largest chunk in bytes: what lavapipe can bind as one storage buffer.
+pub const CHUNK_BYTES: u64 = 128 << 20;
+/// Bytes of the guard zone behind each region.
+const GUARD_BYTES: u64 = 256;
+/// What it is filled with.
+const GUARD_BYTE: u8 = 0xA5;
+/// Region starts are aligned to this; no device asks for more than 256.
+const REGION_ALIGNMENT: u64 = 256;
+
+/// Who touches a region besides the device.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Placement {
+    /// Device only; what the host has to say arrives by copies from a staging region.
+    Device,
+    /// The host writes it between submits.
+    HostWrite,
+    /// The host reads it after a fence.
+    HostRead,
+}
+
+/// One region to place.
+#[derive(Debug, Clone)]
+pub struct RegionSpec {
+    /// Name for messages.
+    pub name: String,
+    /// Size in bytes; rounded up to a multiple of 4.
+    pub bytes: u64,
+    /// Who touches it.
+    pub placement: Placement,
+}
+
+struct Chunk {
+    buffer: vk::Buffer,
+    memory: vk::DeviceMemory,
+    bytes: u64,
+    mapped: Option<NonNull<u8>>,
+}
+
+struct Placed {
+    name: String,
+    chunk: usize,
+    offset: u64,
+    bytes: u64,
+}
+
+/// Where a region lives, for command recording.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Location {
+    pub(super) buffer: vk::Buffer,
+    pub(super) offset: u64,
+    pub(super) bytes: u64,
+}
+
+/// A set of placed regions, freed together.
+pub struct Memory {
+    device: Arc<Device>,
+    chunks: Vec<Chunk>,
+    regions: Vec<Placed>,
+}
+
+impl std::fmt::Debug for Memory {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Memory")
+            .field("chunks", &self.chunks.len())
+            .field("regions", &self.regions.len())
+            .finish_non_exhaustive()
+    }
+}
+
+/// Bytes that `specs` occupy, guards and alignment included.
+#[must_use]
+pub fn footprint(specs: &[RegionSpec]) -> u64 {
+    specs.iter().map(|spec| stride(spec.bytes)).sum()
+}
+
+fn stride(bytes: u64) -> u64 {
+    bytes
+        .next_multiple_of(4)
+        .saturating_add(GUARD_BYTES)
+        .next_multiple_of(REGION_ALIGNMENT)
+}
+
+impl Memory {
+    /// Places `specs` in order within `budget` bytes; region `i` answers to index `i`.
+    ///
+    /// # Errors
+    /// [`VkError::Budget`] before anything is allocated when the sum does not fit, [`VkError::RegionTooLarge`] when one
+    /// region exceeds a storage buffer, [`VkError::Call`] when the driver refuses.
+    pub fn allocate(
+        device: &Arc<Device>,
+        specs: &[RegionSpec],
+        budget: u64,
+    ) -> Result<Self, VkError> {
+        let limit = CHUNK_BYTES.min(device.caps().max_storage_buffer_range);
+        for spec in specs {
+            if spec.bytes > limit {
+                return Err(VkError::RegionTooLarge {
+                    region: spec.name.clone(),
+                    needs: spec.bytes,
+                    limit,
+                });
+            }
+        }
+        let needs = footprint(specs);
+        let remain = budget.min(device.caps().heap_bytes);
+        if needs > remain {
+            return Err(VkError::Budget { needs, remain });
+        }
+        let mut memory = Self {
+            device: Arc::clone(device),
+            chunks: Vec::new(),
+            regions: Vec::new(),
+        };
+        memory.place(specs, limit)?;
+        memory.paint_guards();
+        Ok(memory)
+    }
+
+    fn place(&mut self, specs: &[RegionSpec], limit: u64) -> Result<(), VkError> {
+        let mut slots: Vec<Option<Placed>> = specs.iter().map(|_| None).collect();
+        for placement in [Placement::Device, Placement::HostWrite, Placement::HostRead] {
+            let mut open: Vec<(usize, u64)> = Vec::new();
+            let mut used = 0;
+            let mine = specs
+                .iter()
+                .enumerate()
+                .filter(|(_, s)| s.placement == placement);
+            for (index, spec) in mine {
+                let size = stride(spec.bytes);
+                if used + spec.bytes > limit && !open.is_empty() {
+                    self.flush(specs, &mut slots, &open, used, placement)?;
+                    open.clear();
+                    used = 0;
+                }
+                open.push((index, used));
+                used += size;
+            }
+            if !open.is_empty() {
+                self.flush(specs, &mut slots, &open, used, placement)?;
+            }
+        }
+        self.regions = slots.into_iter().flatten().collect();
+        Ok(())
+    }
+
+    fn flush(
+        &mut self,
+        specs: &[RegionSpec],
+        slots: &mut [Option<Placed>],
+        open: &[(usize, u64)],
+        bytes: u64,
+        placement: Placement,
+    ) -> Result<(), VkError> {
+        let chunk = create_chunk(&self.device, bytes, placement)?;
+        self.chunks.push(chunk);
+        for &(index, offset) in open {
+            if let (Some(spec), Some(slot)) = (specs.get(index), slots.get_mut(index)) {
+                *slot = Some(Placed {
+                    name: spec.name.clone(),
+                    chunk: self.chunks.len() - 1,
+                    offset,
+                    bytes: spec.bytes.next_multiple_of(4),
+                });
+            }
+        }
+        Ok(())
+    }
+
+    /// Size of a region in bytes, or `None` when there is no such region.
+    #[must_use]
+    pub fn region_bytes(&self, region: usize) -> Option<u64> {
+        self.regions.get(region).map(|placed| placed.bytes)
+    }
+
+    /// Total bytes of all chunks.
+    #[must_use]
+    pub fn allocated_bytes(&self) -> u64 {
+        self.chunks.iter().map(|chunk| chunk.bytes).sum()
+    }
+
+    pub(super) fn location(&self, region: usize) -> Option<Location> {
+        let placed = self.regions.get(region)?;
+        let chunk = self.chunks.get(placed.chunk)?;
+        Some(Location {
+            buffer: chunk.buffer,
+            offset: placed.offset,
+            bytes: placed.bytes,
+        })
+    }
+
+    /// Host write of `bytes` at `offset` of a host-visible region. The command stream orders it against the device:
+    /// nothing in flight may use the range.
+    ///
+    /// # Errors
+    /// [`VkError::BadStream`] when the range leaves the region or the region is not host visible.
+    pub fn write(&mut self, region: usize, offset: u64, bytes: &[u8]) -> Result<(), VkError> {
+        let (placed, chunk) = self.resolve(region, offset, bytes.len() as u64)?;
+        let at = placed.offset + offset;
+        let Some(base) = chunk.mapped else {
+            return Err(bad_range(&placed.name, "is not host visible"));
+        };
+        // SAFETY: `resolve` proved the range within the mapped chunk; the source is a Rust slice elsewhere.
+        unsafe {
+            std::ptr::copy_nonoverlapping(
+                bytes.as_ptr(),
+                base.as_ptr().add(to_usize(at)),
+                bytes.len(),
+            );
+        }
+        Ok(())
+    }
+
+    /// Reads `len` bytes at `offset` of a host-visible region.
+    ///
+    /// # Errors
+    /// [`VkError::BadStream`] when the range leaves the region or the region is not host visible.
+    pub fn read(&self, region: usize, offset: u64, len: u64) -> Result<Vec<u8>, VkError> {
+        let (placed, chunk) = self.resolve(region, offset, len)?;
+        let Some(base) = chunk.mapped else {
+            return Err(bad_range(&placed.name, "is not host visible"));
+        };
+        let at = to_usize(placed.offset + offset);
+        let mut out = vec![0_u8; to_usize(len)];
+        // SAFETY: `resolve` proved the range within the mapped chunk; `out` is a fresh allocation of `len` bytes.
+        unsafe {
+            std::ptr::copy_nonoverlapping(base.as_ptr().add(at), out.as_mut_ptr(), out.len())
+        };
+        Ok(out)
+    }
+
+    /// Checks that no guard zone of a host-visible region was overwritten.
+    ///
+    /// # Errors
+    /// [`VkError::GuardBroken`] naming the region before the broken guard.
+    pub fn check_guards(&self) -> Result<(), VkError> {
+        for placed in &self.regions {
+            let Some((base, start, len)) = self.guard_of(placed) else {
+                continue;
+            };
+            // SAFETY: `guard_of` keeps the zone inside the mapped chunk; the device is idle when guards are checked.
+            let guard = unsafe { std::slice::from_raw_parts(base.as_ptr().add(start), len) };
+            if guard.iter().any(|&byte| byte != GUARD_BYTE) {
+                return Err(VkError::GuardBroken {
+                    region: placed.name.clone(),
+                });
+            }
+        }
+        Ok(())
+    }
+
+    fn paint_guards(&mut self) {
+        for placed in &self.regions {
+            if let Some((base, start, len)) = self.guard_of(placed) {
+                // SAFETY: `guard_of` keeps the zone inside the mapped chunk, and no region overlaps a guard.
+                unsafe { std::ptr::write_bytes(base.as_ptr().add(start), GUARD_BYTE, len) };
+            }
+        }
+    }
+
+    fn guard_of(&self, placed: &Placed) -> Option<(NonNull<u8>, usize, usize)> {
+        let chunk = self.chunks.get(placed.chunk)?;
+        let start = placed.offset + placed.bytes;
+        let end = (start + GUARD_BYTES).min(chunk.bytes);
+        Some((chunk.mapped?, to_usize(start), to_usize(end - start)))
+    }
+
+    fn resolve(&self, region: usize, offset: u64, len: u64) -> Result<(&Placed, &Chunk), VkError> {
+        let placed = self
+            .regions
+            .get(region)
+            .ok_or_else(|| bad_range(&format!("#{region}"), "does not exist"))?;
+        let inside = offset
+            .checked_add(len)
+            .is_some_and(|end| end <= placed.bytes);
+        let chunk = self.chunks.get(placed.chunk);
+        match (inside, chunk) {
+            (true, Some(chunk)) => Ok((placed, chunk)),
+            _ => Err(bad_range(
+                &placed.name,
+                &format!("holds {} B, not {offset}+{len}", placed.bytes),
+            )),
+        }
+    }
+}
+
+impl Drop for Memory {
+    fn drop(&mut self) {
+        for chunk in self.chunks.drain(..) {
+            destroy_chunk(&self.device, &chunk);
+        }
+    }
+}
+
+fn destroy_chunk(device: &Device, chunk: &Chunk) {
+    // SAFETY: the executor waits for every submit before it returns, so nothing in flight uses the buffer; freeing
+    // unmaps.
+    unsafe {
+        device.raw.destroy_buffer(chunk.buffer, None);
+        device.raw.free_memory(chunk.memory, None);
+    }
+}
+
+fn create_chunk(device: &Device, bytes: u64, placement: Placement) -> Result<Chunk, VkError> {
+    let info = vk::BufferCreateInfo::default()
+        .size(bytes.max(4))
+        .usage(
+            vk::BufferUsageFlags::STORAGE_BUFFER
+                | vk::BufferUsageFlags::TRANSFER_SRC
+                | vk::BufferUsageFlags::TRANSFER_DST,
+        )
+        .sharing_mode(vk::SharingMode::EXCLUSIVE);
+    // SAFETY: the device is live and the create info outlives the call.
+    let buffer = unsafe { device.raw.create_buffer(&info, None) }.named("vkCreateBuffer")?;
+    match back_buffer(device, buffer, placement) {
+        Ok((memory, mapped)) => Ok(Chunk {
+            buffer,
+            memory,
+            bytes: bytes.max(4),
+            mapped,
+        }),
+        Err(error) => {
+            // SAFETY: the buffer was just created and is bound to nothing that lives.
+            unsafe { device.raw.destroy_buffer(buffer, None) };
+            Err(error)
+        }
+    }
+}
+
+fn back_buffer(
+    device: &Device,
+    buffer: vk::Buffer,
+    placement: Placement,
+) -> Result<(vk::DeviceMemory, Option<NonNull<u8>>), VkError> {
+    // SAFETY: the buffer belongs to this device.
+    let needs = unsafe { device.raw.get_buffer_memory_requirements(buffer) };
+    let (index, flags) = memory_type(&device.memory, needs.memory_type_bits, placement)?;
+    let info = vk::MemoryAllocateInfo::default()
+        .allocation_size(needs.size)
+        .memory_type_index(index);
+    // SAFETY: the type index comes from the device's own table.
+    let memory = unsafe { device.raw.allocate_memory(&info, None) }.named("vkAllocateMemory")?;
+    let map = flags.contains(vk::MemoryPropertyFlags::HOST_VISIBLE);
+    bind_and_map(device, buffer, memory, map).map_err(|error| {
+        // SAFETY: the memory was just allocated and is not in use.
+        unsafe { device.raw.free_memory(memory, None) };
+        error
+    })
+}
+
+fn bind_and_map(
+    device: &Device,
+    buffer: vk::Buffer,
+    memory: vk::DeviceMemory,
+    map: bool,
+) -> Result<(vk::DeviceMemory, Option<NonNull<u8>>), VkError> {
+    // SAFETY: the memory has the size and type that this buffer requires, at offset 0.
+    unsafe { device.raw.bind_buffer_memory(buffer, memory, 0) }.named("vkBindBufferMemory")?;
+    if !map {
+        return Ok((memory, None));
+    }
+    // SAFETY: the memory is host visible and not mapped yet.
+    let pointer = unsafe {
+        device
+            .raw
+            .map_memory(memory, 0, vk::WHOLE_SIZE, vk::MemoryMapFlags::empty())
+    }
+    .named("vkMapMemory")?;
+    Ok((memory, NonNull::new(pointer.cast::<u8>())))
+}
+
+fn memory_type(
+    memory: &vk::PhysicalDeviceMemoryProperties,
+    allowed: u32,
+    placement: Placement,
+) -> Result<(u32, vk::MemoryPropertyFlags), VkError> {
+    use vk::MemoryPropertyFlags as F;
+    let host = F::HOST_VISIBLE | F::HOST_COHERENT;
+    let (required, preferred, wanted) = match placement {
+        Placement::Device => (F::DEVICE_LOCAL, host, "device-local memory"),
+        Placement::HostWrite => (host, F::DEVICE_LOCAL, "host-visible coherent memory"),
+        Placement::HostRead => (host, F::HOST_CACHED, "host-visible coherent memory"),
+    };
+    let fits = |flags: F| {
+        memory
+            .memory_types_as_slice()
+            .iter()
+            .zip(0_u32..)
+            .find(|(kind, i)| allowed & (1 << i) != 0 && kind.property_flags.contains(flags))
+            .map(|(kind, i)| (i, kind.property_flags))
+    };
+    fits(required | preferred)
+        .or_else(|| fits(required))
+        .ok_or(VkError::NoMemoryType { wanted })
+}
+
+fn bad_range(region: &str, detail: &str) -> VkError {
+    VkError::BadStream {
+        command: 0,
+        detail: format!("region {region} {detail}"),
+    }
+}
+
+/// Region sizes are bounded by [`CHUNK_BYTES`], so the value always fits.
+fn to_usize(value: u64) -> usize {
+    usize::try_from(value).unwrap_or(usize::MAX)
+}
