@@ -5,6 +5,8 @@
 
 use std::fmt;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use ssh_key::private::Ed25519Keypair;
 use ssh_key::public::KeyData;
 use ssh_key::{Algorithm, EcdsaCurve, HashAlg, LineEnding, PrivateKey, PublicKey, SshSig};
@@ -100,9 +102,59 @@ fn parse(armored: &str) -> Result<SshSig, AttestError> {
             cap: MAX_BYTES,
         });
     }
-    SshSig::from_pem(armored).map_err(|error| AttestError::SignatureFormat {
-        detail: error.to_string(),
-    })
+    let refuse = |detail: String| AttestError::SignatureFormat { detail };
+    let signature = SshSig::from_pem(armored).map_err(|error| refuse(error.to_string()))?;
+    // The version is not part of the signed data, and the decoder only refuses later ones.
+    if signature.version() != SshSig::VERSION {
+        return Err(refuse(format!("version {}", signature.version())));
+    }
+    // The decoder accepts inner lengths that overrun; only the one encoding is a signature here.
+    let wire = wire_encoding(&signature);
+    if wire.is_none() || unarmor(armored) != wire {
+        return Err(refuse("bytes are not the one encoding".to_owned()));
+    }
+    Ok(signature)
+}
+
+fn unarmor(armored: &str) -> Option<Vec<u8>> {
+    let body: String = armored
+        .lines()
+        .filter(|line| !line.starts_with("-----"))
+        .collect();
+    STANDARD.decode(body).ok()
+}
+
+/// The signature blob of PROTOCOL.sshsig. Written here because the library's own encoder puts
+/// the trailer of ecdsa security keys inside the signature string.
+fn wire_encoding(signature: &SshSig) -> Option<Vec<u8>> {
+    let is_security_key = matches!(
+        signature.algorithm(),
+        Algorithm::SkEd25519 | Algorithm::SkEcdsaSha2NistP256
+    );
+    let bytes = signature.signature_bytes();
+    let trailer = if is_security_key { SK_TRAILER_BYTES } else { 0 };
+    let (raw, trailer) = bytes.split_at(bytes.len().checked_sub(trailer)?);
+    let mut inner = Vec::new();
+    put_string(&mut inner, signature.algorithm().as_str().as_bytes())?;
+    put_string(&mut inner, raw)?;
+    inner.extend_from_slice(trailer);
+
+    let mut blob = b"SSHSIG".to_vec();
+    blob.extend_from_slice(&signature.version().to_be_bytes());
+    let key = PublicKey::from(signature.public_key().clone());
+    put_string(&mut blob, &key.to_bytes().ok()?)?;
+    put_string(&mut blob, signature.namespace().as_bytes())?;
+    put_string(&mut blob, signature.reserved())?;
+    put_string(&mut blob, signature.hash_alg().as_str().as_bytes())?;
+    put_string(&mut blob, &inner)?;
+    Some(blob)
+}
+
+/// RFC 4251 `string`: length in four bytes, then the bytes.
+fn put_string(out: &mut Vec<u8>, bytes: &[u8]) -> Option<()> {
+    out.extend_from_slice(&u32::try_from(bytes.len()).ok()?.to_be_bytes());
+    out.extend_from_slice(bytes);
+    Some(())
 }
 
 /// The signature's algorithm must be the key's own: verification alone would let one key type
