@@ -1,0 +1,149 @@
+//! The TOML form of a catalogue file.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+
+use crate::{Error, Unit};
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct MarkerFile {
+    pub(super) name: String,
+    pub(super) title: String,
+    pub(super) owner: String,
+    /// Literal tag at the start of a message, followed by `k=v` pairs.
+    pub(super) tag: Option<String>,
+    /// Whether every line carries `v run seq`.
+    #[serde(default)]
+    pub(super) enveloped: bool,
+    /// Whether a row ends its emitter's telemetry.
+    #[serde(default)]
+    pub(super) trailer: bool,
+    /// Values of one field that say that a process died.
+    pub(super) death: Option<DeathFile>,
+    /// Texts that make a line of this form something else.
+    #[serde(default)]
+    pub(super) unless: Vec<String>,
+    #[serde(default)]
+    pub(super) witness: Vec<WitnessFile>,
+    #[serde(default, rename = "form")]
+    pub(super) forms: Vec<FormFile>,
+    #[serde(default, rename = "field")]
+    pub(super) fields: Vec<FieldFile>,
+    #[serde(rename = "match")]
+    pub(super) matches: Vec<MatchFile>,
+    pub(super) not_match: Vec<NotMatchFile>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct DeathFile {
+    pub(super) field: String,
+    pub(super) values: Vec<String>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct WitnessFile {
+    pub(super) marker: String,
+    #[serde(default)]
+    pub(super) fields: BTreeMap<String, String>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct FormFile {
+    /// Literal text with `{field}` captures; `{{` and `}}` are braces.
+    pub(super) text: String,
+    pub(super) place: PlaceFile,
+    /// Fields that this form fixes.
+    #[serde(default)]
+    pub(super) set: BTreeMap<String, String>,
+}
+
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum PlaceFile {
+    Line,
+    Start,
+    Anywhere,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct FieldFile {
+    pub(super) name: String,
+    #[serde(rename = "type")]
+    pub(super) kind: TypeFile,
+    pub(super) unit: Option<Unit>,
+    #[serde(default)]
+    pub(super) optional: bool,
+    #[serde(default)]
+    pub(super) needs: BTreeMap<String, OneOrMany>,
+    #[serde(default)]
+    pub(super) values: Vec<String>,
+    #[serde(default)]
+    pub(super) rename: BTreeMap<String, String>,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(untagged)]
+pub(super) enum OneOrMany {
+    One(String),
+    Many(Vec<String>),
+}
+
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum TypeFile {
+    Int,
+    Decimal,
+    Text,
+    Bool,
+    IntList,
+    DecimalList,
+    TextList,
+    Buckets,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct MatchFile {
+    /// One or more log lines.
+    pub(super) log: String,
+    /// Fields of the first row, as text.
+    #[serde(default)]
+    pub(super) fields: BTreeMap<String, String>,
+    /// Rows that the log must yield.
+    #[serde(default = "one")]
+    pub(super) rows: usize,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct NotMatchFile {
+    pub(super) log: String,
+    /// Why somebody might take it for the marker.
+    pub(super) why: String,
+}
+
+fn one() -> usize {
+    1
+}
+
+pub(super) fn parse(file: &str, text: &str) -> Result<MarkerFile, Error> {
+    toml::from_str(text).map_err(|error| Error::CatalogueFile {
+        file: file.to_owned(),
+        reason: error.to_string().trim_end().replace('\n', " "),
+    })
+}
+
+impl OneOrMany {
+    pub(super) fn into_vec(self) -> Vec<String> {
+        match self {
+            Self::One(one) => vec![one],
+            Self::Many(many) => many,
+        }
+    }
+}

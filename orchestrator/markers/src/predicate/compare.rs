@@ -1,0 +1,368 @@
+//! One value against one target, three-valued and exact.
+
+use std::cmp::Ordering;
+
+use super::check::check_unit;
+use super::{Literal, Op, Tolerance};
+use crate::catalogue::non_finite;
+use crate::error::nearest;
+use crate::{Buckets, Decimal, Field, FieldType, NonFinite, Unit, Value};
+
+/// What part of a field is compared, and as what.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Shape {
+    Number,
+    Text,
+    Bool,
+    /// A whole list, its items being numbers or not.
+    List(bool),
+    /// One item of a list.
+    Item(usize, bool),
+    /// The number of items or buckets.
+    Len,
+    /// `populated`, `empty` or `disabled`.
+    BucketState,
+    /// Dispatches in the buckets of this name.
+    BucketCount(String),
+    /// Device time of the buckets of this name, µs.
+    BucketTime(String),
+}
+
+impl Shape {
+    pub(super) fn of(field: &Field, path: &[String]) -> Option<Self> {
+        let steps: Vec<&str> = path.iter().map(String::as_str).collect();
+        let list = match field.kind {
+            FieldType::IntList | FieldType::DecimalList => Some(true),
+            FieldType::TextList => Some(false),
+            _ => None,
+        };
+        match (field.kind, steps.as_slice(), list) {
+            (FieldType::Int | FieldType::Decimal, [], _) => Some(Self::Number),
+            (FieldType::Text, [], _) => Some(Self::Text),
+            (FieldType::Bool, [], _) => Some(Self::Bool),
+            (FieldType::Buckets, [], _) => Some(Self::BucketState),
+            (FieldType::Buckets, ["len"], _) | (_, ["len"], Some(_)) => Some(Self::Len),
+            (FieldType::Buckets, [name, "count"], _) => Some(Self::BucketCount((*name).to_owned())),
+            (FieldType::Buckets, [name, "us"], _) => Some(Self::BucketTime((*name).to_owned())),
+            (_, [], Some(numeric)) => Some(Self::List(numeric)),
+            (_, [index], Some(numeric)) => Some(Self::Item(index.parse().ok()?, numeric)),
+            _ => None,
+        }
+    }
+
+    pub(super) fn is_number(&self) -> bool {
+        matches!(
+            self,
+            Self::Number
+                | Self::Item(_, true)
+                | Self::Len
+                | Self::BucketCount(_)
+                | Self::BucketTime(_)
+        )
+    }
+
+    /// Whether values of this shape are in the unit of their field.
+    pub(super) fn is_in_field_unit(&self) -> bool {
+        matches!(self, Self::Number | Self::Item(..) | Self::List(_))
+    }
+
+    pub(super) fn own_unit(&self) -> Option<Unit> {
+        matches!(self, Self::BucketTime(_)).then_some(Unit::Us)
+    }
+
+    pub(super) fn describe(&self) -> &'static str {
+        match self {
+            Self::Text | Self::Item(_, false) => "text",
+            Self::Bool => "true or false",
+            Self::List(_) => "a list",
+            Self::BucketState => "populated, empty or disabled",
+            Self::Number
+            | Self::Item(_, true)
+            | Self::Len
+            | Self::BucketCount(_)
+            | Self::BucketTime(_) => "a number",
+        }
+    }
+
+    /// The compared part of a field's value, or why this row cannot show it.
+    pub(super) fn extract(&self, value: &Value) -> Result<Value, String> {
+        match (self, value) {
+            (_, Value::Masked) => Err("the value is masked".to_owned()),
+            (_, Value::NotAvailable) => Err("the mode that ran does not know the value".to_owned()),
+            (Self::BucketState, Value::Buckets(buckets)) => {
+                Ok(Value::Text(state(buckets).to_owned()))
+            }
+            (_, Value::Buckets(Buckets::Disabled(why))) => {
+                Err(format!("buckets are disabled ({why})"))
+            }
+            (Self::Len, Value::Buckets(Buckets::Empty)) => Ok(Value::Number(Decimal::from(0_u64))),
+            (Self::Len, Value::Buckets(Buckets::Populated(buckets))) => Ok(length(buckets.len())),
+            (Self::Len, Value::List(items)) => Ok(length(items.len())),
+            (Self::BucketCount(name), Value::Buckets(buckets)) => {
+                Ok(total(buckets, name, |b| &b.count))
+            }
+            (Self::BucketTime(name), Value::Buckets(buckets)) => {
+                Ok(total(buckets, name, |b| &b.us))
+            }
+            (Self::Item(index, _), Value::List(items)) => items
+                .get(*index)
+                .cloned()
+                .ok_or_else(|| format!("the list has {} items", items.len())),
+            (_, value) => Ok(value.clone()),
+        }
+    }
+}
+
+fn state(buckets: &Buckets) -> &'static str {
+    match buckets {
+        Buckets::Populated(_) => "populated",
+        Buckets::Empty => "empty",
+        Buckets::Disabled(_) => "disabled",
+    }
+}
+
+fn length(items: usize) -> Value {
+    Value::Number(Decimal::from(items as u64))
+}
+
+/// Sum over the buckets of one name. A bucket that is missing where buckets show was never dispatched: 0.
+fn total(buckets: &Buckets, name: &str, part: impl Fn(&crate::Bucket) -> &Decimal) -> Value {
+    let buckets: &[crate::Bucket] = match buckets {
+        Buckets::Populated(buckets) => buckets,
+        Buckets::Empty | Buckets::Disabled(_) => &[],
+    };
+    let matching = buckets.iter().filter(|bucket| bucket.name == name);
+    Value::Number(matching.fold(Decimal::from(0_u64), |sum, bucket| sum.plus(part(bucket))))
+}
+
+/// What a value is compared with.
+#[derive(Debug, Clone)]
+pub(super) struct Target {
+    value: Value,
+    /// Unit in which the comparison is made; observed numbers come in `field_unit`.
+    unit: Option<Unit>,
+    field_unit: Option<Unit>,
+    slack: Option<Decimal>,
+}
+
+/// How far a number is from the one it is compared with.
+pub(super) struct Distance {
+    pub(super) difference: Decimal,
+    pub(super) percent: Option<String>,
+    pub(super) unit: Option<Unit>,
+}
+
+impl Target {
+    pub(super) fn read(
+        shape: Shape,
+        field_unit: Option<Unit>,
+        values: &[String],
+        literal: &Literal,
+    ) -> Result<Self, String> {
+        let mut unit = field_unit;
+        let value = match &shape {
+            shape if shape.is_number() => {
+                if let Literal::Number {
+                    unit: Some(given), ..
+                } = literal
+                {
+                    check_unit(*given, field_unit)?;
+                    unit = if Some(*given) == field_unit {
+                        field_unit
+                    } else {
+                        Some(given.base())
+                    };
+                }
+                read_number(literal, unit != field_unit)?
+            }
+            Shape::Bool => read_bool(literal)?,
+            Shape::List(numeric) => read_list(literal, *numeric)?,
+            Shape::BucketState => read_text(literal, &["populated", "empty", "disabled"])?,
+            _ => read_text(
+                literal,
+                &values.iter().map(String::as_str).collect::<Vec<_>>(),
+            )?,
+        };
+        Ok(Self {
+            value,
+            unit,
+            field_unit,
+            slack: None,
+        })
+    }
+
+    pub(super) fn is_finite(&self) -> bool {
+        matches!(self.value, Value::Number(_))
+    }
+
+    /// Adds slack; its unit has been checked against the field's.
+    pub(super) fn with_tolerance(
+        mut self,
+        tolerance: Option<&Tolerance>,
+        field_unit: Option<Unit>,
+    ) -> Self {
+        let Value::Number(target) = &self.value else {
+            return self;
+        };
+        self.slack = match tolerance {
+            None => None,
+            Some(Tolerance::Percent(percent)) => Some(percent.percent_of(target).abs()),
+            // A slack in another unit than the comparison's moves everything to the base unit.
+            Some(Tolerance::Absolute { value, unit }) => {
+                let given = unit.or(field_unit);
+                if given == self.unit {
+                    Some(value.clone())
+                } else {
+                    let slack = given.map_or_else(|| value.clone(), |unit| unit.to_base(value));
+                    let target = self
+                        .unit
+                        .map_or_else(|| target.clone(), |unit| unit.to_base(target));
+                    self.unit = self.unit.map(Unit::base);
+                    self.value = Value::Number(target);
+                    Some(slack)
+                }
+            }
+        };
+        self
+    }
+
+    /// Whether `observed op target` holds, slack included.
+    pub(super) fn holds(&self, op: Op, observed: &Value) -> bool {
+        match (observed, &self.value) {
+            (Value::Number(observed), Value::Number(target)) => {
+                self.number_holds(op, &self.in_unit(observed), target)
+            }
+            (Value::NonFinite(NonFinite::Nan), other)
+            | (other, Value::NonFinite(NonFinite::Nan)) => {
+                let both = *observed == self.value && *other == Value::NonFinite(NonFinite::Nan);
+                if both { op == Op::Eq } else { op == Op::Ne }
+            }
+            (Value::NonFinite(_) | Value::Number(_), Value::NonFinite(_) | Value::Number(_)) => {
+                ordered(op, rank(observed).cmp(&rank(&self.value)))
+            }
+            (observed, target) => match op {
+                Op::Eq => observed == target,
+                Op::Ne => observed != target,
+                Op::Lt | Op::Le | Op::Gt | Op::Ge => false,
+            },
+        }
+    }
+
+    /// How far `observed` is from the target, for numbers.
+    pub(super) fn distance(&self, observed: &Value) -> Option<Distance> {
+        match (observed, &self.value) {
+            (Value::Number(observed), Value::Number(target)) => {
+                let difference = self.in_unit(observed).minus(target);
+                Some(Distance {
+                    percent: difference.share_of(target),
+                    difference,
+                    unit: self.unit,
+                })
+            }
+            _ => None,
+        }
+    }
+
+    fn in_unit(&self, observed: &Decimal) -> Decimal {
+        match self.field_unit {
+            Some(unit) if self.unit != self.field_unit => unit.to_base(observed),
+            _ => observed.clone(),
+        }
+    }
+
+    fn number_holds(&self, op: Op, observed: &Decimal, target: &Decimal) -> bool {
+        let zero = Decimal::from(0_u64);
+        let slack = self.slack.as_ref().unwrap_or(&zero);
+        let near = observed.minus(target).abs() <= *slack;
+        match op {
+            Op::Eq => near,
+            Op::Ne => !near,
+            Op::Lt => *observed < target.plus(slack),
+            Op::Le => *observed <= target.plus(slack),
+            Op::Gt => *observed > target.minus(slack),
+            Op::Ge => *observed >= target.minus(slack),
+        }
+    }
+}
+
+fn rank(value: &Value) -> i8 {
+    match value {
+        Value::NonFinite(NonFinite::Infinity) => 1,
+        Value::NonFinite(NonFinite::NegativeInfinity) => -1,
+        _ => 0,
+    }
+}
+
+/// Whether `op` holds for this order; also used for counts of rows.
+pub(super) fn ordered(op: Op, order: Ordering) -> bool {
+    match op {
+        Op::Eq => order == Ordering::Equal,
+        Op::Ne => order != Ordering::Equal,
+        Op::Lt => order == Ordering::Less,
+        Op::Le => order != Ordering::Greater,
+        Op::Gt => order == Ordering::Greater,
+        Op::Ge => order != Ordering::Less,
+    }
+}
+
+fn read_number(literal: &Literal, to_base: bool) -> Result<Value, String> {
+    match literal {
+        Literal::Number {
+            value,
+            unit: Some(unit),
+        } if to_base => Ok(Value::Number(unit.to_base(value))),
+        Literal::Number { value, .. } => Ok(Value::Number(value.clone())),
+        Literal::Word(word) if word == "none" => Ok(Value::Nothing),
+        Literal::Word(word) => match non_finite(word) {
+            Some(value) => Ok(Value::NonFinite(value)),
+            None => Err(format!(
+                "holds a number; `{word}` is none (units: ns us ms s B kB MB GB KiB MiB GiB)"
+            )),
+        },
+        other => Err(format!("holds a number; `{other}` is none")),
+    }
+}
+
+fn read_bool(literal: &Literal) -> Result<Value, String> {
+    match literal {
+        Literal::Word(word) if word == "true" => Ok(Value::Bool(true)),
+        Literal::Word(word) if word == "false" => Ok(Value::Bool(false)),
+        other => Err(format!("holds true or false, not `{other}`")),
+    }
+}
+
+fn read_text(literal: &Literal, allowed: &[&str]) -> Result<Value, String> {
+    let text = match literal {
+        Literal::Word(text) | Literal::Quoted(text) => text.clone(),
+        // A text that looks like a number, such as a run id.
+        number @ Literal::Number { .. } => number.to_string(),
+        list @ Literal::List(_) => return Err(format!("holds text, not the list `{list}`")),
+    };
+    if allowed.is_empty() || allowed.contains(&text.as_str()) {
+        return Ok(Value::Text(text));
+    }
+    let hint = nearest(&text, allowed.iter().copied())
+        .map_or_else(String::new, |n| format!("; did you mean `{n}`?"));
+    Err(format!(
+        "is never `{text}`, only {}{hint}",
+        allowed.join(", ")
+    ))
+}
+
+fn read_list(literal: &Literal, numeric: bool) -> Result<Value, String> {
+    let Literal::List(items) = literal else {
+        return Err(format!(
+            "holds a list; write [a,b], or an index such as .0, instead of `{literal}`"
+        ));
+    };
+    let read = |item| {
+        if numeric {
+            read_number(item, false)
+        } else {
+            read_text(item, &[])
+        }
+    };
+    Ok(Value::List(
+        items.iter().map(read).collect::<Result<_, _>>()?,
+    ))
+}
