@@ -46,26 +46,12 @@ pub enum EngineError {
         /// Plan or weights.
         part: &'static str,
     },
-    /// No Vulkan device can be used.
-    #[error("no usable vulkan device: {0}; install a driver, for example mesa-vulkan-drivers")]
-    NoDevice(String),
-    /// A Vulkan call failed.
-    #[error("{call} returned {code}; see the device's log")]
-    Vulkan {
-        /// Vulkan function.
-        call: &'static str,
-        /// `VkResult`.
-        code: i32,
-    },
-    /// The device is gone; the context must be made anew.
-    #[error("device lost in {call}; respawn the worker and load the model again")]
-    DeviceLost {
-        /// Vulkan function.
-        call: &'static str,
-    },
-    /// The worker process broke its contract or died.
-    #[error("worker: {0}")]
-    Worker(String),
+    /// The Vulkan side refused or failed.
+    #[error(transparent)]
+    Vulkan(#[from] crate::vk::VkError),
+    /// The worker process refused, broke its contract or died.
+    #[error(transparent)]
+    Worker(#[from] crate::worker::WorkerError),
     /// A file or pipe failed.
     #[error("{path}: {message}")]
     Io {

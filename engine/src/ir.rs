@@ -298,6 +298,8 @@ pub struct Barrier {
     pub dst: ScopeSet,
     /// Written bytes made visible; sorted, not overlapping.
     pub ranges: Vec<ByteRange>,
+    /// Whether it only shows tap copies to the host; not part of the judged stream.
+    pub for_taps: bool,
 }
 
 /// One command.
@@ -381,10 +383,11 @@ impl Command {
             Command::Copy(Copy {
                 purpose: CopyPurpose::Tap(_),
                 ..
-            }) | Command::HostRead {
-                output: HostOutput::Tap(_),
-                ..
-            }
+            }) | Command::Barrier(Barrier { for_taps: true, .. })
+                | Command::HostRead {
+                    output: HostOutput::Tap(_),
+                    ..
+                }
         )
     }
 
@@ -501,7 +504,7 @@ impl CommandIr {
             match command {
                 Command::SubmitBoundary => counters.submits += 1,
                 Command::Dispatch(_) => counters.dispatches += 1,
-                Command::Barrier(_) => counters.barriers += 1,
+                Command::Barrier(barrier) if !barrier.for_taps => counters.barriers += 1,
                 Command::Copy(_) if !command.is_tap() => counters.copies += 1,
                 _ => {}
             }

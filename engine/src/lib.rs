@@ -15,17 +15,22 @@
 //! - What a kernel writes is a registered output or side effect of its node.
 //! - The crate knows nothing of the loop that looks after it.
 
+pub mod arch;
 pub mod error;
 pub mod gguf;
 pub mod graph;
 pub mod health;
 pub mod ir;
 pub mod kernels;
+pub mod model;
+pub mod plan;
 pub mod profile;
+pub mod quant;
 pub mod record;
 pub mod telemetry;
 pub mod tensor;
 pub mod vk;
+pub mod weights;
 pub mod worker;
 
 pub use error::{EngineError, Result};

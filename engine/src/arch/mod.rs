@@ -1,0 +1,3 @@
+//! Model architectures: hyperparameters and graphs.
+
+pub mod llama;

@@ -1,1 +1,0 @@
-//! Records command streams.
