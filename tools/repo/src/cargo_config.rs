@@ -1,0 +1,171 @@
+//! Cargo configuration that would decide what a gate builds or runs.
+//!
+//! An allow list, so that a key cargo learns later is refused until somebody has judged it.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use crate::git::oid;
+use crate::{DaemonRepo, RepoError};
+
+/// Names cargo reads below a `.cargo` folder.
+pub const CONFIG_NAMES: [&str; 2] = ["config.toml", "config"];
+
+/// Keys that change neither what is built nor what is executed. `table.*` allows a whole table.
+const HARMLESS: &[&str] = &[
+    "alias.*",
+    "build.incremental",
+    "build.jobs",
+    "cargo-new.*",
+    "doc.*",
+    "future-incompat-report.*",
+    "http.*",
+    "net.offline",
+    "net.retry",
+    "profile.*",
+    "resolver.*",
+    "term.*",
+];
+
+/// Refuses a tree that carries such configuration anywhere.
+///
+/// # Errors
+/// Names the first file and key; also when the file cannot be read as TOML.
+pub fn check_tree_config(repo: &DaemonRepo, tree: &str) -> Result<(), RepoError> {
+    let objects = repo.objects()?;
+    let root = objects
+        .find_tree(oid(tree)?)
+        .map_err(RepoError::objects("cannot read the tree"))?;
+    let mut found: Vec<(PathBuf, Vec<u8>)> = Vec::new();
+    root.walk(git2::TreeWalkMode::PreOrder, |folder, entry| {
+        let name = entry.name().unwrap_or_default();
+        if is_config(folder, name) {
+            let content = match entry.filemode() {
+                0o100_644 | 0o100_664 | 0o100_755 => objects
+                    .find_blob(entry.id())
+                    .map(|blob| blob.content().to_vec())
+                    .unwrap_or_default(),
+                // A link or folder in place of the file is not readable as TOML below.
+                _ => b"\xff".to_vec(),
+            };
+            found.push((PathBuf::from(format!("{folder}{name}")), content));
+        }
+        git2::TreeWalkResult::Ok
+    })
+    .map_err(RepoError::objects("cannot walk the tree"))?;
+    for (path, content) in found {
+        check(&path, &content, &[], "remove the key from the tree")?;
+    }
+    Ok(())
+}
+
+fn is_config(folder: &str, name: &str) -> bool {
+    let below_cargo = folder == ".cargo/" || folder.ends_with("/.cargo/");
+    below_cargo && CONFIG_NAMES.contains(&name)
+}
+
+/// Refuses such configuration in any folder above `room`, which cargo would read too. The user's
+/// own file may also name registries, because the daemon copies those tables anyway.
+///
+/// # Errors
+/// Names the first file and key.
+pub fn check_parent_config(room: &Path, user_cargo_home: Option<&Path>) -> Result<(), RepoError> {
+    for folder in room.ancestors().skip(1) {
+        for name in CONFIG_NAMES {
+            let path = folder.join(".cargo").join(name);
+            let content = match fs::read(&path) {
+                Ok(content) => content,
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
+                Err(source) => return Err(RepoError::io("cannot read", path)(source)),
+            };
+            let own = user_cargo_home.is_some_and(|home| path.starts_with(home));
+            let extra: &[&str] = if own {
+                &["source.*", "registries.*", "registry.*", "net.*"]
+            } else {
+                &[]
+            };
+            check(
+                &path,
+                &content,
+                extra,
+                "put the state folder elsewhere with `--state DIR`",
+            )?;
+        }
+    }
+    Ok(())
+}
+
+fn check(path: &Path, content: &[u8], extra: &[&str], remedy: &str) -> Result<(), RepoError> {
+    let refuse = |key: String| RepoError::CargoConfig {
+        path: path.to_owned(),
+        key,
+        remedy: remedy.to_owned(),
+    };
+    let text = std::str::from_utf8(content).map_err(|_| refuse("(not readable)".into()))?;
+    let table: toml::Table = toml::from_str(text).map_err(|_| refuse("(not TOML)".into()))?;
+    for (name, value) in &table {
+        if allowed(&format!("{name}.*"), extra) {
+            continue;
+        }
+        let toml::Value::Table(inner) = value else {
+            return Err(refuse(name.clone()));
+        };
+        for key in inner.keys() {
+            let full = format!("{name}.{key}");
+            if !allowed(&full, extra) {
+                return Err(refuse(full));
+            }
+        }
+    }
+    Ok(())
+}
+
+fn allowed(key: &str, extra: &[&str]) -> bool {
+    HARMLESS.contains(&key) || extra.contains(&key)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn verdict(text: &str) -> Option<String> {
+        match check(Path::new("config.toml"), text.as_bytes(), &[], "x") {
+            Ok(()) => None,
+            Err(RepoError::CargoConfig { key, .. }) => Some(key),
+            Err(other) => Some(other.to_string()),
+        }
+    }
+
+    #[test]
+    fn everything_that_decides_a_build_is_refused() {
+        for (text, key) in [
+            ("[build]\nrustc-wrapper='/x'\n", "build.rustc-wrapper"),
+            ("[build]\nrustflags=['-A']\n", "build.rustflags"),
+            (
+                "[target.x86_64-unknown-linux-gnu]\nrunner='/x'\n",
+                "target.x86_64-unknown-linux-gnu",
+            ),
+            ("paths=['/x']\n", "paths"),
+            ("[patch.crates-io]\na={path='/x'}\n", "patch.crates-io"),
+            ("[source.crates-io]\nreplace-with='x'\n", "source.crates-io"),
+            ("[env]\nA='1'\n", "env.A"),
+            ("include='other.toml'\n", "include"),
+            (
+                "[registry]\nglobal-credential-providers=['x']\n",
+                "registry.global-credential-providers",
+            ),
+            ("[a-table-of-the-future]\nx=1\n", "a-table-of-the-future.x"),
+            ("not toml", "(not TOML)"),
+        ] {
+            assert_eq!(verdict(text).as_deref(), Some(key), "{text}");
+        }
+    }
+
+    #[test]
+    fn aliases_and_appearance_are_free() {
+        assert_eq!(
+            verdict("[alias]\nxtask='run -p xtask --'\n[term]\ncolor='never'\n[build]\njobs=2\n"),
+            None
+        );
+    }
+}
