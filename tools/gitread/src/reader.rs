@@ -1,0 +1,433 @@
+//! Opening repositories and reading single objects.
+
+use std::collections::HashSet;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+use discipline::diff::FileMode;
+use git2::{ObjectType, Oid, Repository, RepositoryOpenFlags};
+
+use crate::GitReadError;
+use crate::object::{CommitInfo, RawEntry, TreeEntry, is_object_id, parse_commit, parse_tree};
+
+/// Largest blob read where the caller names no cap, in bytes.
+pub const MAX_BLOB_BYTES: u64 = 16 << 20;
+/// Id of the tree without entries, which git knows without storing it.
+pub const EMPTY_TREE: &str = "4b825dc642cb6eb9a060e54bf8d69288fbee4904";
+
+const MAX_COMMIT_BYTES: u64 = 1 << 20;
+const MAX_TREE_BYTES: u64 = 16 << 20;
+const MAX_TREE_ENTRIES: u64 = 1_000_000;
+const MAX_TREE_DEPTH: u64 = 128;
+const MAX_WALKED_COMMITS: u64 = 2_000_000;
+/// Git refuses shorter abbreviations too.
+const MIN_ABBREVIATION: usize = 7;
+
+/// A repository, open for reading.
+pub struct GitReader {
+    pub(crate) repository: Repository,
+}
+
+impl std::fmt::Debug for GitReader {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "GitReader({})", self.git_dir().display())
+    }
+}
+
+impl GitReader {
+    /// Opens the repository at `path`: a bare one, a work tree's root, or its `.git`.
+    ///
+    /// # Errors
+    /// When there is none at exactly this path, or another user owns it.
+    pub fn open(path: &Path) -> Result<Self, GitReadError> {
+        let flags = RepositoryOpenFlags::NO_SEARCH;
+        let no_ceilings: [&Path; 0] = [];
+        Repository::open_ext(path, flags, no_ceilings)
+            .map(|repository| Self { repository })
+            .map_err(|error| GitReadError::Open {
+                path: path.display().to_string(),
+                detail: error.message().to_owned(),
+            })
+    }
+
+    /// Opens the repository a hook runs for, with the objects of the push that is being received
+    /// (githooks(5), "pre-receive"; git-receive-pack(1), "QUARANTINE ENVIRONMENT").
+    ///
+    /// # Errors
+    /// When `GIT_DIR` is missing or one of the variables is not usable.
+    pub fn open_quarantine() -> Result<Self, GitReadError> {
+        Self::open_quarantine_from(|name| std::env::var_os(name))
+    }
+
+    /// [`GitReader::open_quarantine`] with the environment as an argument.
+    ///
+    /// # Errors
+    /// When `GIT_DIR` is missing or one of the variables is not usable.
+    pub fn open_quarantine_from(
+        variable: impl Fn(&str) -> Option<OsString>,
+    ) -> Result<Self, GitReadError> {
+        let git_dir = variable("GIT_DIR").ok_or_else(|| GitReadError::Environment {
+            name: "GIT_DIR",
+            detail: "it is not set".to_owned(),
+        })?;
+        let reader = Self::open(Path::new(&git_dir))?;
+        let mut folders = Vec::new();
+        for name in ["GIT_OBJECT_DIRECTORY", "GIT_QUARANTINE_PATH"] {
+            folders.extend(variable(name).map(|value| (name, PathBuf::from(value))));
+        }
+        let name = "GIT_ALTERNATE_OBJECT_DIRECTORIES";
+        if let Some(list) = variable(name) {
+            folders.extend(
+                split_alternates(name, &list)?
+                    .into_iter()
+                    .map(|p| (name, p)),
+            );
+        }
+        for (name, folder) in folders {
+            let unusable = |detail: String| GitReadError::Environment { name, detail };
+            let folder = folder
+                .canonicalize()
+                .map_err(|error| unusable(format!("{}: {error}", folder.display())))?;
+            let text = folder
+                .to_str()
+                .ok_or_else(|| unusable("path is not utf-8".to_owned()))?;
+            reader.repository.odb()?.add_disk_alternate(text)?;
+        }
+        Ok(reader)
+    }
+
+    /// The folder that holds `HEAD` and the refs.
+    #[must_use]
+    pub fn git_dir(&self) -> &Path {
+        self.repository.path()
+    }
+
+    /// A value of this repository's own configuration file, such as `greenloop.policy`. The
+    /// configuration of user and system is not read.
+    ///
+    /// # Errors
+    /// When the file does not parse.
+    pub fn own_config(&self, key: &str) -> Result<Option<String>, GitReadError> {
+        let path = self.repository.commondir().join("config");
+        let config = git2::Config::open(&path)?;
+        match config.get_string(key) {
+            Ok(value) => Ok(Some(value)),
+            Err(error) if error.code() == git2::ErrorCode::NotFound => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Whether an object is here.
+    ///
+    /// # Errors
+    /// When `id` is no object id.
+    pub fn has_object(&self, id: &str) -> Result<bool, GitReadError> {
+        Ok(self.repository.odb()?.exists(object_id(id)?))
+    }
+
+    /// The commit that `name` means: a full id, an abbreviation of at least 7 digits, a full
+    /// ref name, `HEAD`, or a branch, tag or remote branch. No other expression is understood.
+    /// Annotated tags are followed.
+    ///
+    /// # Errors
+    /// When nothing of this name leads to a commit.
+    pub fn resolve_commit(&self, name: &str) -> Result<String, GitReadError> {
+        let unresolved = || GitReadError::Unresolved {
+            name: name.chars().take(200).collect(),
+        };
+        let start = match self.resolve_ref(name)? {
+            Some(id) => id,
+            None if is_object_id(name) => name.to_owned(),
+            None => self.resolve_abbreviation(name).ok_or_else(unresolved)?,
+        };
+        self.peel(&start)?.ok_or_else(unresolved)
+    }
+
+    fn resolve_ref(&self, name: &str) -> Result<Option<String>, GitReadError> {
+        if is_object_id(name) {
+            return Ok(None);
+        }
+        if name == "HEAD" || name.starts_with("refs/") {
+            return self.read_ref(name);
+        }
+        for folder in ["refs/heads/", "refs/tags/", "refs/remotes/"] {
+            if let Some(id) = self.read_ref(&format!("{folder}{name}"))? {
+                return Ok(Some(id));
+            }
+        }
+        Ok(None)
+    }
+
+    fn resolve_abbreviation(&self, name: &str) -> Option<String> {
+        let is_hex = name.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
+        if !is_hex || !(MIN_ABBREVIATION..40).contains(&name.len()) {
+            return None;
+        }
+        let padded = format!("{name:0<40}");
+        let odb = self.repository.odb().ok()?;
+        let short = Oid::from_str(&padded).ok()?;
+        odb.exists_prefix(short, name.len())
+            .ok()
+            .map(|id| id.to_string())
+    }
+
+    /// Follows annotated tags to a commit.
+    fn peel(&self, id: &str) -> Result<Option<String>, GitReadError> {
+        let mut id = id.to_owned();
+        for _ in 0..8 {
+            let odb = self.repository.odb()?;
+            let Ok((_, kind)) = odb.read_header(object_id(&id)?) else {
+                return Ok(None);
+            };
+            match kind {
+                ObjectType::Commit => return Ok(Some(id)),
+                ObjectType::Tag => {
+                    let bytes = self.raw(&id, ObjectType::Tag, MAX_COMMIT_BYTES)?;
+                    let text = String::from_utf8_lossy(&bytes);
+                    let target = text.lines().next().and_then(|l| l.strip_prefix("object "));
+                    match target.filter(|target| is_object_id(target)) {
+                        Some(target) => id = target.to_owned(),
+                        None => return Ok(None),
+                    }
+                }
+                _ => return Ok(None),
+            }
+        }
+        Ok(None)
+    }
+
+    /// Tree, parents, identities and message of a commit.
+    ///
+    /// # Errors
+    /// When `id` is no commit that is here.
+    pub fn commit_info(&self, id: &str) -> Result<CommitInfo, GitReadError> {
+        parse_commit(id, &self.raw(id, ObjectType::Commit, MAX_COMMIT_BYTES)?)
+    }
+
+    /// All files below a tree, folders unfolded, sorted by path bytes.
+    ///
+    /// # Errors
+    /// Missing or malformed trees and trees beyond the caps.
+    pub fn tree_entries(&self, tree: &str) -> Result<Vec<TreeEntry>, GitReadError> {
+        let mut entries = Vec::new();
+        self.collect_entries(tree, b"", 0, &mut entries)?;
+        entries.sort_by(|a, b| a.path.cmp(&b.path));
+        Ok(entries)
+    }
+
+    pub(crate) fn collect_entries(
+        &self,
+        tree: &str,
+        prefix: &[u8],
+        depth: u64,
+        out: &mut Vec<TreeEntry>,
+    ) -> Result<(), GitReadError> {
+        check_cap("depth of a tree", depth, MAX_TREE_DEPTH)?;
+        for entry in self.raw_tree(tree)? {
+            let path = join(prefix, &entry.name);
+            match entry.mode {
+                None => self.collect_entries(&entry.oid, &path, depth + 1, out)?,
+                Some(mode) => out.push(TreeEntry {
+                    path,
+                    mode,
+                    oid: entry.oid,
+                }),
+            }
+            check_cap("number of files", out.len() as u64, MAX_TREE_ENTRIES)?;
+        }
+        Ok(())
+    }
+
+    pub(crate) fn raw_tree(&self, tree: &str) -> Result<Vec<RawEntry>, GitReadError> {
+        if tree == EMPTY_TREE {
+            return Ok(Vec::new());
+        }
+        parse_tree(tree, &self.raw(tree, ObjectType::Tree, MAX_TREE_BYTES)?)
+    }
+
+    /// The bytes of a blob.
+    ///
+    /// # Errors
+    /// Missing objects, other kinds, and blobs of more than `cap` bytes.
+    pub fn blob(&self, id: &str, cap: u64) -> Result<Vec<u8>, GitReadError> {
+        self.raw(id, ObjectType::Blob, cap)
+    }
+
+    /// Mode and object id of the file, link or submodule at `path` (escaped as in
+    /// [`crate::path`]); `None` when nothing or a folder stands there.
+    ///
+    /// # Errors
+    /// Missing or malformed trees.
+    pub fn entry_at(
+        &self,
+        tree: &str,
+        path: &str,
+    ) -> Result<Option<(FileMode, String)>, GitReadError> {
+        let Some(path) = crate::path::unescape(path) else {
+            return Ok(None);
+        };
+        let mut tree = tree.to_owned();
+        let mut parts = path.split(|byte| *byte == b'/').peekable();
+        while let Some(part) = parts.next() {
+            let entries = self.raw_tree(&tree)?;
+            let Some(entry) = entries.into_iter().find(|entry| entry.name == part) else {
+                return Ok(None);
+            };
+            match (entry.mode, parts.peek()) {
+                (Some(mode), None) => return Ok(Some((mode, entry.oid))),
+                (None, Some(_)) => tree = entry.oid,
+                _ => return Ok(None),
+            }
+        }
+        Ok(None)
+    }
+
+    /// The bytes of the regular file at `path` in a tree; `None` when nothing stands there.
+    ///
+    /// # Errors
+    /// Links and submodules (their content is elsewhere), files above [`MAX_BLOB_BYTES`].
+    pub fn blob_at(&self, tree: &str, path: &str) -> Result<Option<Vec<u8>>, GitReadError> {
+        let not_a_file = |found| GitReadError::NotAFile {
+            path: path.to_owned(),
+            found,
+        };
+        match self.entry_at(tree, path)? {
+            None => Ok(None),
+            Some((FileMode::Symlink, _)) => Err(not_a_file("symbolic link")),
+            Some((FileMode::Submodule, _)) => Err(not_a_file("submodule")),
+            Some((_, oid)) => self.blob(&oid, MAX_BLOB_BYTES).map(Some),
+        }
+    }
+
+    /// Whether `ancestor` is `descendant` or one of its ancestors, by the parents in the objects.
+    ///
+    /// # Errors
+    /// Missing commits, as in a shallow clone.
+    pub fn is_ancestor(&self, ancestor: &str, descendant: &str) -> Result<bool, GitReadError> {
+        object_id(ancestor)?;
+        let mut found = false;
+        self.walk_history(descendant, |commit| {
+            found |= commit.id == ancestor;
+            !found
+        })?;
+        Ok(found)
+    }
+
+    /// The commit without parents that is reached by first parents: the repository's identity.
+    ///
+    /// # Errors
+    /// Missing commits, as in a shallow clone.
+    pub fn root_commit(&self, tip: &str) -> Result<String, GitReadError> {
+        let mut commit = self.commit_info(tip)?;
+        for _ in 0..MAX_WALKED_COMMITS {
+            match commit.parents.first() {
+                None => return Ok(commit.id),
+                Some(parent) => commit = self.commit_info(parent)?,
+            }
+        }
+        Err(too_much_history())
+    }
+
+    /// Visits `tip` and its ancestors once each until `visit` returns false.
+    fn walk_history(
+        &self,
+        tip: &str,
+        mut visit: impl FnMut(&CommitInfo) -> bool,
+    ) -> Result<(), GitReadError> {
+        let mut seen: HashSet<String> = HashSet::from([tip.to_owned()]);
+        let mut queue = std::collections::VecDeque::from([tip.to_owned()]);
+        while let Some(id) = queue.pop_front() {
+            let commit = self.commit_info(&id)?;
+            if !visit(&commit) {
+                return Ok(());
+            }
+            for parent in commit.parents {
+                if seen.insert(parent.clone()) {
+                    queue.push_back(parent);
+                }
+            }
+            if seen.len() as u64 > MAX_WALKED_COMMITS {
+                return Err(too_much_history());
+            }
+        }
+        Ok(())
+    }
+
+    fn raw(&self, id: &str, kind: ObjectType, cap: u64) -> Result<Vec<u8>, GitReadError> {
+        let oid = object_id(id)?;
+        let odb = self.repository.odb()?;
+        let missing = |error: git2::Error| match error.code() {
+            git2::ErrorCode::NotFound => GitReadError::Missing { id: id.to_owned() },
+            _ => GitReadError::from(error),
+        };
+        // The header comes first, so that a huge object is refused before it is inflated.
+        let (size, found) = odb.read_header(oid).map_err(missing)?;
+        if found != kind {
+            return Err(GitReadError::Kind {
+                id: id.to_owned(),
+                found: found.str().to_owned(),
+                wanted: kind.str(),
+            });
+        }
+        check_cap(&format!("object {id} in bytes"), size as u64, cap)?;
+        let object = odb.read(oid).map_err(missing)?;
+        Ok(object.data().to_vec())
+    }
+}
+
+fn too_much_history() -> GitReadError {
+    GitReadError::TooLarge {
+        what: "number of commits".to_owned(),
+        size: MAX_WALKED_COMMITS + 1,
+        cap: MAX_WALKED_COMMITS,
+    }
+}
+
+pub(crate) fn check_cap(what: &str, size: u64, cap: u64) -> Result<(), GitReadError> {
+    if size > cap {
+        return Err(GitReadError::TooLarge {
+            what: what.to_owned(),
+            size,
+            cap,
+        });
+    }
+    Ok(())
+}
+
+pub(crate) fn object_id(text: &str) -> Result<Oid, GitReadError> {
+    let refuse = || GitReadError::ObjectId {
+        text: text.chars().take(80).collect(),
+    };
+    if !is_object_id(text) {
+        return Err(refuse());
+    }
+    Oid::from_str(text).map_err(|_| refuse())
+}
+
+pub(crate) fn join(prefix: &[u8], name: &[u8]) -> Vec<u8> {
+    if prefix.is_empty() {
+        return name.to_vec();
+    }
+    [prefix, b"/", name].concat()
+}
+
+/// Splits git's list of alternates. Quoted entries, which git writes for paths that hold the
+/// separator, are refused rather than misread.
+fn split_alternates(
+    name: &'static str,
+    list: &std::ffi::OsStr,
+) -> Result<Vec<PathBuf>, GitReadError> {
+    let paths: Vec<_> = std::env::split_paths(list)
+        .filter(|path| !path.as_os_str().is_empty())
+        .collect();
+    if paths
+        .iter()
+        .any(|path| path.to_string_lossy().starts_with('"'))
+    {
+        return Err(GitReadError::Environment {
+            name,
+            detail: "it holds a quoted path".to_owned(),
+        });
+    }
+    Ok(paths)
+}
