@@ -70,6 +70,40 @@ impl DaemonRepo {
         })
     }
 
+    /// Branch and attestation in one atomic update.
+    fn deliver(
+        &self,
+        url: &str,
+        delivery: &Delivery,
+        cancel: &Cancel,
+    ) -> Result<PushOutcome, RepoError> {
+        let attest = attestation_ref(&delivery.commit);
+        // Git passes over a ref that is up to date without looking at its lease.
+        if self.remote_tip(url, &attest, cancel)?.is_some() {
+            return Ok(PushOutcome::Refused {
+                message: format!("`{attest}` is there already, and it is written once"),
+            });
+        }
+        self.keep(&attest, &delivery.attestation)?;
+        self.keep(
+            &format!("refs/greenloop/pushed/{}", delivery.commit),
+            &delivery.commit,
+        )?;
+        let updates = [
+            Update {
+                name: delivery.ref_name.clone(),
+                old: delivery.old_tip.as_deref(),
+                new: &delivery.commit,
+            },
+            Update {
+                name: attest,
+                old: None,
+                new: &delivery.attestation,
+            },
+        ];
+        self.send(url, &updates, cancel)
+    }
+
     /// Publishes an object under a ref that carries no authority over code: verdicts, checkpoints.
     /// `old` is what the ref must be now (`None`: must not exist).
     ///
@@ -174,5 +208,235 @@ fn read_porcelain(captured: &Captured, updates: &[Update<'_>]) -> PushOutcome {
     message.push_str(&sanitise(&captured.stderr));
     PushOutcome::Refused {
         message: sanitise(message.as_bytes()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::PermissionsExt;
+    use std::path::PathBuf;
+
+    use super::*;
+    use crate::{CommitPlan, Identity, Transport};
+
+    struct Bench {
+        _folder: tempfile::TempDir,
+        repo: DaemonRepo,
+        remote: PathBuf,
+        cancel: Cancel,
+        base: String,
+        next: String,
+        attestation: String,
+    }
+
+    impl Bench {
+        fn new() -> Bench {
+            let folder = tempfile::tempdir().unwrap();
+            let transport = Transport::new(&std::env::vars_os().collect()).unwrap();
+            let repo =
+                DaemonRepo::open_or_init(&folder.path().join("repo.git"), transport).unwrap();
+            let remote = folder.path().join("remote.git");
+            git2::Repository::init_bare(&remote).unwrap();
+            let tree = repo.write_files(&[("a".into(), b"1".to_vec())]).unwrap();
+            let attestation = repo
+                .write_files(&[("claim.json".into(), b"{}".to_vec())])
+                .unwrap();
+            let base = root(&repo, &tree);
+            let next = repo.make_commit(&plan(&tree, &base)).unwrap();
+            let cancel = Cancel::new().unwrap();
+            let bench = Bench {
+                _folder: folder,
+                repo,
+                remote,
+                cancel,
+                base,
+                next,
+                attestation,
+            };
+            assert_eq!(
+                bench.update("refs/heads/main", None, &bench.base),
+                PushOutcome::Pushed
+            );
+            bench
+        }
+
+        fn url(&self) -> String {
+            self.remote.display().to_string()
+        }
+
+        fn update(&self, name: &str, old: Option<&str>, new: &str) -> PushOutcome {
+            let update = Update {
+                name: name.into(),
+                old,
+                new,
+            };
+            self.repo
+                .send(&self.url(), &[update], &self.cancel)
+                .unwrap()
+        }
+
+        fn deliver(&self) -> PushOutcome {
+            self.repo
+                .deliver(&self.url(), &self.delivery(), &self.cancel)
+                .unwrap()
+        }
+
+        fn delivery(&self) -> Delivery {
+            Delivery {
+                ref_name: "refs/heads/main".into(),
+                old_tip: Some(self.base.clone()),
+                commit: self.next.clone(),
+                attestation: self.attestation.clone(),
+            }
+        }
+
+        fn tip(&self, name: &str) -> Option<String> {
+            self.repo
+                .remote_tip(&self.url(), name, &self.cancel)
+                .unwrap()
+        }
+
+        fn resolve(&self) -> PushOutcome {
+            self.repo
+                .resolve_push(&self.url(), &self.delivery(), &self.cancel)
+                .unwrap()
+        }
+
+        fn hook(&self, text: &str) {
+            let hook = self.remote.join("hooks/pre-receive");
+            fs::create_dir_all(hook.parent().unwrap()).unwrap();
+            fs::write(&hook, text).unwrap();
+            fs::set_permissions(&hook, fs::Permissions::from_mode(0o755)).unwrap();
+        }
+    }
+
+    fn plan(tree: &str, parent: &str) -> CommitPlan {
+        CommitPlan {
+            tree: tree.into(),
+            parent: parent.into(),
+            message: "m".into(),
+            trailers: Vec::new(),
+            identity: Identity {
+                name: "n".into(),
+                email: "e".into(),
+            },
+            time_s: 1,
+        }
+    }
+
+    fn root(repo: &DaemonRepo, tree: &str) -> String {
+        let objects = repo.objects().unwrap();
+        let who = git2::Signature::new("n", "e", &git2::Time::new(1, 0)).unwrap();
+        let tree = objects.find_tree(oid(tree).unwrap()).unwrap();
+        objects
+            .commit(None, &who, &who, "root", &tree, &[])
+            .unwrap()
+            .to_string()
+    }
+
+    #[test]
+    fn branch_and_attestation_arrive_together() {
+        let bench = Bench::new();
+        assert!(
+            matches!(bench.resolve(), PushOutcome::Refused { .. }),
+            "nothing there yet"
+        );
+        assert_eq!(bench.deliver(), PushOutcome::Pushed);
+        assert_eq!(bench.tip("refs/heads/main").as_ref(), Some(&bench.next));
+        let attest = attestation_ref(&bench.next);
+        assert_eq!(
+            bench.tip(&attest).as_ref(),
+            Some(&bench.attestation),
+            "a ref to a tree travels"
+        );
+        assert_eq!(bench.resolve(), PushOutcome::Pushed);
+        let verdict = verdict_ref(&bench.next);
+        let published = bench.repo.publish(
+            &bench.url(),
+            &verdict,
+            None,
+            &bench.attestation,
+            &bench.cancel,
+        );
+        assert_eq!(published.unwrap(), PushOutcome::Pushed);
+    }
+
+    #[test]
+    fn a_moved_branch_refuses_both() {
+        let bench = Bench::new();
+        let tree = bench
+            .repo
+            .write_files(&[("b".into(), b"2".to_vec())])
+            .unwrap();
+        let other = bench.repo.make_commit(&plan(&tree, &bench.base)).unwrap();
+        assert_eq!(
+            bench.update("refs/heads/main", Some(&bench.base), &other),
+            PushOutcome::Pushed
+        );
+        assert!(matches!(bench.deliver(), PushOutcome::Refused { .. }));
+        assert_eq!(bench.tip(&attestation_ref(&bench.next)), None);
+        let PushOutcome::Refused { message } = bench.resolve() else {
+            panic!()
+        };
+        assert!(message.contains("moved"), "{message}");
+    }
+
+    #[test]
+    fn an_attestation_is_written_once() {
+        let bench = Bench::new();
+        let name = attestation_ref(&bench.next);
+        assert_eq!(
+            bench.update(&name, None, &bench.attestation),
+            PushOutcome::Pushed
+        );
+        assert!(matches!(bench.deliver(), PushOutcome::Refused { .. }));
+        assert_eq!(
+            bench.tip("refs/heads/main").as_ref(),
+            Some(&bench.base),
+            "the branch stays"
+        );
+    }
+
+    #[test]
+    fn the_remotes_hook_decides_and_its_words_are_kept() {
+        let bench = Bench::new();
+        bench.hook("#!/bin/sh\necho 'no approval found' >&2\nexit 1\n");
+        let PushOutcome::Refused { message } = bench.deliver() else {
+            panic!()
+        };
+        assert!(message.contains("pre-receive hook declined"), "{message}");
+        assert!(message.contains("no approval found"), "{message}");
+        assert_eq!(bench.tip("refs/heads/main").as_ref(), Some(&bench.base));
+    }
+
+    #[test]
+    fn a_remote_that_dies_leaves_the_outcome_unknown_until_it_is_read() {
+        let bench = Bench::new();
+        // Kills receive-pack, the hook's parent, before it can report.
+        bench.hook("#!/bin/sh\nkill -9 $PPID\n");
+        assert!(matches!(bench.deliver(), PushOutcome::Unknown { .. }));
+        assert!(matches!(bench.resolve(), PushOutcome::Refused { .. }));
+        let absent = bench.remote.with_extension("gone");
+        fs::rename(&bench.remote, &absent).unwrap();
+        let resolved = bench
+            .repo
+            .resolve_push(&bench.url(), &bench.delivery(), &bench.cancel);
+        assert!(resolved.is_err(), "an unreadable remote answers nothing");
+    }
+
+    #[test]
+    fn branches_are_not_published_without_a_permit() {
+        let bench = Bench::new();
+        let name = "refs/heads/main";
+        let error = bench.repo.publish(
+            &bench.url(),
+            name,
+            Some(&bench.base),
+            &bench.next,
+            &bench.cancel,
+        );
+        assert!(error.is_err());
+        assert_eq!(bench.tip(name).as_ref(), Some(&bench.base));
     }
 }
