@@ -97,6 +97,8 @@ pub struct Hunk {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DiffFacts {
+    /// Tree of the claim's parent.
+    pub base_tree: String,
     /// Digest over `changed`.
     pub diff_digest: Digest,
     /// Changed paths with modes and object ids.
@@ -183,6 +185,14 @@ pub struct GateFacts {
     pub gates_digest: Digest,
 }
 
+/// The digest that binds a claim to its gate results, in the order they were recorded.
+///
+/// # Errors
+/// When a result has no canonical form.
+pub fn gates_digest(results: &[GateResult]) -> Result<Digest, attest::AttestError> {
+    Ok(Digest::of(&attest::json::canonical(results)?))
+}
+
 /// A verified signature.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -251,4 +261,19 @@ pub struct Decision {
     pub rules: Vec<RuleResult>,
     /// True when nothing refused.
     pub allowed: bool,
+}
+
+impl Decision {
+    /// Every refusal of every rule, in order.
+    pub fn refused(&self) -> impl Iterator<Item = &Refusal> {
+        self.rules.iter().flat_map(|rule| &rule.refused)
+    }
+
+    /// Digest of the canonical decision, as recorded with the push.
+    ///
+    /// # Errors
+    /// When a refusal has no canonical form.
+    pub fn digest(&self) -> Result<Digest, attest::AttestError> {
+        Ok(Digest::of(&attest::json::canonical(self)?))
+    }
 }

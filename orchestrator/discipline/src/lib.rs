@@ -1,7 +1,25 @@
 //! Every decision of the loop, as pure functions over plain data.
+//!
+//! Flow: [`event::Event`]s → [`step::step`] → [`state::LoopState`]; a claim with its facts
+//! ([`decision::DecisionInput`]) → [`rules::decide`] under a [`rulebook::Rulebook`] →
+//! [`decision::Decision`]; an allowed decision and an approved claim → [`permit::grant`] →
+//! [`permit::PushPermit`], the one key to the one door; the run of the pushed commit →
+//! [`verification::grade`] → [`model::Verdict`].
+//!
+//! # Architecture invariants
+//! - Pure: no clock, disk, network, process, thread or environment. `now` is an argument.
+//! - A refusal is a value with code, field, reason and remedy; an error is a broken journal or data
+//!   that cannot be encoded. Rules never stop at the first refusal.
+//! - What cannot be decided is refused; no rule that lacks its facts passes.
+//! - Nothing outside [`permit`] can make or copy a permit.
+//! - Agents approve nothing: no event or input that an agent can cause carries an approval.
 
 pub mod decision;
 pub mod diff;
 pub mod event;
 pub mod model;
 pub mod policy;
+pub mod rulebook;
+pub mod rules;
+pub mod state;
+pub mod step;

@@ -227,7 +227,7 @@ impl Run {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum GateVerdict {
-    /// Ran, covered the change, and succeeded.
+    /// Ran, covered the change, and showed what its role demands (red for canary and pin on base).
     Passed,
     /// Decided nothing: no test ran, wrong features, change not compiled.
     Vacuous,
@@ -275,7 +275,8 @@ pub struct GateResult {
     pub refused: Vec<Refusal>,
     /// Argument vector that ran.
     pub argv: Vec<String>,
-    /// Tree it ran on.
+    /// Tree that was laid out for it, before the canary's file or the pinned test's files were added:
+    /// the base tree for [`GateRole::PinOnBase`], the claim's tree for every other role.
     pub tree: String,
     /// How the process ended.
     pub exit: ProcessExit,
@@ -358,6 +359,12 @@ pub struct Counters {
     pub runner_ms: u64,
     /// Turns that were refused an end.
     pub refused_ends: u64,
+    /// Lines that proposed changes add or remove.
+    #[serde(default)]
+    pub lines_written: u64,
+    /// Test functions that proposed changes add.
+    #[serde(default)]
+    pub tests_added: u64,
 }
 
 /// Environment of a cell or gate, sorted by name.

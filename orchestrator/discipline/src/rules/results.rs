@@ -1,0 +1,124 @@
+//! Gate results: every named gate passed, on exactly the claim's tree, and was seen able to fail.
+
+use std::collections::BTreeSet;
+
+use super::Case;
+use crate::decision::{GateFacts, gates_digest};
+use crate::model::{GateResult, GateRole, GateVerdict, Refusal};
+
+const RUN_AGAIN: &str = "run the gates again with `run_gates`";
+
+pub(super) fn judge(case: &Case<'_>) -> Vec<Refusal> {
+    let Some(gates) = &case.input.gates else {
+        return vec![Refusal::new(
+            "gates_not_run",
+            "gates",
+            "the gates of this claim have not run",
+            "run them with `run_gates`",
+        )];
+    };
+    let mut refused: Vec<_> = numbered(case).flat_map(|(field, name)| judge_gate(gates, &field, name)).collect();
+    if gates_digest(&gates.results).ok().as_ref() != Some(&gates.gates_digest) {
+        refused.push(Refusal::new(
+            "gates_digest_mismatch",
+            "gates",
+            "the digest of the gate results is not theirs",
+            RUN_AGAIN,
+        ));
+    }
+    refused
+}
+
+fn numbered<'a>(case: &Case<'a>) -> impl Iterator<Item = (String, &'a String)> {
+    case.body().gates.iter().enumerate().map(|(index, name)| (format!("gates[{index}]"), name))
+}
+
+fn results<'a>(gates: &'a GateFacts, name: &str, role: GateRole) -> Vec<&'a GateResult> {
+    gates.results.iter().filter(|result| result.role == role && result.gate == name).collect()
+}
+
+fn judge_gate(gates: &GateFacts, field: &str, name: &str) -> Vec<Refusal> {
+    let found = results(gates, name, GateRole::Gate);
+    if found.is_empty() {
+        let reason = format!("`{name}` has no result");
+        return vec![Refusal::new("gate_result_missing", field, reason, RUN_AGAIN)];
+    }
+    let unpassed = found.into_iter().filter(|result| result.verdict != GateVerdict::Passed);
+    unpassed.flat_map(|result| unpassed_gate(field, result)).collect()
+}
+
+/// What the judgement of the gate itself said, under the gate's field.
+fn unpassed_gate(field: &str, result: &GateResult) -> Vec<Refusal> {
+    let (code, word) = match result.verdict {
+        GateVerdict::Vacuous => ("gate_vacuous", "decided nothing"),
+        GateVerdict::Passed | GateVerdict::Refused => ("gate_failed", "did not pass"),
+    };
+    if result.refused.is_empty() {
+        let failed = result.failed_tests.join(", ");
+        let reason = format!("`{}` {word}: {:?}, failed tests: [{failed}]", result.gate, result.exit);
+        let remedy = format!("run `{}` in your work tree, then propose the tree that passes", result.argv.join(" "));
+        return vec![Refusal::new(code, field, reason, remedy)];
+    }
+    let said = result.refused.iter();
+    said.map(|said| {
+        let reason = format!("`{}` {word}: {}", result.gate, said.reason);
+        Refusal::new(&said.code, field, reason, &said.remedy)
+    })
+    .collect()
+}
+
+/// Results count for the tree they ran on and for no other.
+pub(super) fn judge_trees(case: &Case<'_>) -> Vec<Refusal> {
+    let Some(gates) = &case.input.gates else { return Vec::new() };
+    let (head, base) = (&case.body().tree, &case.input.diff.base_tree);
+    let wanted = |result: &GateResult| if result.role == GateRole::PinOnBase { base } else { head };
+    let strays = gates.results.iter().filter(|result| &result.tree != wanted(result));
+    strays
+        .map(|result| {
+            Refusal::new(
+                "gate_on_other_tree",
+                "gates",
+                format!("`{}` ran on tree {}, not on {}", result.gate, result.tree, wanted(result)),
+                RUN_AGAIN,
+            )
+        })
+        .collect()
+}
+
+/// Every changed Rust file of the claim's tree was compiled by a gate that passed.
+pub(super) fn judge_coverage(case: &Case<'_>) -> Vec<Refusal> {
+    let Some(gates) = &case.input.gates else { return Vec::new() };
+    let on_head = |role| matches!(role, GateRole::Gate | GateRole::PinOnHead);
+    let passed = gates.results.iter().filter(|r| on_head(r.role) && r.verdict == GateVerdict::Passed);
+    let covered: BTreeSet<_> = passed.flat_map(|result| &result.covered).collect();
+    let sources = case.input.diff.changed.iter().filter(|c| c.new.is_some() && c.path.ends_with(".rs"));
+    let uncovered: Vec<_> = sources.filter(|c| !covered.contains(&c.path)).map(|c| c.path.as_str()).collect();
+    if uncovered.is_empty() {
+        return Vec::new();
+    }
+    let builders = case.input.policy.policy.gate.keys().cloned().collect::<Vec<_>>().join(", ");
+    vec![Refusal::new(
+        "change_not_covered",
+        "gates",
+        format!("no gate that passed compiled {}", uncovered.join(", ")),
+        format!("name a gate that builds these files with their features; the policy has {builders}"),
+    )]
+}
+
+/// A gate that was not seen failing on a failing test is broken.
+pub(super) fn judge_canaries(case: &Case<'_>) -> Vec<Refusal> {
+    let Some(gates) = &case.input.gates else { return Vec::new() };
+    let dead = numbered(case).filter(|(_, name)| {
+        let canaries = results(gates, name, GateRole::Canary);
+        canaries.is_empty() || canaries.iter().any(|canary| canary.verdict != GateVerdict::Passed)
+    });
+    dead.map(|(field, name)| {
+        Refusal::new(
+            "canary_not_failing",
+            field,
+            format!("`{name}` was not seen failing on a test that must fail, so its success says nothing"),
+            format!("give `[gate.{name}]` a `canary` that runs the generated test, with a `policy_change` claim"),
+        )
+    })
+    .collect()
+}

@@ -1,0 +1,46 @@
+//! Telemetry that means revert: named, readable, visible, and not there today.
+
+use markers::Truth;
+
+use super::Case;
+use super::case::Stated;
+use crate::model::Refusal;
+use crate::rulebook::blind_cell;
+
+pub(super) fn judge(case: &Case<'_>) -> Vec<Refusal> {
+    if case.rollback_if.is_empty() {
+        return match case.demands().rollback_if {
+            false => Vec::new(),
+            true => vec![Refusal::new(
+                "rollback_missing",
+                "rollback_if",
+                "the claim names no telemetry that means revert",
+                "name at least one predicate, such as `present worker_exit{class=driver_crash} @*`",
+            )],
+        };
+    }
+    let refused = case.unreadable(&case.rollback_if);
+    if !refused.is_empty() {
+        return refused;
+    }
+    case.rollback_if.iter().filter_map(|stated| on_baseline(case, stated)).collect()
+}
+
+fn on_baseline(case: &Case<'_>, stated: &Stated<'_>) -> Option<Refusal> {
+    let verdict = case.on_baseline(stated.predicate.as_ref().ok()?)?;
+    if verdict.truth == Truth::Holds {
+        return Some(Refusal::new(
+            "rollback_already_holds",
+            &stated.field,
+            format!("`{}` already holds on {}: {}", stated.text, case.body().baseline_run, verdict.why),
+            "name telemetry that only a worse tree shows; what fails today belongs into `predictions`",
+        ));
+    }
+    let (cell, why) = blind_cell(&verdict)?;
+    Some(Refusal::new(
+        "rollback_unobservable",
+        &stated.field,
+        format!("`{}` could never be seen in cell `{cell}`: {why}", stated.text),
+        format!("name a cell that can show it, one of: {}", case.cell_names().join(", ")),
+    ))
+}

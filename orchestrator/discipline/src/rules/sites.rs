@@ -1,0 +1,21 @@
+//! Places: every declared site is real and hit, every finding of the diff stands.
+
+use super::Case;
+use crate::model::Refusal;
+
+pub(super) fn judge(case: &Case<'_>) -> Vec<Refusal> {
+    let missing = case.demands().sites && case.body().sites.is_empty() && !case.input.diff.changed.is_empty();
+    if missing {
+        return vec![Refusal::new(
+            "sites_missing",
+            "sites",
+            "the claim declares no place it touches",
+            "declare file, function and base lines of every hunk (`git diff -U0` prints them)",
+        )];
+    }
+    case.input.diff.site_findings.clone()
+}
+
+pub(super) fn judge_findings(case: &Case<'_>) -> Vec<Refusal> {
+    case.input.diff.findings.clone()
+}

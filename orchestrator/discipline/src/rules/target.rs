@@ -1,0 +1,60 @@
+//! Remote, scope and runs at the moment of the push.
+
+use attest::claim::ClaimKind;
+
+use super::Case;
+use crate::model::Refusal;
+
+pub(super) fn judge(case: &Case<'_>) -> Vec<Refusal> {
+    let mut refused = remote(case);
+    let (body, target) = (case.body(), &case.input.target);
+    if target.already_pushed {
+        refused.push(Refusal::new(
+            "already_pushed",
+            "claim",
+            "this claim was pushed before; a permit is spent once",
+            "see what became of it with `greenloop claim`",
+        ));
+    }
+    if let Some(why) = target.scope_closed.as_ref().filter(|_| body.kind != ClaimKind::Rollback) {
+        refused.push(Refusal::new(
+            "scope_closed",
+            "proof_scope",
+            format!("scope `{}` is closed: {why}", body.proof_scope),
+            "push the rollback first (`kind` = `rollback`), or have a person reopen the scope with a reason",
+        ));
+    }
+    let live = target.live_runs.iter().filter(|run| !body.budget.cancels.contains(&run.0));
+    refused.extend(live.map(|run| {
+        Refusal::new(
+            "run_live",
+            "budget.cancels",
+            format!("{run} of the same group is live, and this push would cancel it"),
+            format!("ask again when {run} has ended, or propose a claim whose `budget.cancels` names it"),
+        )
+    }));
+    refused
+}
+
+fn remote(case: &Case<'_>) -> Vec<Refusal> {
+    let (body, target) = (case.body(), &case.input.target);
+    let mut refused = Vec::new();
+    if target.commit.is_none() {
+        refused.push(Refusal::new(
+            "not_staged",
+            "commit",
+            "the daemon has made no commit of this claim",
+            "run its gates with `run_gates`; a claim whose gates pass is staged",
+        ));
+    }
+    if target.remote_tip.as_ref() != Some(&body.parent) {
+        let tip = target.remote_tip.as_deref().unwrap_or("absent");
+        refused.push(Refusal::new(
+            "remote_moved",
+            "parent",
+            format!("`{}` is {tip} at the remote, the claim is made on {}", body.ref_name, body.parent),
+            "rebase the change on the remote's tip and propose it again",
+        ));
+    }
+    refused
+}
