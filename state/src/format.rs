@@ -1,0 +1,146 @@
+//! Bodies of journal records, by version. Nothing else in this crate serialises an event.
+//!
+//! A body is one JSON object whose first field is its version `v`. A version, once released, is
+//! only ever read: a change that old readers would misread makes a new one, and `fixtures/` keeps a
+//! journal of each.
+
+use discipline::event::Event;
+use serde::{Deserialize, Serialize};
+
+/// Newest body version this build writes and reads.
+pub const VERSION: u64 = 1;
+
+/// What happened, when, and on whose behalf.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Record {
+    /// Unix time in milliseconds, from the caller's clock.
+    pub at_ms: i64,
+    /// User id of the peer that caused it.
+    pub uid: u32,
+    /// Self-declared name of that peer, unverified.
+    pub by: String,
+    /// What happened.
+    pub entry: Entry,
+}
+
+/// Something that happened to a loop, or to the state itself.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Entry {
+    /// An event of the fold.
+    Event(Event),
+    /// Housekeeping; no part of the fold.
+    Note(Note),
+}
+
+/// What was done to the state folder itself.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "note", rename_all = "snake_case")]
+pub enum Note {
+    /// Bytes after the last whole record were moved to `quarantine/`.
+    Quarantined {
+        /// File name under `quarantine/`.
+        file: String,
+        /// How many bytes.
+        bytes: u64,
+        /// SHA-256 of them, hex.
+        sha256: String,
+        /// Why they were no record.
+        reason: String,
+    },
+    /// A person chose to go on with a journal its anchor did not confirm.
+    RestoreAccepted {
+        /// The person's reason.
+        reason: String,
+        /// What was wrong.
+        refused: String,
+        /// Record the anchor proved, where it could be read.
+        anchor_seq: Option<u64>,
+        /// Hash the anchor proved, hex.
+        anchor_hash: Option<String>,
+        /// Last record that was kept.
+        kept_seq: u64,
+    },
+}
+
+impl Record {
+    /// A record of an event.
+    pub fn event(at_ms: i64, uid: u32, by: impl Into<String>, event: Event) -> Record {
+        Record {
+            at_ms,
+            uid,
+            by: by.into(),
+            entry: Entry::Event(event),
+        }
+    }
+
+    /// The event, unless this is housekeeping.
+    pub fn as_event(&self) -> Option<&Event> {
+        match &self.entry {
+            Entry::Event(event) => Some(event),
+            Entry::Note(_) => None,
+        }
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+struct RecordV1 {
+    v: u64,
+    at_ms: i64,
+    uid: u32,
+    by: String,
+    #[serde(flatten)]
+    entry: EntryV1,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum EntryV1 {
+    Event(Event),
+    Note(Note),
+}
+
+#[derive(Deserialize)]
+struct VersionOnly {
+    v: u64,
+}
+
+/// Why a body cannot be read.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Unreadable {
+    Newer { found: u64 },
+    Malformed(String),
+}
+
+/// The bytes of a body in the newest version.
+pub(crate) fn encode(record: &Record) -> Result<Vec<u8>, serde_json::Error> {
+    let entry = match record.entry.clone() {
+        Entry::Event(event) => EntryV1::Event(event),
+        Entry::Note(note) => EntryV1::Note(note),
+    };
+    serde_json::to_vec(&RecordV1 {
+        v: VERSION,
+        at_ms: record.at_ms,
+        uid: record.uid,
+        by: record.by.clone(),
+        entry,
+    })
+}
+
+/// Reads a body of any version.
+pub(crate) fn decode(bytes: &[u8]) -> Result<Record, Unreadable> {
+    let malformed = |error: serde_json::Error| Unreadable::Malformed(error.to_string());
+    let VersionOnly { v } = serde_json::from_slice(bytes).map_err(malformed)?;
+    if v > VERSION {
+        return Err(Unreadable::Newer { found: v });
+    }
+    let record: RecordV1 = serde_json::from_slice(bytes).map_err(malformed)?;
+    Ok(Record {
+        at_ms: record.at_ms,
+        uid: record.uid,
+        by: record.by,
+        entry: match record.entry {
+            EntryV1::Event(event) => Entry::Event(event),
+            EntryV1::Note(note) => Entry::Note(note),
+        },
+    })
+}
