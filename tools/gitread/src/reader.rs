@@ -204,6 +204,19 @@ impl GitReader {
         parse_commit(id, &self.raw(id, ObjectType::Commit, MAX_COMMIT_BYTES)?)
     }
 
+    /// The tree that an object is or, for a commit, has.
+    ///
+    /// # Errors
+    /// Missing objects, blobs and tags.
+    pub fn tree_of(&self, id: &str) -> Result<String, GitReadError> {
+        let (_, kind) = self.header(id)?;
+        match kind {
+            ObjectType::Commit => Ok(self.commit_info(id)?.tree),
+            ObjectType::Tree => Ok(id.to_owned()),
+            other => Err(wrong_kind(id, other, ObjectType::Tree)),
+        }
+    }
+
     /// All files below a tree, folders unfolded, sorted by path bytes.
     ///
     /// # Errors
@@ -354,24 +367,38 @@ impl GitReader {
     }
 
     fn raw(&self, id: &str, kind: ObjectType, cap: u64) -> Result<Vec<u8>, GitReadError> {
-        let oid = object_id(id)?;
-        let odb = self.repository.odb()?;
-        let missing = |error: git2::Error| match error.code() {
-            git2::ErrorCode::NotFound => GitReadError::Missing { id: id.to_owned() },
-            _ => GitReadError::from(error),
-        };
         // The header comes first, so that a huge object is refused before it is inflated.
-        let (size, found) = odb.read_header(oid).map_err(missing)?;
+        let (size, found) = self.header(id)?;
         if found != kind {
-            return Err(GitReadError::Kind {
-                id: id.to_owned(),
-                found: found.str().to_owned(),
-                wanted: kind.str(),
-            });
+            return Err(wrong_kind(id, found, kind));
         }
         check_cap(&format!("object {id} in bytes"), size as u64, cap)?;
-        let object = odb.read(oid).map_err(missing)?;
+        let odb = self.repository.odb()?;
+        let object = odb
+            .read(object_id(id)?)
+            .map_err(|error| missing(id, error))?;
         Ok(object.data().to_vec())
+    }
+
+    fn header(&self, id: &str) -> Result<(usize, ObjectType), GitReadError> {
+        let odb = self.repository.odb()?;
+        odb.read_header(object_id(id)?)
+            .map_err(|error| missing(id, error))
+    }
+}
+
+fn missing(id: &str, error: git2::Error) -> GitReadError {
+    match error.code() {
+        git2::ErrorCode::NotFound => GitReadError::Missing { id: id.to_owned() },
+        _ => GitReadError::from(error),
+    }
+}
+
+fn wrong_kind(id: &str, found: ObjectType, wanted: ObjectType) -> GitReadError {
+    GitReadError::Kind {
+        id: id.to_owned(),
+        found: found.str().to_owned(),
+        wanted: wanted.str(),
     }
 }
 

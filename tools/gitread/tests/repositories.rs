@@ -113,7 +113,7 @@ fn commits_refs_and_files_read_as_git_wrote_them() {
     );
     assert_eq!(
         reader.commit_info(&second).unwrap().parents,
-        [first.clone()]
+        std::slice::from_ref(&first)
     );
 
     for name in ["v1", "refs/tags/v1", &first, &first[..8]] {
