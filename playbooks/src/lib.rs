@@ -1,1 +1,29 @@
-//! Failure classes and proof scopes as data.
+//! Failure classes and proof scopes as data. Pure.
+//!
+//! Flow: TOML files → [`Playbooks`] (every example classified at load) → [`classify`] over a run's facts and
+//! observations → [`Classification`]: the class, what to do about it, and the lines it rests on.
+//!
+//! # Architecture invariants
+//! - A class is a file: its rules, exclusions, remedy, grouping and notes are predicates and texts in `classes/`.
+//!   Rust code names no class but the two that decide about green.
+//! - Every hit is kept. The class that comes first in the order wins; an excluded hit never wins and is reported.
+//! - Dispositions are a closed enum, so that the loop matches them exhaustively.
+//! - A green conclusion alone is `green_unproven`; `passed` needs the engagement proof and every cell.
+//! - No clock, disk, network, process, thread or environment.
+
+mod builtin;
+mod classify;
+mod error;
+mod facts;
+mod format;
+mod group;
+mod load;
+mod name;
+
+pub use builtin::{CLASS_FILES, SCOPE_FILES};
+pub use classify::{Anchor, Classification, ExcludedHit, Hit, classify};
+pub use error::Error;
+pub use facts::{FactRule, RunFacts, RunnerState};
+pub use group::{FailingTest, Group};
+pub use load::{Class, Disposition, ExclusionReach, Playbooks, ProofScope};
+pub use name::ClassName;

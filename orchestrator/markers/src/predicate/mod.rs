@@ -178,6 +178,19 @@ impl Predicate {
         }
     }
 
+    /// The kinds of rows that grading reads: the marker's own and those of its witnesses. Observations of other
+    /// kinds can be left out without changing a verdict.
+    #[must_use]
+    pub fn kinds<'a>(&'a self, catalogue: &'a crate::Catalogue) -> Vec<&'a str> {
+        let marker = self.selector().marker.as_str();
+        let witnesses = catalogue
+            .marker(marker)
+            .map_or(&[][..], |marker| &marker.witnesses);
+        std::iter::once(marker)
+            .chain(witnesses.iter().map(|witness| witness.marker.as_str()))
+            .collect()
+    }
+
     /// Which cells the predicate is about, the default included.
     #[must_use]
     pub fn cells(&self) -> &Cells {
