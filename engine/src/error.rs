@@ -64,3 +64,20 @@ pub enum EngineError {
 
 /// Shorthand of the crate.
 pub type Result<T> = std::result::Result<T, EngineError>;
+
+impl EngineError {
+    /// Stable machine-readable code for the worker protocol.
+    pub fn code(&self) -> String {
+        match self {
+            EngineError::Gguf { fault, .. } => format!("gguf_{}", fault.name()),
+            EngineError::Envelope { .. } => "envelope".to_owned(),
+            EngineError::Unsupported { .. } => "unsupported".to_owned(),
+            EngineError::Request(_) => "bad_request".to_owned(),
+            EngineError::Conflict(_) => "profile_conflict".to_owned(),
+            EngineError::Unplaced { .. } => "unplaced".to_owned(),
+            EngineError::Vulkan(error) => error.code().to_owned(),
+            EngineError::Worker(_) => "worker".to_owned(),
+            EngineError::Io { .. } => "io".to_owned(),
+        }
+    }
+}

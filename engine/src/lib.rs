@@ -16,19 +16,25 @@
 //! - The crate knows nothing of the loop that looks after it.
 
 pub mod arch;
+pub mod cpu;
+pub mod delta;
 pub mod error;
 pub mod gguf;
 pub mod graph;
+pub mod hazard;
 pub mod health;
 pub mod ir;
 pub mod kernels;
+pub mod map;
 pub mod model;
 pub mod plan;
 pub mod profile;
 pub mod quant;
 pub mod record;
+pub mod sample;
 pub mod telemetry;
 pub mod tensor;
+pub mod validate;
 pub mod vk;
 pub mod weights;
 pub mod worker;

@@ -1,0 +1,256 @@
+//! PathDelta: what differs between two command streams of the same graph, in six aspects.
+//!
+//! The founding question was why one path gives zeros and the other does not; the aspects are the places
+//! where two recordings of one graph can differ at all.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::Serialize;
+
+use crate::graph::NodeId;
+use crate::ir::{ByteRange, Command, CommandIr};
+use crate::tensor::TensorId;
+
+/// A place where recordings can differ.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Aspect {
+    /// Which nodes run, with which kernels.
+    GraphConstruction,
+    /// Which tensors are bound, to which bytes.
+    TensorIds,
+    /// How nodes fall into submits.
+    CommandBufferBoundaries,
+    /// Writes that no barrier has ordered when a submit ends.
+    PendingWrites,
+    /// From which command to which a tensor is used.
+    Lifetimes,
+    /// Which nodes read a tensor, in which order.
+    ConsumerOrder,
+}
+
+impl Aspect {
+    /// All aspects, in the order of the table.
+    pub const ALL: [Aspect; 6] = [
+        Aspect::GraphConstruction,
+        Aspect::TensorIds,
+        Aspect::CommandBufferBoundaries,
+        Aspect::PendingWrites,
+        Aspect::Lifetimes,
+        Aspect::ConsumerOrder,
+    ];
+
+    /// Name in markers and tables.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Aspect::GraphConstruction => "graph_construction",
+            Aspect::TensorIds => "tensor_ids",
+            Aspect::CommandBufferBoundaries => "command_buffer_boundaries",
+            Aspect::PendingWrites => "pending_writes",
+            Aspect::Lifetimes => "lifetimes",
+            Aspect::ConsumerOrder => "consumer_order",
+        }
+    }
+}
+
+/// One row of the table.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Row {
+    /// Aspect.
+    pub aspect: Aspect,
+    /// Whether both streams agree.
+    pub same: bool,
+    /// Lines that only the first stream has.
+    pub only_a: Vec<String>,
+    /// Lines that only the second stream has.
+    pub only_b: Vec<String>,
+}
+
+/// The table.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct PathDelta {
+    /// One row per aspect, in the order of [`Aspect::ALL`].
+    pub rows: Vec<Row>,
+}
+
+impl PathDelta {
+    /// The row of an aspect.
+    pub fn row(&self, aspect: Aspect) -> Option<&Row> {
+        self.rows.iter().find(|row| row.aspect == aspect)
+    }
+
+    /// Aspects in which the streams differ.
+    pub fn differing(&self) -> Vec<Aspect> {
+        self.rows
+            .iter()
+            .filter(|row| !row.same)
+            .map(|row| row.aspect)
+            .collect()
+    }
+}
+
+impl std::fmt::Display for PathDelta {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        for row in &self.rows {
+            let verdict = if row.same { "same" } else { "differs" };
+            writeln!(f, "{:<26} {verdict}", row.aspect.name())?;
+            row.only_a
+                .iter()
+                .try_for_each(|line| writeln!(f, "  a: {line}"))?;
+            row.only_b
+                .iter()
+                .try_for_each(|line| writeln!(f, "  b: {line}"))?;
+        }
+        Ok(())
+    }
+}
+
+/// Compares two streams. Taps are left out.
+pub fn path_delta(a: &CommandIr, b: &CommandIr) -> PathDelta {
+    let (a, b) = (Facts::new(a), Facts::new(b));
+    PathDelta {
+        rows: Aspect::ALL
+            .iter()
+            .map(|aspect| row(*aspect, a.lines(*aspect), b.lines(*aspect)))
+            .collect(),
+    }
+}
+
+fn row(aspect: Aspect, a: Vec<String>, b: Vec<String>) -> Row {
+    let (in_a, in_b): (BTreeSet<_>, BTreeSet<_>) = (a.iter().collect(), b.iter().collect());
+    let missing = |from: &[String], other: &BTreeSet<&String>| {
+        from.iter()
+            .filter(|line| !other.contains(line))
+            .cloned()
+            .collect::<Vec<_>>()
+    };
+    Row {
+        aspect,
+        same: a == b,
+        only_a: missing(&a, &in_b),
+        only_b: missing(&b, &in_a),
+    }
+}
+
+/// Facts of one stream, in stream order.
+#[derive(Debug, Default)]
+struct Facts {
+    nodes: Vec<String>,
+    tensors: BTreeMap<TensorId, BTreeSet<ByteRange>>,
+    submits: Vec<Vec<String>>,
+    pending: Vec<Vec<String>>,
+    lifetimes: BTreeMap<TensorId, (String, String)>,
+    consumers: BTreeMap<TensorId, Vec<String>>,
+}
+
+impl Facts {
+    fn new(ir: &CommandIr) -> Facts {
+        let mut facts = Facts::default();
+        let mut open = Vec::new();
+        let mut pending: Vec<(ByteRange, String)> = Vec::new();
+        for command in ir.commands.iter().filter(|command| !command.is_tap()) {
+            match command {
+                Command::SubmitBoundary => {
+                    facts.submits.push(std::mem::take(&mut open));
+                    facts.pending.push(
+                        std::mem::take(&mut pending)
+                            .into_iter()
+                            .map(|(_, name)| name)
+                            .collect(),
+                    );
+                }
+                Command::Barrier(barrier) => {
+                    pending.retain(|(range, _)| {
+                        !barrier.ranges.iter().any(|shown| shown.contains(range))
+                    });
+                }
+                Command::Dispatch(_) | Command::Copy(_) | Command::Zero { .. } => {
+                    let label = label(command);
+                    facts.device(command, &label);
+                    let writes = command
+                        .accesses()
+                        .into_iter()
+                        .filter(|access| access.access.writes());
+                    pending.extend(writes.map(|access| (access.range, label.clone())));
+                    open.push(label);
+                }
+                Command::HostWrite { .. } | Command::HostRead { .. } | Command::FenceWait => {}
+            }
+        }
+        facts
+    }
+
+    fn device(&mut self, command: &Command, label: &str) {
+        self.nodes.push(label.to_owned());
+        for access in command.accesses() {
+            let Some(tensor) = access.tensor else {
+                continue;
+            };
+            self.tensors.entry(tensor).or_default().insert(access.range);
+            let life = self
+                .lifetimes
+                .entry(tensor)
+                .or_insert_with(|| (label.to_owned(), String::new()));
+            label.clone_into(&mut life.1);
+            if access.access.reads() {
+                self.consumers
+                    .entry(tensor)
+                    .or_default()
+                    .push(label.to_owned());
+            }
+        }
+    }
+
+    fn lines(&self, aspect: Aspect) -> Vec<String> {
+        let numbered = |lists: &[Vec<String>]| {
+            lists
+                .iter()
+                .enumerate()
+                .map(|(i, names)| format!("submit {i}: {}", summary(names)))
+                .collect()
+        };
+        match aspect {
+            Aspect::GraphConstruction => self.nodes.clone(),
+            Aspect::TensorIds => {
+                let ranges = |set: &BTreeSet<ByteRange>| {
+                    set.iter().map(ByteRange::to_string).collect::<Vec<_>>()
+                };
+                self.tensors
+                    .iter()
+                    .map(|(id, set)| format!("tensor {}: {}", id.0, ranges(set).join(" ")))
+                    .collect()
+            }
+            Aspect::CommandBufferBoundaries => numbered(&self.submits),
+            Aspect::PendingWrites => numbered(&self.pending),
+            Aspect::Lifetimes => self
+                .lifetimes
+                .iter()
+                .map(|(id, (from, to))| format!("tensor {}: {from} to {to}", id.0))
+                .collect(),
+            Aspect::ConsumerOrder => self
+                .consumers
+                .iter()
+                .map(|(id, names)| format!("tensor {}: {}", id.0, names.join(" ")))
+                .collect(),
+        }
+    }
+}
+
+/// A command by graph node, so that numbering within a stream does not count as a difference.
+fn label(command: &Command) -> String {
+    match command.as_dispatch() {
+        Some(dispatch) => match dispatch.node {
+            Some(NodeId(node)) => format!("{}@{node}", dispatch.kernel.name()),
+            None => dispatch.kernel.name().to_owned(),
+        },
+        None => command.name(),
+    }
+}
+
+fn summary(names: &[String]) -> String {
+    match names {
+        [] => "nothing".to_owned(),
+        [only] => only.clone(),
+        [first, .., last] => format!("{} commands, {first} to {last}", names.len()),
+    }
+}
