@@ -1,1 +1,24 @@
-//! Run sources: where runs, jobs and logs come from.
+//! Run sources: where runs, jobs and logs come from. Present source: `local`, which plays the forge
+//! on this machine.
+//!
+//! Flow: the caller prepares a clean room and hands over a [`ScopeRun`]; [`run_scope`] executes the
+//! cells of the scope one by one under the device's lease, stamps every line as GitHub does into
+//! the log that the caller's [`Sink`] opened, scans it in passing, and returns one [`CellOutcome`]
+//! per cell in the same model that a forge's runs have.
+//!
+//! # Architecture invariants
+//! - Bytes go to the sink as they arrive; nothing is kept in memory, cut or rewritten.
+//! - A log is closed exactly once and says whether it is complete.
+//! - What a process said is never judged here: conclusions come from exit statuses alone.
+//! - A cell's environment is the listed one; nothing of the daemon's leaks into it.
+//! - No clock of its own: stamps come from the function passed in.
+
+mod error;
+mod local;
+
+pub use error::CiError;
+pub use local::run_scope;
+pub use local::{
+    CellOutcome, CellProgress, Hooks, LogSink, ScopeRun, Sink, Workplace, cells_of, command_line,
+    environment_of,
+};
