@@ -100,24 +100,24 @@ pub struct FirstDivergence {
     pub phase: String,
     /// Number of the pass within its run.
     pub pass: u64,
-    /// Layer index; `None` for stages outside a layer.
-    pub layer: Option<u64>,
+    /// Layer index; 0 before the first, the number of layers after the last.
+    pub layer: u64,
     /// Stage name, for example `attn_norm`.
     pub tensor_stage: String,
     /// `zeros`, `drift` or `nan`.
     pub kind: String,
     /// The reference's value at the worst element.
-    pub cpu: f64,
+    pub cpu: f32,
     /// The device's value there.
-    pub gpu: f64,
+    pub gpu: f32,
     /// Operation that produces the stage.
     pub op: String,
     /// Whether the stream dispatches that operation at all.
     pub dispatched: bool,
     /// Whether the stage's inputs agreed.
     pub inputs_ok: bool,
-    /// The last dispatch that wrote the stage's bytes.
-    pub last_writer: Option<String>,
+    /// The last command that wrote the wrong input, or else the stage; `none` when nothing did.
+    pub last_writer: String,
     /// Memory region of the stage.
     pub region: String,
 }
@@ -256,7 +256,7 @@ impl Line {
         }
     }
 
-    fn decimal(&mut self, key: &str, value: f64) -> &mut Self {
+    fn decimal(&mut self, key: &str, value: f32) -> &mut Self {
         self.known(key, value.is_finite().then_some(value))
     }
 }
@@ -298,7 +298,7 @@ fn first_divergence(line: &mut Line, m: &FirstDivergence) {
     line.text("path", &m.path)
         .text("phase", &m.phase)
         .key("pass", m.pass)
-        .known("layer", m.layer)
+        .key("layer", m.layer)
         .text("tensor_stage", &m.tensor_stage)
         .text("kind", &m.kind)
         .decimal("cpu", m.cpu)
@@ -306,7 +306,7 @@ fn first_divergence(line: &mut Line, m: &FirstDivergence) {
         .text("op", &m.op)
         .key("dispatched", m.dispatched)
         .key("inputs_ok", m.inputs_ok)
-        .text("last_writer", m.last_writer.as_deref().unwrap_or("none"))
+        .text("last_writer", &m.last_writer)
         .text("region", &m.region);
 }
 
@@ -462,15 +462,15 @@ mod tests {
             path: "single_graph".into(),
             phase: "prefill".into(),
             pass: 0,
-            layer: Some(0),
+            layer: 0,
             tensor_stage: "attn_norm".into(),
             kind: "nan".into(),
             cpu: 0.000_000_1,
-            gpu: f64::NAN,
+            gpu: f32::NAN,
             op: "rms_norm".into(),
             dispatched: true,
             inputs_ok: true,
-            last_writer: None,
+            last_writer: "none".into(),
             region: "arena".into(),
         });
         assert_eq!(

@@ -50,7 +50,7 @@ pub struct Played {
     pub submits: u64,
     /// Dispatches recorded.
     pub dispatches: u64,
-    /// Barriers recorded.
+    /// Barriers recorded, without those of taps.
     pub barriers: u64,
     /// Nanoseconds between the ends of the command buffers, summed; `None` where the queue has no timestamps.
     pub command_buffer_ns: Option<u64>,
@@ -321,7 +321,7 @@ impl Play<'_> {
             Command::Zero { dst } => self.encoder(at)?.zero(dst),
             Command::Copy(copy) => self.encoder(at)?.copy(copy),
             Command::Barrier(barrier) => {
-                self.done.barriers += 1;
+                self.done.barriers += u64::from(!barrier.for_taps);
                 self.encoder(at)?.barrier(barrier)
             }
             Command::Dispatch(dispatch) => self.dispatch(at, dispatch),

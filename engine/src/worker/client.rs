@@ -1,0 +1,478 @@
+//! The parent's side: starts a worker, asks it, and lives on when the worker does not.
+//!
+//! A worker that dies, hangs or speaks garbage is classified, reported as `[WORKER EXIT]` and reaped; the caller gets a
+//! [`WorkerError`] and may start another. Markers of the worker go straight to the parent's stderr, which it inherits.
+
+use std::io::{self, BufReader, Stderr, Write};
+use std::path::PathBuf;
+use std::process::{Child, ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, SyncSender, channel, sync_channel};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use super::frame::{Frame, read_frame};
+use super::protocol::{
+    Answer, DeviceKind, Loaded, MAX_LINE, POISONED_CODES, PROTOCOL, Prompt, Request, RequestId,
+};
+use crate::telemetry::{Marker, Telemetry, WorkerExit};
+
+/// How long a process that has closed its stdout may take to be gone.
+const EXIT_GRACE: Duration = Duration::from_secs(5);
+/// Answers buffered before the worker has to wait for its parent.
+const BACKLOG: usize = 256;
+
+/// What can happen between a parent and its worker.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum WorkerError {
+    /// The process could not be started.
+    #[error("cannot start the worker {program}: {message}; build it with `cargo build -p engine`")]
+    Spawn {
+        /// Program.
+        program: String,
+        /// The system's message.
+        message: String,
+    },
+    /// The worker ended or was ended; `[WORKER EXIT]` has been printed.
+    #[error("worker {} in {}: {detail}", exit.class, exit.step)]
+    Down {
+        /// How it ended.
+        exit: WorkerExit,
+        /// What the parent saw.
+        detail: String,
+    },
+    /// The worker refuses the request and lives on.
+    #[error("{code}: {message}")]
+    Refused {
+        /// Stable code.
+        code: String,
+        /// What to do.
+        message: String,
+    },
+    /// The setup makes the result meaningless.
+    #[error("invalidated ({reason_code}): {message}")]
+    Invalidated {
+        /// Stable code.
+        reason_code: String,
+        /// What to change.
+        message: String,
+    },
+}
+
+impl WorkerError {
+    /// Class of the worker's end, when it ended.
+    #[must_use]
+    pub fn class(&self) -> Option<&str> {
+        match self {
+            Self::Down { exit, .. } => Some(&exit.class),
+            _ => None,
+        }
+    }
+}
+
+/// How to start a worker.
+#[derive(Debug, Clone)]
+pub struct WorkerOptions {
+    /// The `engine` binary.
+    pub program: PathBuf,
+    /// Its arguments; `worker` for a real one.
+    pub arguments: Vec<String>,
+    /// Environment besides the inherited one.
+    pub environment: Vec<(String, String)>,
+    /// Limit of the start.
+    pub start_timeout: Duration,
+    /// Limit of one step: the time between two lines of the worker.
+    pub step_timeout: Duration,
+}
+
+impl WorkerOptions {
+    /// A worker of this binary, with generous limits.
+    #[must_use]
+    pub fn new(program: impl Into<PathBuf>) -> Self {
+        Self {
+            program: program.into(),
+            arguments: vec!["worker".into()],
+            environment: Vec::new(),
+            start_timeout: Duration::from_secs(30),
+            step_timeout: Duration::from_secs(300),
+        }
+    }
+}
+
+enum Incoming {
+    Answer(Box<Answer>),
+    Garbage(String),
+    End,
+}
+
+/// A running worker. Dropping it kills the process; [`Worker::shutdown`] ends it properly.
+pub struct Worker {
+    child: Child,
+    // Its own thread writes, so that a worker that reads nothing cannot block its parent.
+    requests: Option<Sender<Vec<u8>>>,
+    answers: Receiver<Incoming>,
+    options: WorkerOptions,
+    next_id: RequestId,
+    poisoned: bool,
+    down: Option<WorkerError>,
+    telemetry: Telemetry<Stderr>,
+}
+
+impl std::fmt::Debug for Worker {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Worker")
+            .field("pid", &self.child.id())
+            .field("down", &self.down)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Worker {
+    /// Starts a worker in its own process group and waits until it listens.
+    ///
+    /// # Errors
+    /// [`WorkerError::Spawn`] or [`WorkerError::Down`].
+    pub fn start(options: WorkerOptions) -> Result<Self, WorkerError> {
+        let mut command = Command::new(&options.program);
+        command
+            .args(&options.arguments)
+            .envs(options.environment.iter().map(|(k, v)| (k, v)))
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::inherit());
+        #[cfg(unix)]
+        std::os::unix::process::CommandExt::process_group(&mut command, 0);
+        let spawn_error = |error: io::Error| WorkerError::Spawn {
+            program: options.program.display().to_string(),
+            message: error.to_string(),
+        };
+        let mut child = command.spawn().map_err(spawn_error)?;
+        let (requests, lines) = channel();
+        if let Some(stdin) = child.stdin.take() {
+            thread::Builder::new()
+                .name("worker-requests".into())
+                .spawn(move || write_requests(stdin, &lines))
+                .map_err(spawn_error)?;
+        }
+        let (sender, answers) = sync_channel(BACKLOG);
+        if let Some(stdout) = child.stdout.take() {
+            thread::Builder::new()
+                .name("worker-answers".into())
+                .spawn(move || read_answers(stdout, &sender))
+                .map_err(spawn_error)?;
+        }
+        let mut worker = Self {
+            child,
+            requests: Some(requests),
+            answers,
+            options,
+            next_id: 1,
+            poisoned: false,
+            down: None,
+            telemetry: Telemetry::new(io::stderr()),
+        };
+        worker.expect_ready()?;
+        Ok(worker)
+    }
+
+    fn expect_ready(&mut self) -> Result<(), WorkerError> {
+        match self.next_answer("start", self.options.start_timeout)? {
+            Answer::Ready { protocol, .. } if protocol == PROTOCOL => Ok(()),
+            other => Err(self.protocol_break("start", &format!("first answer is {other:?}"))),
+        }
+    }
+
+    /// Process id.
+    #[must_use]
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Whether it can still be asked.
+    #[must_use]
+    pub fn is_usable(&self) -> bool {
+        self.down.is_none() && !self.poisoned
+    }
+
+    /// Changes the limit of one step.
+    pub fn set_step_timeout(&mut self, limit: Duration) {
+        self.options.step_timeout = limit;
+    }
+
+    /// Loads a model.
+    ///
+    /// # Errors
+    /// As [`Worker::ask`].
+    pub fn load(
+        &mut self,
+        model: impl Into<PathBuf>,
+        device: DeviceKind,
+        n_ctx: Option<u32>,
+        budget: Option<u64>,
+    ) -> Result<Loaded, WorkerError> {
+        let model = model.into();
+        let answer = self.ask(
+            |id| Request::Load {
+                id,
+                model,
+                device,
+                n_ctx,
+                budget,
+            },
+            |_| {},
+        )?;
+        match answer {
+            Answer::Loaded { loaded, .. } => Ok(loaded),
+            other => Err(self.protocol_break("load", &format!("answered {other:?}"))),
+        }
+    }
+
+    /// Runs the loaded model; `on_token` sees each choice as it is made. Returns [`Answer::Result`].
+    ///
+    /// # Errors
+    /// As [`Worker::ask`].
+    pub fn predict(
+        &mut self,
+        prompt: Prompt,
+        on_token: impl FnMut(u32),
+    ) -> Result<Answer, WorkerError> {
+        self.ask(|id| Request::Predict { id, prompt }, on_token)
+    }
+
+    /// Sends a request and waits for its final answer; `on_token` sees the tokens before it.
+    ///
+    /// # Errors
+    /// [`WorkerError::Refused`] or [`WorkerError::Invalidated`] when the worker says so and lives,
+    /// [`WorkerError::Down`] when it died, hung or broke the protocol.
+    pub fn ask(
+        &mut self,
+        request: impl FnOnce(RequestId) -> Request,
+        mut on_token: impl FnMut(u32),
+    ) -> Result<Answer, WorkerError> {
+        if let Some(down) = &self.down {
+            return Err(down.clone());
+        }
+        let request = request(self.next_id);
+        self.next_id += 1;
+        let (id, step) = (request.id(), request.step());
+        self.send(&request)?;
+        loop {
+            match self.next_answer(step, self.options.step_timeout)? {
+                answer if answer.id() != Some(id) => {
+                    return Err(self.protocol_break(step, &format!("unasked answer {answer:?}")));
+                }
+                Answer::StreamToken { token, .. } => on_token(token),
+                Answer::Error { code, message, .. } => {
+                    self.poisoned |= POISONED_CODES.contains(&code.as_str());
+                    return Err(WorkerError::Refused { code, message });
+                }
+                Answer::Invalidated {
+                    reason_code,
+                    message,
+                    ..
+                } => {
+                    return Err(WorkerError::Invalidated {
+                        reason_code,
+                        message,
+                    });
+                }
+                answer => return Ok(answer),
+            }
+        }
+    }
+
+    fn send(&mut self, request: &Request) -> Result<(), WorkerError> {
+        let mut line = serde_json::to_vec(request).unwrap_or_default();
+        if line.len() > MAX_LINE {
+            return Err(WorkerError::Refused {
+                code: "line_too_long".into(),
+                message: format!(
+                    "the request has {} B, at most {MAX_LINE} are sent",
+                    line.len()
+                ),
+            });
+        }
+        line.push(b'\n');
+        // A worker that is gone shows itself as the end of its answers, which tells more than a broken pipe.
+        if let Some(requests) = &self.requests {
+            let _ = requests.send(line);
+        }
+        Ok(())
+    }
+
+    fn next_answer(&mut self, step: &str, limit: Duration) -> Result<Answer, WorkerError> {
+        match self.answers.recv_timeout(limit) {
+            Ok(Incoming::Answer(answer)) => Ok(*answer),
+            Ok(Incoming::Garbage(what)) => Err(self.protocol_break(step, &what)),
+            Ok(Incoming::End) | Err(RecvTimeoutError::Disconnected) => Err(self.gone(step)),
+            Err(RecvTimeoutError::Timeout) => {
+                let detail = format!(
+                    "TIMEOUT after {} ms: Worker did not respond",
+                    limit.as_millis()
+                );
+                self.say(&detail);
+                Err(self.end("gpu_hang", step, detail, true))
+            }
+        }
+    }
+
+    fn gone(&mut self, step: &str) -> WorkerError {
+        self.end(
+            "driver_crash",
+            step,
+            "its stdout ended before the answer".into(),
+            false,
+        )
+    }
+
+    fn protocol_break(&mut self, step: &str, detail: &str) -> WorkerError {
+        let detail: String = detail.chars().take(200).collect();
+        self.end("protocol", step, detail, true)
+    }
+
+    /// Reaps the process, prints `[WORKER EXIT]` and remembers that the worker is down.
+    fn end(&mut self, class: &str, step: &str, detail: String, kill: bool) -> WorkerError {
+        self.requests = None;
+        let status = reap(&mut self.child, kill);
+        let (code, signal) =
+            status.map_or((None, None), |status| (status.code(), signal_of(status)));
+        let exit = WorkerExit {
+            pid: self.child.id(),
+            code,
+            signal,
+            class: class.into(),
+            step: step.into(),
+        };
+        self.report(&exit);
+        let error = WorkerError::Down { exit, detail };
+        self.down = Some(error.clone());
+        error
+    }
+
+    fn report(&mut self, exit: &WorkerExit) {
+        // A parent whose stderr is gone still has its answer as a value.
+        let _ = self.telemetry.emit(&Marker::WorkerExit(exit.clone()));
+        let _ = self.telemetry.end_run();
+    }
+
+    fn say(&mut self, phrase: &str) {
+        let _ = self.telemetry.phrase(phrase);
+    }
+
+    /// Ends the worker properly and reports `[WORKER EXIT] class=clean`.
+    ///
+    /// # Errors
+    /// [`WorkerError::Down`] when it does not end as asked.
+    pub fn shutdown(mut self) -> Result<WorkerExit, WorkerError> {
+        let answer = self.ask(|id| Request::Shutdown { id }, |_| {})?;
+        if !matches!(answer, Answer::Bye { .. }) {
+            return Err(self.protocol_break("shutdown", &format!("answered {answer:?}")));
+        }
+        let error = self.end("clean", "shutdown", String::new(), false);
+        match error {
+            WorkerError::Down { exit, .. } if exit.code == Some(0) => Ok(exit),
+            other => Err(other),
+        }
+    }
+}
+
+impl Drop for Worker {
+    fn drop(&mut self) {
+        if self.down.is_none() {
+            self.requests = None;
+            reap(&mut self.child, true);
+        }
+    }
+}
+
+fn write_requests(mut stdin: ChildStdin, lines: &Receiver<Vec<u8>>) {
+    while let Ok(line) = lines.recv() {
+        if stdin.write_all(&line).and_then(|()| stdin.flush()).is_err() {
+            return;
+        }
+    }
+}
+
+fn read_answers(stdout: ChildStdout, sender: &SyncSender<Incoming>) {
+    let mut stdout = BufReader::new(stdout);
+    loop {
+        let incoming = match read_frame(&mut stdout, MAX_LINE) {
+            Ok(Frame::Line(line)) => match serde_json::from_slice(&line) {
+                Ok(answer) => Incoming::Answer(Box::new(answer)),
+                Err(error) => Incoming::Garbage(format!(
+                    "no answer ({error}): {}",
+                    String::from_utf8_lossy(line.get(..120).unwrap_or(&line))
+                )),
+            },
+            Ok(Frame::TooLong(bytes)) => Incoming::Garbage(format!("a line of {bytes} B")),
+            Ok(Frame::End) => Incoming::End,
+            Err(error) => Incoming::Garbage(error.to_string()),
+        };
+        let last = matches!(incoming, Incoming::End | Incoming::Garbage(_));
+        if sender.send(incoming).is_err() || last {
+            return;
+        }
+    }
+}
+
+/// Waits for the process to be gone; kills it at once or when it lingers.
+fn reap(child: &mut Child, kill: bool) -> Option<ExitStatus> {
+    if kill {
+        // Fails only when the process has already ended.
+        let _ = child.kill();
+        return child.wait().ok();
+    }
+    // std has no timed wait; the pipe's end precedes the exit by next to nothing, so this seldom turns twice.
+    let deadline = Instant::now() + EXIT_GRACE;
+    while Instant::now() < deadline {
+        match child.try_wait() {
+            Ok(Some(status)) => return Some(status),
+            Ok(None) => thread::park_timeout(Duration::from_millis(1)),
+            Err(_) => return None,
+        }
+    }
+    let _ = child.kill();
+    child.wait().ok()
+}
+
+#[cfg(unix)]
+fn signal_of(status: ExitStatus) -> Option<i32> {
+    std::os::unix::process::ExitStatusExt::signal(&status)
+}
+
+#[cfg(not(unix))]
+fn signal_of(_status: ExitStatus) -> Option<i32> {
+    None
+}
+
+/// A worker that is started when it is first needed, and anew after it went down.
+#[derive(Debug)]
+pub struct Supervisor {
+    options: WorkerOptions,
+    worker: Option<Worker>,
+}
+
+impl Supervisor {
+    /// Nothing runs yet.
+    #[must_use]
+    pub fn new(options: WorkerOptions) -> Self {
+        Self {
+            options,
+            worker: None,
+        }
+    }
+
+    /// The running worker, started if there is none that can be used.
+    ///
+    /// # Errors
+    /// As [`Worker::start`].
+    pub fn worker(&mut self) -> Result<&mut Worker, WorkerError> {
+        if self.worker.as_ref().is_some_and(|w| !w.is_usable()) {
+            self.worker = None;
+        }
+        match &mut self.worker {
+            Some(worker) => Ok(worker),
+            empty => Ok(empty.insert(Worker::start(self.options.clone())?)),
+        }
+    }
+}

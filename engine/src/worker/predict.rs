@@ -1,0 +1,358 @@
+//! One prediction: the prompt's passes, then the choices, with their markers.
+
+use std::time::Instant;
+
+use super::gpu::{self, Gpu};
+use super::protocol::{Counters, Prompt};
+use super::rows::Rows;
+use super::session::{Held, Place, Session};
+use crate::cpu::{CpuPass, CpuReference, KeepTrace};
+use crate::error::{EngineError, Result};
+use crate::ir::{HostOutput, Region};
+use crate::model::{LogitsRows, Model, PassRequest, Phase};
+use crate::plan::Plan;
+use crate::profile::{ExecutionProfile, Path, Timestamps};
+use crate::record::record_pass;
+use crate::sample::greedy;
+use crate::telemetry::{ArenaPlan, Backend, Bucket, FirstDivergence, Marker, Perdispatch, Timing};
+use crate::validate::{
+    self, Invalidated, TapPlan, first_divergence, insert_taps, plan_taps, trace_of_taps,
+};
+use crate::vk::exec::Played;
+use crate::weights::WeightsPlan;
+
+type Stoppable<T> = std::result::Result<T, Stopped>;
+
+/// What a prediction came to.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Prediction {
+    /// Chosen tokens.
+    pub tokens: Vec<u32>,
+    /// Logits rows computed.
+    pub rows: u64,
+    /// SHA-256 over them.
+    pub logits_sha: String,
+    /// What was counted.
+    pub counters: Counters,
+    /// First divergence from the reference; only of a validation run.
+    pub divergence: Option<FirstDivergence>,
+}
+
+/// Why there is no prediction.
+#[derive(Debug)]
+pub enum Stopped {
+    /// Something failed.
+    Failed(EngineError),
+    /// The setup makes the result meaningless.
+    Invalidated(Invalidated),
+}
+
+impl From<EngineError> for Stopped {
+    fn from(error: EngineError) -> Self {
+        Self::Failed(error)
+    }
+}
+
+impl From<Invalidated> for Stopped {
+    fn from(invalidated: Invalidated) -> Self {
+        Self::Invalidated(invalidated)
+    }
+}
+
+pub(super) struct Run<'a> {
+    session: &'a mut Session,
+    gpu: &'a mut Gpu,
+    model: &'a Model,
+    weights: &'a WeightsPlan,
+    place: &'a mut Place,
+    /// Computes in the place of a device, or beside one that is validated.
+    reference: Option<CpuReference<'a>>,
+    profile: &'a ExecutionProfile,
+    prompt: &'a Prompt,
+    rows: Rows,
+    counters: Counters,
+    divergence: Option<FirstDivergence>,
+}
+
+impl<'a> Run<'a> {
+    pub(super) fn new(
+        session: &'a mut Session,
+        gpu: &'a mut Gpu,
+        held: &'a mut Held,
+        profile: &'a ExecutionProfile,
+        prompt: &'a Prompt,
+    ) -> Result<Self> {
+        check(prompt, held.model.n_ctx)?;
+        let Held {
+            file,
+            model,
+            weights,
+            place,
+        } = held;
+        let refers = matches!(place, Place::Cpu) || profile.mode.has_taps();
+        let reference = refers.then(|| CpuReference::new(model, file)).transpose()?;
+        Ok(Self {
+            rows: Rows::create(prompt.logits_file.as_deref())?,
+            session,
+            gpu,
+            model,
+            weights,
+            place,
+            reference,
+            profile,
+            prompt,
+            counters: Counters {
+                mode: profile.mode.name().into(),
+                passes: Vec::new(),
+                prefill_us: 0,
+                decode_us: 0,
+            },
+            divergence: None,
+        })
+    }
+
+    pub(super) fn predict(mut self, on_token: &mut dyn FnMut(u32, u32)) -> Stoppable<Prediction> {
+        self.announce()?;
+        let tokens = &self.prompt.tokens;
+        let first = self.prompt.prefill.unwrap_or(tokens.len());
+        let (head, tail) = tokens.split_at(first);
+        let start = Instant::now();
+        let mut last = self.pass(Phase::Prefill, head, 0)?;
+        self.counters.prefill_us = micros(start);
+        let start = Instant::now();
+        let mut pos = head.len() as u32;
+        for token in tail {
+            last = self.pass(Phase::Decode, &[*token], pos)?;
+            pos += 1;
+        }
+        let mut chosen = Vec::new();
+        for index in 0..self.prompt.greedy {
+            let token = greedy(&last).ok_or_else(not_a_number)?;
+            chosen.push(token);
+            on_token(index, token);
+            if index + 1 < self.prompt.greedy {
+                last = self.pass(Phase::Decode, &[token], pos)?;
+                pos += 1;
+            }
+        }
+        self.counters.decode_us = micros(start);
+        let (rows, logits_sha) = self.rows.finish()?;
+        Ok(Prediction {
+            tokens: chosen,
+            rows,
+            logits_sha,
+            counters: self.counters,
+            divergence: self.divergence,
+        })
+    }
+
+    /// `[BACKEND]`, once per mode and run.
+    fn announce(&mut self) -> Result<()> {
+        let mode = self.profile.mode.name();
+        if self.session.announced == Some(mode) {
+            return Ok(());
+        }
+        let backend = match self.place {
+            Place::Cpu => Backend {
+                backend: "cpu".into(),
+                device: "cpu reference".into(),
+                driver: "none".into(),
+                api: "n/a".into(),
+                cpu_fallback: false,
+                mode: mode.into(),
+            },
+            Place::Vulkan(_) => {
+                let caps = self.gpu.executor()?.device().caps();
+                Backend {
+                    backend: "vulkan".into(),
+                    device: caps.device.clone(),
+                    driver: caps.driver.clone(),
+                    api: caps.api.clone(),
+                    cpu_fallback: false,
+                    mode: mode.into(),
+                }
+            }
+        };
+        self.session.say(&Marker::Backend(backend))?;
+        self.session.announced = Some(mode);
+        Ok(())
+    }
+
+    /// Runs one pass and returns its last logits row.
+    fn pass(&mut self, phase: Phase, tokens: &[u32], pos: u32) -> Stoppable<Vec<f32>> {
+        let request = PassRequest {
+            phase,
+            tokens: tokens.to_vec(),
+            pos,
+            logits: LogitsRows::All,
+        };
+        let keep = if self.profile.mode.has_taps() {
+            KeepTrace::Yes
+        } else {
+            KeepTrace::No
+        };
+        let reference = self
+            .reference
+            .as_mut()
+            .map(|r| r.run(&request, keep))
+            .transpose()?;
+        let logits = match (&self.place, reference) {
+            (Place::Cpu, reference) => reference.map(|pass| pass.logits).unwrap_or_default(),
+            (Place::Vulkan(_), reference) => self.device_pass(&request, reference.as_ref())?,
+        };
+        let n_vocab = self.model.params.n_vocab;
+        self.rows.push(&logits, n_vocab)?;
+        let last = logits.len().saturating_sub(n_vocab as usize);
+        Ok(logits.get(last..).unwrap_or_default().to_vec())
+    }
+
+    /// Plays one pass; with a reference, taps it and compares.
+    fn device_pass(
+        &mut self,
+        request: &PassRequest,
+        reference: Option<&CpuPass>,
+    ) -> Stoppable<Vec<f32>> {
+        let Place::Vulkan(resident) = &mut *self.place else {
+            return Err(EngineError::Request("the cpu plays no command stream".into()).into());
+        };
+        let graph = self.model.graph(request)?;
+        let plan = Plan::new(&graph, resident.envelope)?;
+        let mut stream = record_pass(&graph, &plan, self.weights, self.profile)?;
+        let mut taps = TapPlan::default();
+        if reference.is_some() {
+            taps = plan_taps(&graph, &plan, stream.region_size(Region::Readback))?;
+            stream = insert_taps(&stream, &taps)?;
+        }
+        let data = self.model.host_data(request)?;
+        let options = gpu::play_options(
+            self.prompt.sync,
+            self.profile.timestamps == Timestamps::Full,
+        );
+        let played = resident.pass(self.gpu.executor()?, &stream, &data, &options)?;
+        let row = perdispatch(self.profile, request.phase, self.session.passes, &played);
+        self.session.passes += 1;
+        if request.phase == Phase::Prefill {
+            self.session.say(&Marker::ArenaPlan(arena_plan(&plan)))?;
+        }
+        self.session.say(&Marker::Perdispatch(row.clone()))?;
+        if let Some(reference) = reference
+            && self.divergence.is_none()
+        {
+            let trace = trace_of_taps(&taps, |number| tap_bytes(&played, number));
+            let found = first_divergence(&graph, &stream, &taps, &reference.trace, &trace);
+            self.divergence = found.map(|found| divergence(&found, &row));
+            if let Some(divergence) = &self.divergence {
+                self.session
+                    .say(&Marker::FirstDivergence(divergence.clone()))?;
+            }
+        }
+        self.counters.passes.push(row);
+        Ok(gpu::logits(&played)?)
+    }
+}
+
+fn not_a_number() -> EngineError {
+    EngineError::Request(
+        "the logits are not numbers; run a validation to see where that begins".into(),
+    )
+}
+
+fn tap_bytes(played: &Played, number: u32) -> Option<&[u8]> {
+    let tap = HostOutput::Tap(number);
+    let read = played.reads.iter().find(|(output, _)| *output == tap);
+    read.map(|(_, bytes)| bytes.as_slice())
+}
+
+fn divergence(found: &validate::FirstDivergence, pass: &Perdispatch) -> FirstDivergence {
+    FirstDivergence {
+        path: pass.path.clone(),
+        phase: pass.phase.clone(),
+        pass: pass.pass,
+        layer: found.layer.into(),
+        tensor_stage: found.stage.name().into(),
+        kind: found.kind.name().into(),
+        cpu: found.cpu,
+        gpu: found.gpu,
+        op: found.op.into(),
+        dispatched: found.dispatched,
+        inputs_ok: found.inputs_ok,
+        last_writer: found.last_writer.clone(),
+        region: found.region.into(),
+    }
+}
+
+fn arena_plan(plan: &Plan) -> ArenaPlan {
+    ArenaPlan {
+        requests: plan.report.requests.into(),
+        peak: plan.report.peak,
+        aliased: plan.report.aliased.into(),
+        pinned: plan.report.pinned.into(),
+        envelope: plan.report.envelope,
+    }
+}
+
+fn check(prompt: &Prompt, n_ctx: u32) -> Result<()> {
+    let refuse = |message: String| Err(EngineError::Request(message));
+    let count = prompt.tokens.len();
+    if count == 0 {
+        return refuse("a prompt of no tokens; give at least one".into());
+    }
+    if prompt
+        .prefill
+        .is_some_and(|first| first == 0 || first > count)
+    {
+        return refuse(format!(
+            "prefill must take 1 to {count} tokens of this prompt"
+        ));
+    }
+    let total = count as u64 + u64::from(prompt.greedy.saturating_sub(1));
+    if total > u64::from(n_ctx) {
+        return refuse(format!(
+            "{total} positions in a context of {n_ctx}; load with more"
+        ));
+    }
+    Ok(())
+}
+
+fn perdispatch(
+    profile: &ExecutionProfile,
+    phase: Phase,
+    pass: u64,
+    played: &Played,
+) -> Perdispatch {
+    let micros = |ns: u64| ns.div_ceil(1000);
+    let cb_us = played.command_buffer_ns.map(micros);
+    let timing = match &played.kernels {
+        None => Timing::Summary,
+        Some(kernels) => {
+            let sum_us = micros(kernels.iter().map(|k| k.ns).sum());
+            Timing::Full {
+                sum_us,
+                gap_us: cb_us.unwrap_or(0).saturating_sub(sum_us),
+                buckets: kernels
+                    .iter()
+                    .map(|k| Bucket {
+                        name: k.kernel.name().into(),
+                        count: k.count,
+                        us: micros(k.ns),
+                    })
+                    .collect(),
+            }
+        }
+    };
+    Perdispatch {
+        role: "target".into(),
+        path: profile.path().map_or("none", Path::name).into(),
+        phase: phase.name().into(),
+        pass,
+        submits: played.submits,
+        dispatches: played.dispatches,
+        barriers: played.barriers,
+        cb_us,
+        timing,
+    }
+}
+
+fn micros(start: Instant) -> u64 {
+    u64::try_from(start.elapsed().as_micros()).unwrap_or(u64::MAX)
+}
