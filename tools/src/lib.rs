@@ -1,1 +1,26 @@
 //! The MCP server: one file per tool, thin over the service.
+//!
+//! Flow: a connection gets a [`Server`]; `tools/call` finds the tool in [`TOOLS`], parses its
+//! arguments into the service's request (unknown arguments are refused), calls the service on a
+//! blocking thread, forwards progress at most four times a second, and answers with the service's
+//! answer as structured content.
+//!
+//! # Architecture invariants
+//! - There is no tool, prompt or resource by which an agent can approve.
+//! - A refusal is a success that carries `refused`; a problem the model can fix is `isError` with
+//!   what, why, valid values and the next tool; only a broken request is a protocol error.
+//! - Log text appears in answers of `read_log` and `extract_markers` alone, labelled untrusted;
+//!   never in errors, descriptions or progress.
+//! - Which tools exist is [`TOOLS`] and nothing else; a read-only connection sees and may call only
+//!   those that read.
+
+mod answer;
+mod progress;
+mod schema;
+mod server;
+mod spec;
+mod tool;
+
+pub use server::{Server, serve};
+pub use spec::{Hints, ToolSpec};
+pub use tool::TOOLS;

@@ -263,6 +263,28 @@ pub struct RequestPushAnswer {
     pub refused: Vec<RefusalView>,
 }
 
+/// Grade a pushed claim; waits for its run.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct VerifyClaimRequest {
+    /// The claim.
+    pub claim_id: String,
+    /// Longest wait in seconds, 0 to 3000.
+    #[serde(default)]
+    pub max_wait_s: u32,
+}
+
+/// The grading.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct VerifyClaimAnswer {
+    /// State of the claim.
+    pub state: String,
+    /// The outcome, once there is one.
+    pub verdict: Option<VerdictView>,
+    /// Why there is none.
+    pub refused: Vec<RefusalView>,
+}
+
 /// Why was this push allowed?
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]

@@ -129,11 +129,11 @@ commands! {
     "get_claim" GetClaim(GetClaimRequest) -> GetClaimAnswer, Everyone, Read;
     "request_push" RequestPush(RequestPushRequest) -> RequestPushAnswer, Everyone, Write;
     "explain_push" ExplainPush(ExplainPushRequest) -> ExplainPushAnswer, Everyone, Read;
+    "verify_claim" VerifyClaim(VerifyClaimRequest) -> VerifyClaimAnswer, Everyone, Write;
     "start_run" StartRun(StartRunRequest) -> StartRunAnswer, Operator, Write;
     "prepare_approval" PrepareApproval(PrepareApprovalRequest) -> PrepareApprovalAnswer, Operator, Read;
     "approve_claim" ApproveClaim(ApproveClaimRequest) -> ApproveClaimAnswer, Operator, Write;
     "reject_claim" RejectClaim(RejectClaimRequest) -> RejectClaimAnswer, Operator, Write;
-    "verify_claim" VerifyClaim(VerifyClaimRequest) -> VerifyClaimAnswer, Operator, Write;
-    "daemon_info" DaemonInfo(DaemonInfoRequest) -> DaemonInfoAnswer, Operator, Read;
+        "daemon_info" DaemonInfo(DaemonInfoRequest) -> DaemonInfoAnswer, Operator, Read;
     "shutdown" Shutdown(ShutdownRequest) -> ShutdownAnswer, Operator, Write;
 }

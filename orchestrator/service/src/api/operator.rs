@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{ClaimSummary, RefusalView, RunView, VerdictView};
+use super::{ClaimSummary, RefusalView, RunView};
 
 /// Run a scope now, at the tip of the branch or at a commit.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -93,28 +93,6 @@ pub struct RejectClaimAnswer {
     /// State of the claim after it.
     pub state: String,
     /// Why it was not recorded.
-    pub refused: Vec<RefusalView>,
-}
-
-/// Grade a pushed claim; waits for its run.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct VerifyClaimRequest {
-    /// The claim.
-    pub claim_id: String,
-    /// Longest wait in seconds, 0 to 3000.
-    #[serde(default)]
-    pub max_wait_s: u32,
-}
-
-/// The grading.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct VerifyClaimAnswer {
-    /// State of the claim.
-    pub state: String,
-    /// The outcome, once there is one.
-    pub verdict: Option<VerdictView>,
-    /// Why there is none.
     pub refused: Vec<RefusalView>,
 }
 

@@ -1,0 +1,100 @@
+//! `greenloop claim`
+
+use std::fmt::Write;
+
+use anyhow::Result;
+use service::api::{GateView, GetClaimAnswer, GetClaimRequest, GradeView, LoopStatusRequest, VerdictView};
+
+use super::Context;
+use super::status::short;
+use crate::exit::Exit;
+use crate::output::{Output, Tone, duration, refusals};
+
+/// Show a claim, or list all claims
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// Claim id, such as C1; lists all when absent
+    id: Option<String>,
+}
+
+pub(super) fn run(args: &Args, context: &Context<'_>) -> Result<Exit> {
+    let mut client = context.client()?;
+    let output = context.output;
+    let Some(id) = &args.id else {
+        let answer = client.ask(LoopStatusRequest::default())?;
+        output.answer(&answer.claims, |claims| {
+            claims.iter().map(|c| format!("{} {:<12} {} {}\n", c.claim_id, c.state, c.scope, c.subject)).collect()
+        })?;
+        return Ok(Exit::Done);
+    };
+    let answer = client.ask(GetClaimRequest { claim_id: id.clone() })?;
+    output.answer(&answer, |answer| block(output, answer))?;
+    Ok(if answer.summary.state == "staged" { Exit::AwaitsApproval } else { Exit::Done })
+}
+
+fn block(output: Output, answer: &GetClaimAnswer) -> String {
+    let summary = &answer.summary;
+    let mut text = format!("{} {} {}\n", summary.claim_id, summary.state, summary.subject);
+    let field = |name: &str| answer.body.get(name).map(plain).unwrap_or_default();
+    for name in ["proof_scope", "failing_invariant", "hypothesis_id", "parent", "tree", "reasoning"] {
+        // Writing to a string cannot fail.
+        let _ = writeln!(text, "  {name:<18} {}", field(name));
+    }
+    for name in ["predictions", "rollback_if", "gates"] {
+        let items = answer.body.get(name).and_then(|value| value.as_array());
+        for item in items.into_iter().flatten() {
+            let _ = writeln!(text, "  {name:<18} {}", plain(item));
+        }
+    }
+    answer.gates.iter().for_each(|gate| text.push_str(&gate_line(output, gate)));
+    text.push_str(&refusals(output, &answer.refused));
+    for missing in &answer.missing {
+        let _ = writeln!(text, "  missing            {missing}");
+    }
+    if let Some(signer) = &answer.approved_by {
+        let _ = writeln!(text, "  approved by        {signer}");
+    }
+    if let Some(command) = &answer.approval_command {
+        let _ = writeln!(text, "  approve with       {command}");
+    }
+    if let Some(verdict) = &answer.verdict {
+        text.push_str(&verdict_block(output, verdict));
+    }
+    text
+}
+
+fn plain(value: &serde_json::Value) -> String {
+    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
+}
+
+/// One gate process in one line.
+pub(super) fn gate_line(output: Output, gate: &GateView) -> String {
+    let tone = if gate.verdict == "passed" { Tone::Good } else { Tone::Bad };
+    format!(
+        "  gate {:<13} {:<12} {} ({} passed, {} failed, {})\n",
+        gate.gate,
+        gate.role,
+        output.paint(tone, &gate.verdict),
+        gate.passed,
+        gate.failed,
+        duration(gate.duration_ms.try_into().unwrap_or(i64::MAX))
+    )
+}
+
+/// The graded outcome.
+pub(super) fn verdict_block(output: Output, verdict: &VerdictView) -> String {
+    let tone = if verdict.kind == "confirmed" { Tone::Good } else { Tone::Bad };
+    let mut text = format!(
+        "  verdict            {} by {} at {}\n",
+        output.paint(tone, &verdict.kind), verdict.run_id, short(&verdict.commit)
+    );
+    let grade = |grade: &GradeView| {
+        format!("    {:<11} {:<14} {} -> {}\n", grade.role, grade.truth, grade.predicate, grade.observed)
+    };
+    verdict.grades.iter().for_each(|g| text.push_str(&grade(g)));
+    verdict.reasons.iter().for_each(|reason| text.push_str(&format!("    {reason}\n")));
+    if verdict.rollback_due {
+        text.push_str(&output.paint(Tone::Bad, "    rollback due: the scope is closed until it lands\n"));
+    }
+    text
+}

@@ -1,0 +1,113 @@
+//! `greenloop log`
+
+use anyhow::{Context as _, Result, bail};
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD as BASE64;
+use service::api::{LogViewKind, ReadLogAnswer, ReadLogRequest};
+
+use super::Context;
+use crate::exit::Exit;
+
+/// Print a stored log, or lines of it
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// Log id (`sha256:…`)
+    log: String,
+    /// Lines A to B, 1-based and inclusive; `A:` to the end
+    #[arg(long, value_name = "A:B")]
+    line: Option<String>,
+    /// Print the bytes as they are, control characters included
+    #[arg(long)]
+    raw: bool,
+}
+
+const PAGE: u32 = 65_536;
+
+pub(super) fn run(args: &Args, context: &Context<'_>) -> Result<Exit> {
+    let (first, last) = args.line.as_deref().map(lines).transpose()?.unwrap_or((1, u64::MAX));
+    let mut client = context.client()?;
+    let mut request = ReadLogRequest {
+        log_id: args.log.clone(),
+        offset: None,
+        line: Some(first),
+        max_bytes: Some(PAGE),
+        view: LogViewKind::Raw,
+    };
+    let (mut line, mut last_byte) = (first, b'\n');
+    while line <= last {
+        let page = client.ask(request.clone())?;
+        if context.global.json {
+            context.output.answer(&page, |_| String::new())?;
+        }
+        let text = page_text(&page)?;
+        for piece in text.split_inclusive('\n') {
+            if line > last {
+                break;
+            }
+            if !context.global.json {
+                context.output.raw(&if args.raw { piece.to_owned() } else { printable(piece) });
+            }
+            last_byte = piece.bytes().last().unwrap_or(last_byte);
+            line += u64::from(piece.ends_with('\n'));
+        }
+        let Some(next) = page.next_offset else { break };
+        (request.offset, request.line) = (Some(next), None);
+    }
+    if last_byte != b'\n' && !context.global.json {
+        context.output.raw("\n");
+    }
+    Ok(Exit::Done)
+}
+
+fn lines(range: &str) -> Result<(u64, u64)> {
+    let (first, last) = range.split_once(':').unwrap_or((range, range));
+    let first: u64 = first.parse().with_context(|| format!("`{range}` is no range of lines; try 10:20"))?;
+    let last = match last {
+        "" => u64::MAX,
+        last => last.parse().with_context(|| format!("`{range}` is no range of lines; try 10:20"))?,
+    };
+    if first == 0 || last < first {
+        bail!("`{range}` is no range of lines; the first line is 1");
+    }
+    Ok((first, last))
+}
+
+fn page_text(page: &ReadLogAnswer) -> Result<String> {
+    if page.encoding == "base64" {
+        let bytes = BASE64.decode(&page.data).context("the daemon sent a page that is not base64")?;
+        return Ok(String::from_utf8_lossy(&bytes).into_owned());
+    }
+    Ok(page.data.clone())
+}
+
+/// Control and bidirectional characters as escapes, so that a log cannot drive the terminal.
+fn printable(text: &str) -> String {
+    text.chars()
+        .map(|c| match c {
+            '\n' | '\t' => c.to_string(),
+            c if c.is_control() => c.escape_default().to_string(),
+            '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => c.escape_unicode().to_string(),
+            c => c.to_string(),
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ranges_of_lines() {
+        assert_eq!(lines("7").unwrap(), (7, 7));
+        assert_eq!(lines("7:9").unwrap(), (7, 9));
+        assert_eq!(lines("7:").unwrap(), (7, u64::MAX));
+        for bad in ["", "0", "9:7", "x:y", ":"] {
+            assert!(lines(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn logs_cannot_drive_the_terminal() {
+        assert_eq!(printable("a\x1b[2Jb\n"), "a\\u{1b}[2Jb\n");
+    }
+}

@@ -1,0 +1,143 @@
+//! Verbs: one file each; its doc comment is its help.
+
+mod approve;
+mod audit;
+mod claim;
+mod classify;
+mod daemon;
+mod doctor;
+mod log;
+mod markers;
+mod mcp;
+mod push;
+mod reject;
+mod run;
+mod runs;
+mod status;
+mod stop;
+mod verify;
+mod why;
+
+use std::path::PathBuf;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+
+use crate::client::{Client, Refused};
+use crate::exit::{EXIT_CODES, Exit};
+use crate::output::Output;
+use crate::place::Place;
+
+/// Drives a GPU test suite from red to green; refuses to push what is not a claim.
+#[derive(Debug, Parser)]
+#[command(name = "greenloop", version, after_help = EXIT_CODES)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    global: Global,
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, clap::Args)]
+struct Global {
+    /// Repository under care; the one the current folder stands in when absent
+    #[arg(long, global = true, value_name = "DIR")]
+    repo: Option<PathBuf>,
+    /// State folder; the per-user data directory when absent
+    #[arg(long, global = true, value_name = "DIR")]
+    state: Option<PathBuf>,
+    /// Machine settings file
+    #[arg(long, global = true, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Print the answer as JSON
+    #[arg(long, global = true)]
+    json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    Daemon(daemon::Args),
+    Stop(stop::Args),
+    Doctor(doctor::Args),
+    Mcp(mcp::Args),
+    Status(status::Args),
+    Run(run::Args),
+    Runs(runs::Args),
+    Log(log::Args),
+    Markers(markers::Args),
+    Classify(classify::Args),
+    Claim(claim::Args),
+    Approve(approve::Args),
+    Reject(reject::Args),
+    Push(push::Args),
+    Verify(verify::Args),
+    Why(why::Args),
+    Audit(audit::Args),
+}
+
+/// What every verb is given.
+struct Context<'a> {
+    global: &'a Global,
+    output: Output,
+}
+
+impl Context<'_> {
+    fn place(&self) -> Result<Place> {
+        let Global { repo, state, config, .. } = self.global;
+        Place::find(repo.as_deref(), state.as_deref(), config.as_deref())
+    }
+
+    fn client(&self) -> Result<Client> {
+        Client::connect(&self.place()?)
+    }
+}
+
+/// Runs the verb; errors are printed here.
+pub(crate) fn run(cli: &Cli) -> Exit {
+    let output = Output::new(cli.global.json);
+    let context = Context { global: &cli.global, output };
+    match dispatch(&cli.verb, &context) {
+        Ok(exit) => exit,
+        Err(error) => {
+            output.error(&error);
+            match error.downcast_ref::<Refused>() {
+                Some(Refused(failure)) if failure.fixable => Exit::Usage,
+                Some(Refused(failure)) if failure.code == "environment" => Exit::Environment,
+                Some(_) => Exit::Internal,
+                None => Exit::Usage,
+            }
+        }
+    }
+}
+
+fn dispatch(verb: &Verb, context: &Context<'_>) -> Result<Exit> {
+    match verb {
+        Verb::Daemon(args) => daemon::run(args, context),
+        Verb::Stop(args) => stop::run(args, context),
+        Verb::Doctor(args) => doctor::run(args, context),
+        Verb::Mcp(args) => mcp::run(args, context),
+        Verb::Status(args) => status::run(args, context),
+        Verb::Run(args) => run::run(args, context),
+        Verb::Runs(args) => runs::run(args, context),
+        Verb::Log(args) => log::run(args, context),
+        Verb::Markers(args) => markers::run(args, context),
+        Verb::Classify(args) => classify::run(args, context),
+        Verb::Claim(args) => claim::run(args, context),
+        Verb::Approve(args) => approve::run(args, context),
+        Verb::Reject(args) => reject::run(args, context),
+        Verb::Push(args) => push::run(args, context),
+        Verb::Verify(args) => verify::run(args, context),
+        Verb::Why(args) => why::run(args, context),
+        Verb::Audit(args) => audit::run(args, context),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        <Cli as clap::CommandFactory>::command().debug_assert();
+    }
+}

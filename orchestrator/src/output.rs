@@ -1,0 +1,172 @@
+//! How commands speak: tables and lines on standard output, progress on standard error, or JSON.
+
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "this is where the command line prints")]
+
+use std::io::IsTerminal;
+use std::time::Duration;
+
+use indicatif::{ProgressBar, ProgressStyle};
+use serde::Serialize;
+use service::api::RefusalView;
+
+/// Version of the JSON that `--json` prints.
+pub(crate) const JSON_SCHEMA: u32 = 1;
+
+/// Where a command prints.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Output {
+    json: bool,
+    color: bool,
+}
+
+/// A line's weight in colour.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Tone {
+    /// Good news.
+    Good,
+    /// Bad news.
+    Bad,
+    /// Needs somebody.
+    Warn,
+    /// Beside the point.
+    Faint,
+}
+
+impl Output {
+    /// JSON, or text; colour only on a terminal and without `NO_COLOR`.
+    pub(crate) fn new(json: bool) -> Self {
+        let color = std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+        Self { json, color: color && !json }
+    }
+
+    /// Prints the answer as JSON, or what `text` makes of it.
+    pub(crate) fn answer<T: Serialize>(self, answer: &T, text: impl FnOnce(&T) -> String) -> anyhow::Result<()> {
+        if self.json {
+            let mut value = serde_json::to_value(answer)?;
+            if let Some(object) = value.as_object_mut() {
+                object.insert("schema".into(), JSON_SCHEMA.into());
+            }
+            println!("{value}");
+        } else {
+            println!("{}", text(answer).trim_end());
+        }
+        Ok(())
+    }
+
+    /// Raw text, as it is, without a newline of ours.
+    pub(crate) fn raw(self, text: &str) {
+        print!("{text}");
+    }
+
+    /// A line for the person at the terminal; never in JSON.
+    pub(crate) fn note(self, line: &str) {
+        if !self.json {
+            eprintln!("{line}");
+        }
+    }
+
+    /// An error, with its causes.
+    pub(crate) fn error(self, error: &anyhow::Error) {
+        if self.json {
+            let value = serde_json::json!({ "schema": JSON_SCHEMA, "error": format!("{error:#}") });
+            println!("{value}");
+        }
+        eprintln!("greenloop: {error:#}");
+    }
+
+    /// The text in that tone.
+    pub(crate) fn paint(self, tone: Tone, text: &str) -> String {
+        if !self.color {
+            return text.to_owned();
+        }
+        let code = match tone {
+            Tone::Good => "32",
+            Tone::Bad => "31",
+            Tone::Warn => "33",
+            Tone::Faint => "2",
+        };
+        format!("\x1b[{code}m{text}\x1b[0m")
+    }
+
+    /// A bar on a terminal, plain lines when piped, nothing with `--json`.
+    pub(crate) fn progress(self) -> ProgressLine {
+        if self.json {
+            return ProgressLine { bar: None, plain: false, last: String::new() };
+        }
+        if !std::io::stderr().is_terminal() {
+            return ProgressLine { bar: None, plain: true, last: String::new() };
+        }
+        let bar = ProgressBar::new_spinner();
+        if let Ok(style) = ProgressStyle::with_template("{spinner} [{elapsed}] {wide_msg}") {
+            bar.set_style(style);
+        }
+        bar.enable_steady_tick(Duration::from_millis(200));
+        ProgressLine { bar: Some(bar), plain: false, last: String::new() }
+    }
+}
+
+/// One line that moves.
+pub(crate) struct ProgressLine {
+    bar: Option<ProgressBar>,
+    plain: bool,
+    last: String,
+}
+
+impl ProgressLine {
+    /// Shows how far it is.
+    pub(crate) fn update(&mut self, done: u64, total: Option<u64>, message: &str) {
+        let text = match total {
+            Some(total) if total > 0 => format!("{done}/{total} {message}"),
+            _ => message.to_owned(),
+        };
+        match &self.bar {
+            Some(bar) => bar.set_message(text),
+            // One plain line per change of what is done, not per tick of how far it is.
+            None if self.plain && message != self.last => eprintln!("  {text}"),
+            None => {}
+        }
+        message.clone_into(&mut self.last);
+    }
+}
+
+impl Drop for ProgressLine {
+    fn drop(&mut self) {
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
+        }
+    }
+}
+
+/// Every refusal as a block: what, why, what to do.
+pub(crate) fn refusals(output: Output, refused: &[RefusalView]) -> String {
+    refused
+        .iter()
+        .map(|refusal| {
+            let head = output.paint(Tone::Bad, &format!("refused {} ({})", refusal.code, refusal.field));
+            format!("{head}\n  why     {}\n  remedy  {}\n", refusal.reason, refusal.remedy)
+        })
+        .collect()
+}
+
+/// An age or duration for people: `4 s`, `3 min`, `2 h`, `5 d`.
+pub(crate) fn duration(ms: i64) -> String {
+    let seconds = ms.max(0) / 1000;
+    match seconds {
+        0..60 => format!("{seconds} s"),
+        60..3600 => format!("{} min", seconds / 60),
+        3600..172_800 => format!("{} h", seconds / 3600),
+        _ => format!("{} d", seconds / 86_400),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ages_read_well() {
+        let text: Vec<String> =
+            [-5, 59_999, 60_000, 7_199_000, 172_800_000].map(duration).into();
+        assert_eq!(text, ["0 s", "59 s", "1 min", "1 h", "2 d"]);
+    }
+}

@@ -1,0 +1,71 @@
+//! Frames between a command and the daemon: JSON, one per line.
+//!
+//! A connection opens with [`Hello`] in both directions. On the operator's socket each request is
+//! answered by any number of progress frames and one answer or error. On the agent's socket MCP
+//! bytes follow the daemon's hello.
+
+use serde::{Deserialize, Serialize};
+use service::api::{Request, Response};
+
+/// Longest frame either side accepts, bytes.
+pub(crate) const FRAME_MAX: u64 = 64 << 20;
+
+/// First frame of either side.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Hello {
+    /// Version of the binary that speaks.
+    pub version: String,
+    /// Self-declared name of a caller; process id of a daemon.
+    pub name: String,
+    /// On the agent's socket: hide and refuse tools that write.
+    #[serde(default)]
+    pub read_only: bool,
+}
+
+impl Hello {
+    pub(crate) fn new(name: impl Into<String>, read_only: bool) -> Self {
+        Self { version: env!("CARGO_PKG_VERSION").into(), name: name.into(), read_only }
+    }
+}
+
+/// What a command sends.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub(crate) enum ToDaemon {
+    /// Do this.
+    Call(Request),
+    /// Stop what you are doing for me.
+    Cancel,
+}
+
+/// What the daemon sends.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub(crate) enum FromDaemon {
+    /// Long work moved.
+    Progress {
+        /// In `total`'s unit.
+        done: u64,
+        /// Where known.
+        total: Option<u64>,
+        /// What happens now.
+        message: String,
+    },
+    /// The answer.
+    Answer(Box<Response>),
+    /// No answer.
+    Failed(Failure),
+}
+
+/// Why there is no answer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Failure {
+    /// Stable snake_case code.
+    pub code: String,
+    /// What is wrong and what to do.
+    pub message: String,
+    /// True when asking differently helps.
+    pub fixable: bool,
+}
