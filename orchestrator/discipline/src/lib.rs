@@ -14,12 +14,21 @@
 //! - Nothing outside [`permit`] can make or copy a permit.
 //! - Agents approve nothing: no event or input that an agent can cause carries an approval.
 
+pub mod change;
+pub mod contrast;
 pub mod decision;
 pub mod diff;
 pub mod event;
+pub mod gates;
+pub mod green;
+pub mod hypothesis;
 pub mod model;
+pub mod permit;
 pub mod policy;
 pub mod rulebook;
 pub mod rules;
+pub mod shown;
 pub mod state;
 pub mod step;
+pub mod turn;
+pub mod verification;

@@ -1,0 +1,292 @@
+//! Ways to end a turn, and what there is to do instead: the guard against paralysis.
+
+use std::sync::LazyLock;
+
+use regex::Regex;
+use serde::{Deserialize, Serialize};
+
+use crate::event::TurnEnd;
+use crate::green::Colour;
+use crate::model::{Conclusion, LoopId, Refusal, RunId};
+use crate::state::{Claim, ClaimPhase, HypothesisStatus, Loop, LoopState};
+
+/// Something legal and useful to do now.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NextAction {
+    /// Tool to call; `edit` stands for work in the tree, which no rule ever blocks.
+    pub tool: String,
+    /// Why now, with the ids it is about.
+    pub why: String,
+}
+
+/// The answer to `end_turn`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TurnJudgement {
+    /// Why the turn may not end so; empty when it may.
+    pub refused: Vec<Refusal>,
+    /// What can be done instead, while runs run.
+    pub work: Vec<NextAction>,
+}
+
+/// Where a scope stands, from its last executed run.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ScopeSummary {
+    /// The scope.
+    pub scope: String,
+    /// What the last signal says.
+    pub colour: Colour,
+    /// Run that the colour rests on.
+    pub run_id: Option<RunId>,
+    /// Commit of that run.
+    pub commit: Option<String>,
+    /// Class of that run, once classified.
+    pub class: Option<String>,
+    /// How long ago that run ended, milliseconds. Age blocks no local work.
+    pub age_ms: Option<i64>,
+    /// Runs that are queued or executing.
+    pub live_runs: Vec<RunId>,
+    /// Why only rollbacks may be pushed, if so.
+    pub closed: Option<String>,
+}
+
+/// Answer to someone who asks where things stand.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Orientation {
+    /// True when nothing but counters changed since the caller last asked.
+    pub nothing_new: bool,
+    /// What to say then; `None` when there is news.
+    pub note: Option<String>,
+    /// To be handed in the next time.
+    pub news_seq: u64,
+}
+
+/// Judges the end of a turn.
+#[must_use]
+pub fn judge_end_turn(state: &LoopState, loop_id: &LoopId, end: &TurnEnd) -> TurnJudgement {
+    let Some(found) = state.loops.get(loop_id) else {
+        let refusal = Refusal::new(
+            "loop_unknown",
+            "loop_id",
+            format!("no loop `{loop_id}` exists"),
+            "name one that `loop_status` lists",
+        );
+        return TurnJudgement { refused: vec![refusal], work: Vec::new() };
+    };
+    let refused = match end {
+        TurnEnd::Staged => not_staged(state, found),
+        TurnEnd::Blocked { what, unblocked_by } => not_blocked(state, loop_id, what, unblocked_by),
+        TurnEnd::Green => not_green(state, found),
+    };
+    let work = if refused.is_empty() { Vec::new() } else { next_actions(state, loop_id) };
+    TurnJudgement { refused, work }
+}
+
+fn not_staged(state: &LoopState, found: &Loop) -> Vec<Refusal> {
+    let claims = state.claims_of(&found.id);
+    if claims.iter().any(|claim| matches!(claim.phase, ClaimPhase::Staged | ClaimPhase::Approved)) {
+        return Vec::new();
+    }
+    let newest = claims.last().map_or_else(
+        || "no claim was proposed in this loop".to_owned(),
+        |claim| format!("{} is {}", claim.id, claim.phase),
+    );
+    vec![Refusal::new(
+        "nothing_staged",
+        "how",
+        format!("no claim of {} is staged: {newest}", found.id),
+        "propose a claim and run its gates (`propose_claim`, `run_gates`)",
+    )]
+}
+
+fn not_green(state: &LoopState, found: &Loop) -> Vec<Refusal> {
+    let mut refused = Vec::new();
+    for scope in &found.scopes {
+        let now = summary(state, scope, i64::MAX);
+        let under_way = state.claims.values().find(|claim| {
+            &claim.body.proof_scope == scope && claim.phase.holds_scope() && !claim.phase.before_push()
+        });
+        let reason = match (now.colour, &now.closed, under_way) {
+            (_, Some(why), _) => format!("scope `{scope}` waits for a rollback: {why}"),
+            (Colour::Green, None, None) => continue,
+            (Colour::Green, None, Some(claim)) => format!("{} is {} and not graded yet", claim.id, claim.phase),
+            (colour, ..) => match &now.run_id {
+                Some(run) => format!("scope `{scope}` is {} on {run}", colour.as_str()),
+                None => format!("scope `{scope}` has no executed run"),
+            },
+        };
+        refused.push(Refusal::new(
+            "not_green",
+            "how",
+            reason,
+            format!("make `{scope}` pass with its engagement proof; `classify_run` says what is missing"),
+        ));
+    }
+    refused
+}
+
+fn not_blocked(state: &LoopState, loop_id: &LoopId, what: &str, unblocked_by: &str) -> Vec<Refusal> {
+    let mut refused = Vec::new();
+    for (code, field, text, remedy) in [
+        ("blocker_missing", "what", what, "name the one thing that stands in the way, with the command that shows it"),
+        ("unblocker_missing", "unblocked_by", unblocked_by, "name who or what would remove it"),
+    ] {
+        if text.split_whitespace().count() < 2 {
+            refused.push(Refusal::new(code, field, "it is not said in words that another can act on", remedy));
+        }
+    }
+    let waits = [("what", WAITS_FOR.find(what)), ("unblocked_by", UNBLOCKED_BY_RUN.find(unblocked_by))];
+    if let Some((field, found)) = waits.into_iter().find_map(|(field, found)| Some((field, found?))) {
+        let first = next_actions(state, loop_id).into_iter().next();
+        refused.push(Refusal::new(
+            "waiting_is_not_blocked",
+            field,
+            format!("`{}` is waiting; the daemon waits, and local work is never blocked by it", found.as_str()),
+            first.map_or_else(
+                || "work on: `edit`".to_owned(),
+                |action| format!("go on with `{}`: {}", action.tool, action.why),
+            ),
+        ));
+    }
+    refused
+}
+
+const THE_MACHINE: &str = r"(?:runner|ci|c\.i\.|queue|workflow|pipeline|github actions|gpu lease|gate run|gates|(?:the|a|next|this|that|current|live|baseline|verification)\s+(?:\w+\s+)?(?:run|job)|runs?\s+(?:r?\d+|to\b)|R\d+|job)";
+
+static WAITS_FOR: LazyLock<Regex> = LazyLock::new(|| {
+    pattern(&format!(
+        r"(?i)\b(?:wait(?:s|ing|ed)?|await(?:s|ing)?|pending|block(?:ed|s)? (?:on|by)|until|once|stuck behind)\b[^.;]{{0,60}}?\b{THE_MACHINE}\b|\b(?:signal|log)s? (?:is|are) (?:stale|old)\b"
+    ))
+});
+
+static UNBLOCKED_BY_RUN: LazyLock<Regex> = LazyLock::new(|| {
+    pattern(&format!(r"(?i)\b{THE_MACHINE}\b|\b(?:wait(?:ing)?|more time|later)\b"))
+});
+
+/// The patterns are fixed; one that would not compile must refuse everything rather than nothing.
+fn pattern(text: &str) -> Regex {
+    #[allow(clippy::unwrap_used, reason = "the empty pattern compiles")]
+    Regex::new(text).unwrap_or_else(|_| Regex::new("").unwrap())
+}
+
+/// Legal next actions, most useful first; never empty for an open loop.
+#[must_use]
+pub fn next_actions(state: &LoopState, loop_id: &LoopId) -> Vec<NextAction> {
+    let Some(found) = state.loops.get(loop_id).filter(|found| found.open) else {
+        return vec![action("open_loop", "no loop is open here".to_owned())];
+    };
+    let claims = state.claims_of(loop_id);
+    let mut actions: Vec<_> = claims.iter().filter_map(|claim| of_claim(state, claim)).collect();
+    for scope in &found.scopes {
+        actions.extend(of_scope(state, scope, &claims));
+    }
+    let green = |scope: &String| summary(state, scope, i64::MAX).colour == Colour::Green;
+    if not_green(state, found).is_empty() && found.scopes.iter().all(green) {
+        actions.push(action("end_turn", "every scope of the loop is green: end with `green`".to_owned()));
+    } else {
+        let newest = claims.iter().rev().find(|claim| !claim.phase.is_final());
+        let law = newest.map_or("the failing law", |claim| claim.body.failing_invariant.as_str());
+        actions.push(action(
+            "edit",
+            format!("write an integration test in `tests/` that fails because of {law}, and the smallest fix that passes it"),
+        ));
+    }
+    actions
+}
+
+fn action(tool: &str, why: String) -> NextAction {
+    NextAction { tool: tool.to_owned(), why }
+}
+
+fn of_claim(state: &LoopState, claim: &Claim) -> Option<NextAction> {
+    let id = &claim.id;
+    let newer = state.claims_of(&claim.loop_id).last().is_some_and(|last| &last.id != id);
+    match claim.phase {
+        ClaimPhase::Drafted if !newer => {
+            let mut codes: Vec<_> = claim.refused.iter().map(|refusal| refusal.code.as_str()).collect();
+            codes.dedup();
+            Some(action("propose_claim", format!("{id} is refused for {}; propose it corrected", codes.join(", "))))
+        }
+        ClaimPhase::Checked => Some(match state.ahead_of(&claim.body, Some(id)) {
+            Some(ahead) => action("get_claim", format!("{id} queues behind {}, which is {}", ahead.id, ahead.phase)),
+            None if claim.refused.is_empty() => action("run_gates", format!("{id} is checked; its gates decide next")),
+            None => action("propose_claim", format!("the gates of {id} refused it; propose a tree that passes")),
+        }),
+        ClaimPhase::Staged => {
+            Some(action("end_turn", format!("{id} is staged and a person is asked: end with `staged`, or work on")))
+        }
+        ClaimPhase::Approved => Some(action("request_push", format!("{id} is approved"))),
+        _ => None,
+    }
+}
+
+fn of_scope(state: &LoopState, scope: &str, claims: &[&Claim]) -> Vec<NextAction> {
+    let mut actions = Vec::new();
+    if let Some(closure) = state.closed_scopes.get(scope) {
+        let why = format!("`{scope}` waits for the rollback of {}: {}", closure.claim_id, closure.reason);
+        actions.push(action("propose_claim", why));
+    }
+    let alive: Vec<_> = state
+        .hypotheses
+        .values()
+        .filter(|h| h.body.scope == scope && h.status != HypothesisStatus::Falsified)
+        .map(|h| h.id.as_str())
+        .collect();
+    let claimed = claims.iter().any(|claim| claim.body.proof_scope == scope && !claim.phase.is_final());
+    match (summary(state, scope, i64::MAX), alive.as_slice()) {
+        (ScopeSummary { colour: Colour::Green, .. }, _) => {}
+        (ScopeSummary { run_id: None, .. }, _) => {
+            let why = format!("no run of `{scope}` has executed: propose a claim of kind `baseline`, or run it by hand");
+            actions.push(action("propose_claim", why));
+        }
+        (ScopeSummary { run_id: Some(run), .. }, []) => {
+            actions.push(action("open_hypothesis", format!("{run} is red and no cause is on the ledger")));
+        }
+        (_, [_, _, ..]) => {
+            let why = format!("{} compete: kill one with bytes that it forbids", alive.join(", "));
+            actions.push(action("falsify_hypothesis", why));
+        }
+        (_, [one]) if !claimed => {
+            actions.push(action("propose_claim", format!("{one} stands: fix it, pin it with a test, and propose")));
+        }
+        (_, [_]) => {}
+    }
+    actions
+}
+
+/// Where a scope stands. Without a classification a success is unproven and anything else is red.
+#[must_use]
+pub fn summary(state: &LoopState, scope: &str, now_ms: i64) -> ScopeSummary {
+    let signal = state.last_signal(scope);
+    let classified = signal.and_then(|run| state.classifications.get(&run.run_id));
+    let colour = match (signal, classified) {
+        (None, _) => Colour::NoSignal,
+        (Some(_), Some(classified)) if classified.green => Colour::Green,
+        (Some(run), _) => match &run.conclusion {
+            Some(Conclusion::Success) => Colour::GreenUnproven,
+            Some(Conclusion::Cancelled) => Colour::NoSignal,
+            _ => Colour::Red,
+        },
+    };
+    ScopeSummary {
+        scope: scope.to_owned(),
+        colour,
+        run_id: signal.map(|run| run.run_id.clone()),
+        commit: signal.map(|run| run.head_sha.clone()),
+        class: classified.map(|classified| classified.classification.class.to_string()),
+        age_ms: signal.and_then(|run| run.finished_ms).map(|ended| now_ms.saturating_sub(ended).max(0)),
+        live_runs: state.live_runs(scope),
+        closed: state.closed_scopes.get(scope).map(|closure| closure.reason.clone()),
+    }
+}
+
+/// Compares with what the caller saw last (`None`: it never asked).
+#[must_use]
+pub fn orient(state: &LoopState, loop_id: &LoopId, seen_news_seq: Option<u64>) -> Orientation {
+    let nothing_new = seen_news_seq == Some(state.news_seq);
+    let note = nothing_new.then(|| {
+        let next = next_actions(state, loop_id).into_iter().next();
+        let next = next.map_or_else(String::new, |next| format!(" Next: `{}`, because {}.", next.tool, next.why));
+        format!("Nothing has changed since you last asked: no new bytes, runs, commits or decisions.{next}")
+    });
+    Orientation { nothing_new, note, news_seq: state.news_seq }
+}

@@ -1,0 +1,150 @@
+//! Grades a pushed claim on the run of its commit.
+//!
+//! - `inconclusive`: another commit ran, nothing executed, it was cancelled, the machine was at fault,
+//!   the engagement proof fails, or something that must hold could not be seen.
+//! - `refuted`: a prediction or a guard of the proof scope is false.
+//! - `confirmed`: every prediction, guard and engagement predicate holds.
+//!
+//! `rollback_due` is independent of the three: a rollback condition that holds or a guard that breaks
+//! sets it, on whatever the run of this commit did show.
+
+use attest::claim::ClaimBody;
+use markers::{CellObservations, Truth};
+use playbooks::{Classification, Disposition};
+
+use crate::model::{Conclusion, Grade, Run, RunStatus, Verdict, VerdictKind};
+use crate::policy::Policy;
+use crate::rulebook::Rulebook;
+
+/// Everything that grading reads.
+#[derive(Debug, Clone, Copy)]
+pub struct Pushed<'a> {
+    /// The claim.
+    pub body: &'a ClaimBody,
+    /// Its commit.
+    pub commit: &'a str,
+    /// Policy of the claim's parent.
+    pub policy: &'a Policy,
+    /// The run that a push of the commit started.
+    pub run: &'a Run,
+    /// Its class, once classified.
+    pub classification: Option<&'a Classification>,
+    /// What its cells showed.
+    pub cells: &'a [CellObservations],
+}
+
+/// Grades every predicate of the claim and says what became of it.
+#[must_use]
+pub fn grade(pushed: &Pushed<'_>, rulebook: &Rulebook) -> Verdict {
+    let verdict = |kind, grades, rollback_due, reasons| Verdict {
+        run_id: pushed.run.run_id.clone(),
+        commit: pushed.commit.to_owned(),
+        kind,
+        grades,
+        rollback_due,
+        reasons,
+    };
+    if let Some(stranger) = of_another_push(pushed) {
+        return verdict(VerdictKind::Inconclusive, Vec::new(), false, vec![stranger]);
+    }
+    let grades = grades(pushed, rulebook);
+    let (kind, mut reasons) = kind(pushed, &grades);
+    let alarms: Vec<_> = grades.iter().filter(|grade| alarms(grade)).map(describe_alarm).collect();
+    let rollback_due = !alarms.is_empty();
+    reasons.extend(alarms);
+    verdict(kind, grades, rollback_due, reasons)
+}
+
+fn of_another_push(pushed: &Pushed<'_>) -> Option<String> {
+    let (run, body) = (pushed.run, pushed.body);
+    if run.head_sha != pushed.commit {
+        return Some(format!("{} ran commit {}, the claim's is {}", run.run_id, run.head_sha, pushed.commit));
+    }
+    (run.scope != body.proof_scope)
+        .then(|| format!("{} ran scope `{}`, the claim's is `{}`", run.run_id, run.scope, body.proof_scope))
+}
+
+fn grades(pushed: &Pushed<'_>, rulebook: &Rulebook) -> Vec<Grade> {
+    let (body, scope) = (pushed.body, pushed.policy.scope.get(&pushed.body.proof_scope));
+    let names: Vec<_> = pushed.policy.effective_cells(&body.proof_scope).into_iter().map(|cell| cell.name).collect();
+    let cells = rulebook.whole_matrix(&names, pushed.cells);
+    let grade = |role: &str, text: &String| rulebook.grade(role, text, &cells);
+    let own = body.guards.iter().filter(|guard| guard.scope == body.proof_scope).map(|guard| &guard.predicate);
+    let mut guards: Vec<&String> = own.collect();
+    let demanded = scope.map(|scope| scope.guards.as_slice()).unwrap_or_default();
+    guards.extend(demanded.iter().filter(|text| !body.guards.iter().any(|guard| &guard.predicate == *text)));
+    let engage = scope.map(|scope| scope.engage.as_slice()).unwrap_or_default();
+    let mut graded: Vec<_> = body.predictions.iter().map(|text| grade("prediction", text)).collect();
+    graded.extend(guards.into_iter().map(|text| grade("guard", text)));
+    graded.extend(engage.iter().map(|text| grade("engage", text)));
+    graded.extend(body.rollback_if.iter().map(|text| grade("rollback_if", text)));
+    graded
+}
+
+fn kind(pushed: &Pushed<'_>, grades: &[Grade]) -> (VerdictKind, Vec<String>) {
+    if let Some(why) = no_signal(pushed) {
+        return (VerdictKind::Inconclusive, vec![why]);
+    }
+    let of = |roles: &[&str], truth| -> Vec<String> {
+        let wanted = grades.iter().filter(|g| roles.contains(&g.role.as_str()) && g.truth == truth);
+        wanted.map(|g| format!("{} `{}` {}: {}", g.role, g.predicate, word(truth), g.observed)).collect()
+    };
+    let disengaged = of(&["engage"], Truth::Fails);
+    if !disengaged.is_empty() {
+        return (VerdictKind::Inconclusive, disengaged);
+    }
+    let missed = of(&["prediction", "guard"], Truth::Fails);
+    if !missed.is_empty() {
+        return (VerdictKind::Refuted, missed);
+    }
+    let unseen = of(&["prediction", "guard", "engage"], Truth::NotObservable);
+    if !unseen.is_empty() {
+        return (VerdictKind::Inconclusive, unseen);
+    }
+    match grades.iter().any(|grade| grade.role == "engage") {
+        true => (VerdictKind::Confirmed, Vec::new()),
+        false => {
+            let why = format!("scope `{}` declares no engagement proof", pushed.body.proof_scope);
+            (VerdictKind::Inconclusive, vec![why])
+        }
+    }
+}
+
+fn no_signal(pushed: &Pushed<'_>) -> Option<String> {
+    let run = pushed.run;
+    if run.status != RunStatus::Completed {
+        return Some(format!("{} has not ended", run.run_id));
+    }
+    if !run.executed() {
+        return Some(format!("{} executed no step", run.run_id));
+    }
+    if run.conclusion == Some(Conclusion::Cancelled) {
+        return Some(format!("{} was cancelled", run.run_id));
+    }
+    let class = pushed.classification?;
+    match class.disposition {
+        Disposition::NoSignal | Disposition::FixEnvironment { .. } => {
+            Some(format!("{} is of class {}, which says nothing about the change", run.run_id, class.class))
+        }
+        Disposition::FixLocally | Disposition::Debug => None,
+    }
+}
+
+fn word(truth: Truth) -> &'static str {
+    match truth {
+        Truth::Holds => "holds",
+        Truth::Fails => "fails",
+        Truth::NotObservable => "is not observable",
+    }
+}
+
+fn alarms(grade: &Grade) -> bool {
+    matches!((grade.role.as_str(), grade.truth), ("rollback_if", Truth::Holds) | ("guard", Truth::Fails))
+}
+
+fn describe_alarm(grade: &Grade) -> String {
+    match grade.role.as_str() {
+        "guard" => format!("rollback due: guard `{}` broke: {}", grade.predicate, grade.observed),
+        _ => format!("rollback due: `{}` holds: {}", grade.predicate, grade.observed),
+    }
+}
