@@ -3,11 +3,20 @@
 //! Format types are the runtime types: each table is one struct, unknown keys are errors, every key
 //! but `schema` and a scope's `argv` has a default. Paths and globs are relative to the root.
 
+mod check;
+mod keys;
+mod parse;
+mod query;
+mod reference;
+
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
 use crate::model::Environment;
+
+pub use parse::{PolicyError, PolicyProblem};
+pub(crate) use query::PathSet;
 
 /// The whole file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -62,6 +71,8 @@ pub struct RepoPolicy {
     pub signers: String,
     /// Commit that every guarded ref descends from.
     pub trusted_root: Option<String>,
+    /// Keys of cargo configuration that the tree may set, such as `env.RUST_MIN_STACK`.
+    pub allow_cargo_config: Vec<String>,
 }
 
 impl Default for RepoPolicy {
@@ -85,6 +96,7 @@ impl Default for RepoPolicy {
             law: "invariants/INVARIANTS.md".into(),
             signers: "allowed_signers".into(),
             trusted_root: None,
+            allow_cargo_config: Vec::new(),
         }
     }
 }
@@ -140,6 +152,9 @@ pub struct ScopePolicy {
     /// Predicates that no claim may break.
     #[serde(default)]
     pub guards: Vec<String>,
+    /// Globs of changed files that can reach the scope; empty means every file.
+    #[serde(default)]
+    pub when: Vec<String>,
     /// Variables of the daemon's environment that are passed through, such as a driver's path.
     #[serde(default)]
     pub pass_env: Vec<String>,

@@ -1,0 +1,152 @@
+//! Cargo manifests: where a package lies, and changes that quietly drop tests or lints.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use toml::{Table, Value};
+
+use super::{Lookup, finding};
+use crate::diff::{Diff, FileSide};
+use crate::model::Refusal;
+
+/// Folder of a package, empty for the root: found from the root manifest's members and path
+/// dependencies, and from the folders above `hints`. `None` when none of them is the package.
+pub(super) fn package_folder(package: &str, hints: &[String], tree: Lookup<'_>) -> Option<String> {
+    let mut candidates: BTreeSet<String> = BTreeSet::from([String::new()]);
+    if let Some(root) = manifest("Cargo.toml", tree) {
+        candidates.extend(members(&root, package));
+    }
+    for hint in hints {
+        candidates.extend(hint.match_indices('/').map(|(at, _)| hint[..at].to_owned()));
+    }
+    let mut found: Vec<String> = candidates
+        .into_iter()
+        .filter(|folder| {
+            let path = if folder.is_empty() { "Cargo.toml".to_owned() } else { format!("{folder}/Cargo.toml") };
+            let named = manifest(&path, tree).and_then(|table| text(&table, &["package", "name"]));
+            named.as_deref() == Some(package)
+        })
+        .collect();
+    found.sort_by_key(|folder| (folder.matches('/').count(), folder.clone()));
+    found.into_iter().next()
+}
+
+/// Path of a `[[test]]` target, relative to its package.
+pub(super) fn test_path(manifest_path: &str, target: &str, tree: Lookup<'_>) -> Option<String> {
+    let table = manifest(manifest_path, tree)?;
+    let named = |entry: &&Value| entry.get("name").and_then(Value::as_str) == Some(target);
+    let entry = table.get("test")?.as_array()?.iter().find(named)?;
+    entry.get("path").and_then(Value::as_str).map(str::to_owned)
+}
+
+fn manifest(path: &str, tree: Lookup<'_>) -> Option<Table> {
+    String::from_utf8(tree(path)?).ok()?.parse().ok()
+}
+
+fn text(table: &Table, path: &[&str]) -> Option<String> {
+    let (last, tables) = path.split_last()?;
+    let inner = tables.iter().try_fold(table, |table, key| table.get(*key)?.as_table())?;
+    inner.get(*last)?.as_str().map(str::to_owned)
+}
+
+/// Folders that a root manifest names; the last `*` of a pattern stands for the package's name.
+fn members(root: &Table, package: &str) -> Vec<String> {
+    let workspace = root.get("workspace").and_then(Value::as_table);
+    let listed = workspace.and_then(|table| table.get("members")).and_then(Value::as_array);
+    let members = listed.into_iter().flatten().filter_map(Value::as_str);
+    let dependencies = [workspace.and_then(|table| table.get("dependencies")), root.get("dependencies")];
+    let paths = dependencies
+        .into_iter()
+        .flatten()
+        .filter_map(Value::as_table)
+        .flat_map(|table| table.values())
+        .filter_map(|dependency| dependency.get("path")?.as_str());
+    let names = [package.to_owned(), package.replace('-', "_"), package.replace('_', "-")];
+    members
+        .chain(paths)
+        .flat_map(|folder| names.iter().map(move |name| folder.trim_end_matches('/').replace('*', name)))
+        .collect()
+}
+
+/// Changed manifests that leave tests out or relax lints.
+pub(super) fn findings(diff: &Diff) -> Vec<Refusal> {
+    let mut found = Vec::new();
+    for file in &diff.files {
+        let is_manifest = file.path == "Cargo.toml" || file.path.ends_with("/Cargo.toml");
+        let (Some(old), Some(new)) = (&file.old, &file.new) else { continue };
+        if let (true, Some(old), Some(new)) = (is_manifest, side(old), side(new)) {
+            compare(&file.path, &old, &new, &mut found);
+        }
+    }
+    found
+}
+
+fn side(side: &FileSide) -> Option<Table> {
+    std::str::from_utf8(&side.content).ok()?.parse().ok()
+}
+
+fn compare(path: &str, old: &Table, new: &Table, found: &mut Vec<Refusal>) {
+    let (before, after) = (switches(old), switches(new));
+    for (what, value) in after.iter().filter(|(what, _)| !before.contains_key(*what)) {
+        found.push(finding(
+            "test_cfg_narrowed",
+            format!("{path}: {what} = {value} leaves tests out"),
+            "keep the targets that run today; add a new test target instead",
+        ));
+    }
+    let named = |table: &Table| -> BTreeSet<String> { tests(table).map(|(name, _)| name).collect() };
+    for name in named(old).difference(&named(new)) {
+        found.push(finding(
+            "test_deleted",
+            format!("{path}: the test target `{name}` is gone"),
+            "keep the target; a test that is wrong is corrected in a claim that says why",
+        ));
+    }
+    for lint in allowed_lints(new).difference(&allowed_lints(old)) {
+        found.push(finding(
+            "allow_added",
+            format!("{path}: the lint `{lint}` is allowed"),
+            "leave the lint as it is and write the code it asks for",
+        ));
+    }
+}
+
+fn tests(table: &Table) -> impl Iterator<Item = (String, &Table)> {
+    let entries = table.get("test").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_table);
+    entries.map(|entry| (entry.get("name").and_then(Value::as_str).unwrap_or_default().to_owned(), entry))
+}
+
+/// Settings that make cargo run fewer tests.
+fn switches(table: &Table) -> BTreeMap<String, String> {
+    let mut found = BTreeMap::new();
+    let off = |value: Option<&Value>| value.and_then(Value::as_bool) == Some(false);
+    let package = table.get("package").and_then(Value::as_table);
+    if off(package.and_then(|package| package.get("autotests"))) {
+        found.insert("package.autotests".to_owned(), "false".to_owned());
+    }
+    for key in ["test", "doctest", "harness"] {
+        if off(table.get("lib").and_then(|lib| lib.get(key))) {
+            found.insert(format!("lib.{key}"), "false".into());
+        }
+        for (name, _) in tests(table).filter(|(_, entry)| off(entry.get(key))) {
+            found.insert(format!("test.{name}.{key}"), "false".into());
+        }
+    }
+    for (name, entry) in tests(table) {
+        for feature in entry.get("required-features").and_then(Value::as_array).into_iter().flatten() {
+            found.insert(format!("test.{name}.required-features[{feature}]"), feature.to_string());
+        }
+    }
+    found
+}
+
+fn allowed_lints(table: &Table) -> BTreeSet<String> {
+    let workspace = table.get("workspace").and_then(|workspace| workspace.get("lints"));
+    let tools = [table.get("lints"), workspace].into_iter().flatten().filter_map(Value::as_table);
+    tools
+        .flat_map(|tools| tools.iter())
+        .filter_map(|(tool, lints)| Some((tool, lints.as_table()?)))
+        .flat_map(|(tool, lints)| lints.iter().map(move |(lint, level)| (format!("{tool}::{lint}"), level)))
+        .filter(|(_, level)| level.as_str().or_else(|| level.get("level")?.as_str()) == Some("allow"))
+        .map(|(lint, _)| lint)
+        .collect()
+}

@@ -1,0 +1,151 @@
+//! Findings about paths, modes and bytes, before any syntax.
+
+use attest::claim::ClaimKind;
+
+use super::finding;
+use super::sides::is_binary;
+use crate::diff::{Diff, FileChange, FileMode, FileSide};
+use crate::gates::CANARY_STEM;
+use crate::model::Refusal;
+use crate::policy::Policy;
+
+/// Endings of files that explain and never decide.
+const DOCUMENT_ENDINGS: &[&str] = &[".md", ".txt", ".png", ".svg", ".jpg", ".adoc", ".rst"];
+
+/// Characters that make a line read differently from what it says.
+const BIDI_CONTROLS: &[char] = &[
+    '\u{061c}', '\u{200e}', '\u{200f}', '\u{202a}', '\u{202b}', '\u{202c}', '\u{202d}', '\u{202e}', '\u{2066}',
+    '\u{2067}', '\u{2068}', '\u{2069}',
+];
+
+/// True when the path holds text for people, by its ending.
+pub(crate) fn is_document(path: &str) -> bool {
+    let lower = path.to_ascii_lowercase();
+    let name = lower.rsplit('/').next().unwrap_or(&lower);
+    DOCUMENT_ENDINGS.iter().any(|ending| name.ends_with(ending))
+        || matches!(name, "license" | "license-mit" | "license-apache" | "notice" | "authors" | ".gitignore")
+}
+
+pub(super) fn findings(diff: &Diff, kind: ClaimKind, policy: &Policy) -> Vec<Refusal> {
+    let protected = policy.protected_paths();
+    let mut found = Vec::new();
+    for file in &diff.files {
+        found.extend(ownership(&file.path, kind, protected.contains(&file.path)));
+        found.extend(modes(file));
+        found.extend(names(file));
+        found.extend(bytes(file));
+    }
+    if kind == ClaimKind::Baseline && !diff.files.is_empty() {
+        found.push(finding(
+            "baseline_changes_tree",
+            format!("a baseline pushes an unchanged tree, this changes {} files", diff.files.len()),
+            "propose the change as kind fix, or take it out",
+        ));
+    }
+    found
+}
+
+fn ownership(path: &str, kind: ClaimKind, protected: bool) -> Option<Refusal> {
+    match (kind, protected) {
+        (ClaimKind::PolicyChange, false) if !is_document(path) => Some(finding(
+            "code_in_policy_change",
+            format!("{path} is not policy, so it cannot ride with a policy change"),
+            "propose it as a claim of its own, of kind fix",
+        )),
+        (ClaimKind::PolicyChange, _) | (_, false) => None,
+        (_, true) => Some(finding(
+            "protected_path",
+            format!("{path} is protected and never rides with code"),
+            "take it out of this change and propose it as a claim of kind policy_change",
+        )),
+    }
+}
+
+fn modes(file: &FileChange) -> Vec<Refusal> {
+    let mode = |side: &Option<FileSide>| side.as_ref().map(|side| side.mode);
+    let (old, new) = (mode(&file.old), mode(&file.new));
+    let either = |wanted| old == Some(wanted) || new == Some(wanted);
+    let path = &file.path;
+    let mut found = Vec::new();
+    if either(FileMode::Symlink) {
+        found.push(finding(
+            "symlink_change",
+            format!("{path} is a symbolic link; what it reads is not part of the tree"),
+            "put the file itself there",
+        ));
+    }
+    if either(FileMode::Submodule) {
+        found.push(finding(
+            "submodule_change",
+            format!("{path} is a submodule; its content is not part of the tree"),
+            "take it out of this change",
+        ));
+    }
+    let pair = (old, new);
+    if matches!(
+        pair,
+        (Some(FileMode::Regular), Some(FileMode::Executable)) | (Some(FileMode::Executable), Some(FileMode::Regular))
+    ) {
+        found.push(finding(
+            "mode_change",
+            format!("{path} changes its executable bit"),
+            format!("run `git update-index --chmod=-x {path}` (or +x) so that the mode stays"),
+        ));
+    }
+    found
+}
+
+fn names(file: &FileChange) -> Vec<Refusal> {
+    let path = &file.path;
+    let mut found = Vec::new();
+    let odd = |part: &str| {
+        matches!(part, "" | "." | "..") || part.eq_ignore_ascii_case(".git") || part.chars().any(char::is_control)
+    };
+    if file.path_escaped || path.contains('\\') || path.split('/').any(odd) {
+        found.push(finding(
+            "escaped_path",
+            format!("the path {} cannot be shown as it is", path.escape_debug()),
+            "rename the file to plain UTF-8 without control characters or `\\`",
+        ));
+    }
+    if let Some(at) = path.find(BIDI_CONTROLS) {
+        found.push(bidi(&path.escape_unicode().to_string(), at));
+    }
+    let taken = file.new.as_ref().filter(|side| {
+        path.to_ascii_lowercase().contains(CANARY_STEM)
+            || String::from_utf8_lossy(&side.content).contains(&format!("fn {CANARY_STEM}"))
+    });
+    if taken.is_some() {
+        found.push(finding(
+            "canary_name_taken",
+            format!("{path} uses the name {CANARY_STEM}, which gates are tested with"),
+            "choose another name",
+        ));
+    }
+    found
+}
+
+fn bytes(file: &FileChange) -> Vec<Refusal> {
+    let regular = |side: &&FileSide| matches!(side.mode, FileMode::Regular | FileMode::Executable);
+    let Some(new) = file.new.as_ref().filter(regular) else { return Vec::new() };
+    if is_binary(&new.content) {
+        return vec![finding(
+            "binary_change",
+            format!("{} is binary, so nobody can review it", file.path),
+            "generate the bytes in a test, or store them as text",
+        )];
+    }
+    let old = file.old.as_ref().map(|side| String::from_utf8_lossy(&side.content).into_owned()).unwrap_or_default();
+    let known: std::collections::BTreeSet<&str> = old.lines().collect();
+    let text = String::from_utf8_lossy(&new.content);
+    let lines = text.lines().enumerate().filter(|(_, line)| line.contains(BIDI_CONTROLS) && !known.contains(line));
+    lines.map(|(index, _)| bidi(&file.path, index + 1)).collect()
+}
+
+fn bidi(path: &str, line: usize) -> Refusal {
+    finding(
+        "bidi_control",
+        format!("{path}:{line} holds a bidirectional control character, so it reads differently from what it says"),
+        "remove the character, or write it as \\u{…}",
+    )
+}

@@ -1,0 +1,362 @@
+//! Walks a parsed source and notes functions, test code, imports and instrumentation.
+
+use std::collections::BTreeSet;
+
+use quote::ToTokens;
+use syn::spanned::Spanned;
+use syn::visit::{self, Visit};
+use syn::{Attribute, Block, Expr, Item, Signature, Stmt};
+
+use super::syntax::{Function, RustFile, closing};
+
+/// Macros that print or report and do nothing else.
+const REPORTING_MACROS: &[&str] = &[
+    "print", "println", "eprint", "eprintln", "dbg", "trace", "debug", "info", "warn", "error", "log", "event",
+    "trace_span", "debug_span", "info_span", "warn_span", "error_span", "span",
+];
+/// Parts of paths and receivers that mean a call only reports.
+const REPORTING_PATHS: &[&str] = &["telemetry", "tracing", "log", "logger", "metrics", "metric"];
+/// Type whose values only its own `resolve()` composes.
+const PROFILE_TYPE: &str = "ExecutionProfile";
+
+pub(super) fn file(file: &syn::File, facts: &mut RustFile) {
+    let context = Context::default().enter(None, &file.attrs);
+    items(&file.items, &context, facts);
+    let mut visitor = Statements { facts, impl_type: None };
+    visitor.visit_file(file);
+    facts.instrumentation.sort_unstable();
+}
+
+/// What encloses an item.
+#[derive(Debug, Clone, Default)]
+struct Context {
+    path: Vec<String>,
+    cfgs: BTreeSet<String>,
+    in_test: bool,
+    of_trait: bool,
+}
+
+impl Context {
+    fn enter(&self, name: Option<String>, attrs: &[Attribute]) -> Self {
+        let noted = Attributes::of(attrs);
+        let mut inner = self.clone();
+        inner.path.extend(name);
+        inner.cfgs.extend(noted.cfgs);
+        inner.in_test |= noted.test_only;
+        inner
+    }
+}
+
+/// What the attributes of an item say about tests.
+#[derive(Debug, Default)]
+struct Attributes {
+    test: bool,
+    test_only: bool,
+    ignored: bool,
+    should_panic: bool,
+    cfgs: BTreeSet<String>,
+}
+
+impl Attributes {
+    fn of(attrs: &[Attribute]) -> Self {
+        let mut noted = Self::default();
+        for attr in attrs {
+            let text = compact(attr.meta.to_token_stream());
+            let name = attr.path().segments.last().map(|segment| segment.ident.to_string()).unwrap_or_default();
+            match name.as_str() {
+                "test" | "rstest" | "test_case" | "bench" => noted.test = true,
+                "ignore" => noted.ignored = true,
+                "should_panic" => noted.should_panic = true,
+                "cfg_attr" => {
+                    noted.ignored |= text.contains(",ignore");
+                    noted.should_panic |= text.contains(",should_panic");
+                }
+                "cfg" => noted.condition(&text),
+                _ => {}
+            }
+        }
+        noted
+    }
+
+    fn condition(&mut self, text: &str) {
+        let inner = text.strip_prefix("cfg(").and_then(|rest| rest.strip_suffix(')')).unwrap_or(text);
+        let parts = inner.strip_prefix("all(").and_then(|rest| rest.strip_suffix(')'));
+        let parts = parts.map_or_else(|| vec![inner.to_owned()], top_level);
+        for part in parts {
+            if part == "test" {
+                self.test_only = true;
+            } else {
+                self.cfgs.insert(part);
+            }
+        }
+    }
+}
+
+/// Parts between commas that no bracket encloses.
+fn top_level(text: &str) -> Vec<String> {
+    let mut parts = vec![String::new()];
+    let mut depth = 0_i32;
+    for c in text.chars() {
+        depth += i32::from(c == '(') - i32::from(c == ')');
+        match parts.last_mut() {
+            Some(_) if c == ',' && depth == 0 => parts.push(String::new()),
+            Some(last) => last.push(c),
+            None => {}
+        }
+    }
+    parts.retain(|part| !part.is_empty());
+    parts
+}
+
+fn compact(tokens: proc_macro2::TokenStream) -> String {
+    let mut text = tokens.to_string();
+    text.retain(|c| !c.is_whitespace());
+    text
+}
+
+fn items(items: &[Item], context: &Context, facts: &mut RustFile) {
+    for item in items {
+        let noted = Attributes::of(attributes(item));
+        if noted.test || noted.test_only || context.in_test {
+            facts.test_ranges.push(lines(item));
+        } else if !matches!(item, Item::Use(_) | Item::ExternCrate(_)) {
+            facts.product_items.push(lines(item));
+        }
+        match item {
+            Item::Fn(item) => function(item, &item.attrs, &item.sig, &item.block, context, facts),
+            Item::Mod(item) => {
+                if let Some((_, inner)) = &item.content {
+                    self::items(inner, &context.enter(Some(item.ident.to_string()), &item.attrs), facts);
+                }
+            }
+            Item::Impl(item) => {
+                let mut inner = context.enter(Some(type_name(&item.self_ty)), &item.attrs);
+                inner.of_trait = item.trait_.is_some();
+                for member in &item.items {
+                    if let syn::ImplItem::Fn(member) = member {
+                        function(member, &member.attrs, &member.sig, &member.block, &inner, facts);
+                    }
+                }
+            }
+            Item::Trait(item) => {
+                let mut inner = context.enter(Some(item.ident.to_string()), &item.attrs);
+                inner.of_trait = true;
+                for member in &item.items {
+                    if let syn::TraitItem::Fn(member) = member
+                        && let Some(block) = &member.default
+                    {
+                        function(member, &member.attrs, &member.sig, block, &inner, facts);
+                    }
+                }
+            }
+            Item::Use(_) | Item::ExternCrate(_) => facts.imports.push(lines(item)),
+            Item::Macro(item) => functions_in_macro(item, context, facts),
+            _ => {}
+        }
+    }
+}
+
+fn function(
+    whole: &impl Spanned,
+    attrs: &[Attribute],
+    sig: &Signature,
+    block: &Block,
+    context: &Context,
+    facts: &mut RustFile,
+) {
+    let noted = Attributes::of(attrs);
+    let inner = context.enter(Some(sig.ident.to_string()), attrs);
+    let span = whole.span();
+    let braces = block.brace_token.span;
+    let body = facts.token_at(braces.open().byte_range().start)..facts.token_at(braces.close().byte_range().end);
+    facts.functions.push(Function {
+        path: inner.path.join("::"),
+        name: sig.ident.to_string(),
+        start: line(span.start().line),
+        end: line(span.end().line),
+        body,
+        test: noted.test,
+        in_test: inner.in_test || noted.test,
+        ignored: noted.ignored,
+        should_panic: noted.should_panic,
+        cfgs: inner.cfgs,
+        params: sig.inputs.len(),
+        of_trait: context.of_trait,
+    });
+}
+
+/// Functions written inside a macro call, such as `proptest! { … }`: found by their tokens.
+fn functions_in_macro(item: &syn::ItemMacro, context: &Context, facts: &mut RustFile) {
+    if item.ident.is_some() {
+        return;
+    }
+    let range = item.span().byte_range();
+    let (mut at, last) = (facts.token_at(range.start), facts.token_at(range.end));
+    while at + 1 < last {
+        let tokens = &facts.lexed.tokens;
+        let opens = tokens[at].text == "fn";
+        let brace = (at..last).find(|&index| matches!(tokens[index].text.as_str(), "{" | ";"));
+        let end = brace.filter(|_| opens).and_then(|open| closing(tokens, open).map(|close| (open, close)));
+        let Some((open, close)) = end else {
+            at += 1;
+            continue;
+        };
+        let attrs = attributes_before(&tokens[..at]);
+        let name = tokens[at + 1].text.clone();
+        let mut path = context.path.clone();
+        path.push(name.clone());
+        facts.functions.push(Function {
+            path: path.join("::"),
+            name,
+            start: tokens[at].line,
+            end: tokens[close].line,
+            body: open..close + 1,
+            test: attrs.iter().any(|attr| attr == "test" || attr.ends_with("::test")),
+            in_test: true,
+            ignored: attrs.iter().any(|attr| attr.starts_with("ignore")),
+            should_panic: attrs.iter().any(|attr| attr.starts_with("should_panic")),
+            cfgs: attrs.into_iter().filter(|attr| attr.starts_with("cfg(")).chain(context.cfgs.clone()).collect(),
+            params: 0,
+            of_trait: true,
+        });
+        at = close;
+    }
+}
+
+/// Texts of the attributes that stand directly before the end of `tokens`.
+fn attributes_before(tokens: &[super::lexical::Token]) -> Vec<String> {
+    let mut found = Vec::new();
+    let mut end = tokens.len();
+    while end > 0 && matches!(tokens[end - 1].text.as_str(), "pub" | "async" | "unsafe" | "const") {
+        end -= 1;
+    }
+    while end > 0 && tokens[end - 1].text == "]" {
+        let open = (0..end).rev().find(|&at| {
+            tokens[at].text == "[" && at > 0 && tokens[at - 1].text == "#" && closing(tokens, at) == Some(end - 1)
+        });
+        let Some(open) = open else { break };
+        found.push(tokens[open + 1..end - 1].iter().map(|token| token.text.as_str()).collect());
+        end = open - 1;
+    }
+    found
+}
+
+fn type_name(ty: &syn::Type) -> String {
+    match ty {
+        syn::Type::Path(path) => path.path.segments.last().map(|s| s.ident.to_string()).unwrap_or_default(),
+        other => compact(other.to_token_stream()),
+    }
+}
+
+fn attributes(item: &Item) -> &[Attribute] {
+    match item {
+        Item::Const(item) => &item.attrs,
+        Item::Enum(item) => &item.attrs,
+        Item::ExternCrate(item) => &item.attrs,
+        Item::Fn(item) => &item.attrs,
+        Item::ForeignMod(item) => &item.attrs,
+        Item::Impl(item) => &item.attrs,
+        Item::Macro(item) => &item.attrs,
+        Item::Mod(item) => &item.attrs,
+        Item::Static(item) => &item.attrs,
+        Item::Struct(item) => &item.attrs,
+        Item::Trait(item) => &item.attrs,
+        Item::TraitAlias(item) => &item.attrs,
+        Item::Type(item) => &item.attrs,
+        Item::Union(item) => &item.attrs,
+        Item::Use(item) => &item.attrs,
+        _ => &[],
+    }
+}
+
+fn lines(spanned: &impl Spanned) -> (u32, u32) {
+    let span = spanned.span();
+    (line(span.start().line), line(span.end().line))
+}
+
+fn line(number: usize) -> u32 {
+    u32::try_from(number).unwrap_or(u32::MAX)
+}
+
+/// Looks for statements that only report, and for composed profiles.
+struct Statements<'a> {
+    facts: &'a mut RustFile,
+    impl_type: Option<String>,
+}
+
+impl<'ast> Visit<'ast> for Statements<'_> {
+    fn visit_stmt(&mut self, statement: &'ast Stmt) {
+        if reports(statement) {
+            self.facts.instrumentation.push(lines(statement));
+        }
+        visit::visit_stmt(self, statement);
+    }
+
+    fn visit_item_fn(&mut self, item: &'ast syn::ItemFn) {
+        if !item.block.stmts.is_empty() && item.block.stmts.iter().all(reports) {
+            self.facts.instrumentation.push(lines(item));
+        }
+        visit::visit_item_fn(self, item);
+    }
+
+    fn visit_item_impl(&mut self, item: &'ast syn::ItemImpl) {
+        let outer = self.impl_type.replace(type_name(&item.self_ty));
+        visit::visit_item_impl(self, item);
+        self.impl_type = outer;
+    }
+
+    fn visit_expr_struct(&mut self, literal: &'ast syn::ExprStruct) {
+        let name = literal.path.segments.last().map(|segment| segment.ident.to_string()).unwrap_or_default();
+        if name == PROFILE_TYPE || name == "Self" && self.impl_type.as_deref() == Some(PROFILE_TYPE) {
+            self.facts.profiles.push(line(literal.span().start().line));
+        }
+        visit::visit_expr_struct(self, literal);
+    }
+}
+
+fn reports(statement: &Stmt) -> bool {
+    match statement {
+        Stmt::Macro(statement) => reporting_macro(&statement.mac),
+        Stmt::Expr(expr, _) => reporting_expr(expr),
+        Stmt::Local(local) => local.init.as_ref().is_some_and(|init| {
+            let name = compact(local.pat.to_token_stream());
+            name.starts_with('_') && reporting_expr(&init.expr)
+        }),
+        Stmt::Item(_) => false,
+    }
+}
+
+fn reporting_macro(mac: &syn::Macro) -> bool {
+    mac.path.segments.last().is_some_and(|segment| REPORTING_MACROS.contains(&segment.ident.to_string().as_str()))
+}
+
+fn reporting_expr(expr: &Expr) -> bool {
+    match expr {
+        Expr::Macro(expr) => reporting_macro(&expr.mac),
+        Expr::Call(call) => match &*call.func {
+            Expr::Path(path) => {
+                path.path.segments.iter().any(|s| REPORTING_PATHS.contains(&s.ident.to_string().as_str()))
+            }
+            _ => false,
+        },
+        Expr::MethodCall(call) => reporting_expr(&call.receiver) || reporting_receiver(&call.receiver),
+        Expr::Try(inner) => reporting_expr(&inner.expr),
+        Expr::If(branch) => {
+            branch.else_branch.is_none()
+                && !branch.then_branch.stmts.is_empty()
+                && branch.then_branch.stmts.iter().all(reports)
+        }
+        Expr::Block(block) => !block.block.stmts.is_empty() && block.block.stmts.iter().all(reports),
+        _ => false,
+    }
+}
+
+fn reporting_receiver(receiver: &Expr) -> bool {
+    match receiver {
+        Expr::Path(path) => {
+            path.path.segments.last().is_some_and(|s| REPORTING_PATHS.contains(&s.ident.to_string().as_str()))
+        }
+        Expr::Field(field) => matches!(&field.member, syn::Member::Named(name) if REPORTING_PATHS.contains(&name.to_string().as_str())),
+        _ => false,
+    }
+}

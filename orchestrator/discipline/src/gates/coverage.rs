@@ -1,0 +1,71 @@
+//! Which changed files a gate compiled, and which no gate did.
+
+use std::collections::BTreeSet;
+
+use crate::change::is_document;
+use crate::diff::ChangedPath;
+use crate::model::{GateResult, GateRole, GateVerdict, Refusal};
+use crate::policy::{PathSet, Policy};
+
+/// Changed files that exist in the head tree and that some gate has to compile, sorted. Documents and
+/// protected files need none: the former decide nothing, the latter never ride with code.
+#[must_use]
+pub fn needs_coverage(changed: &[ChangedPath], policy: &Policy) -> Vec<String> {
+    let protected = policy.protected_paths();
+    let present = changed.iter().filter(|change| change.new.is_some()).map(|change| change.path.clone());
+    let mut paths: Vec<String> = present.filter(|path| !is_document(path) && !protected.contains(path)).collect();
+    paths.sort();
+    paths.dedup();
+    paths
+}
+
+/// Refuses the changed files that none of these results covers, listing them. Gates that failed or
+/// decided nothing cover nothing; a test run on the base tree covers nothing of head.
+#[must_use]
+pub fn uncovered(results: &[GateResult], changed: &[ChangedPath], policy: &Policy) -> Vec<Refusal> {
+    let deciding = results
+        .iter()
+        .filter(|result| result.verdict == GateVerdict::Passed)
+        .filter(|result| matches!(result.role, GateRole::Gate | GateRole::PinOnHead));
+    let covered: BTreeSet<&String> = deciding.flat_map(|result| &result.covered).collect();
+    let missing: Vec<String> = needs_coverage(changed, policy).into_iter().filter(|path| !covered.contains(path)).collect();
+    if missing.is_empty() {
+        return Vec::new();
+    }
+    vec![Refusal::new(
+        "gate_uncovered",
+        "gates",
+        format!("no gate compiled: {}", missing.join(", ")),
+        "name a gate that builds these files with the features they are compiled under, or leave them out",
+    )]
+}
+
+/// Changed files that were compiled, sorted. A manifest is covered when a file of its package was.
+pub(super) fn covered(changed: &[String], compiled: &[String], build_inputs: &[String]) -> Vec<String> {
+    let compiled: BTreeSet<&str> = compiled.iter().map(String::as_str).collect();
+    let below = |folder: &str| compiled.iter().any(|path| is_below(path, folder));
+    let is_covered = |path: &str| {
+        compiled.contains(path)
+            || build_inputs.iter().any(|input| path == input || is_below(path, input))
+            || path.strip_suffix("Cargo.toml").is_some_and(|folder| below(folder.trim_end_matches('/')))
+            || (path == "Cargo.lock" && !compiled.is_empty())
+    };
+    let mut covered: Vec<String> = changed.iter().filter(|path| is_covered(path)).cloned().collect();
+    covered.sort();
+    covered.dedup();
+    covered
+}
+
+/// True when `path` lies in `folder`; the empty folder is the root.
+fn is_below(path: &str, folder: &str) -> bool {
+    folder.is_empty() || path.strip_prefix(folder).is_some_and(|rest| rest.starts_with('/'))
+}
+
+/// Files that the gate says it is for and did not compile.
+pub(super) fn answerable(changed: &[String], when: &[String], covered: &[String]) -> Vec<String> {
+    if when.is_empty() {
+        return Vec::new();
+    }
+    let globs = PathSet::new(when);
+    changed.iter().filter(|path| globs.contains(path) && !covered.contains(path)).cloned().collect()
+}

@@ -1,0 +1,63 @@
+//! What libtest and cargo printed, from the observations of a transcript.
+
+use std::collections::BTreeSet;
+
+use markers::{Observation, Value};
+
+use crate::model::TestCounts;
+
+/// Summary of a transcript.
+#[derive(Debug, Default)]
+pub(super) struct Observed {
+    pub(super) counts: TestCounts,
+    /// Names of tests that ran.
+    pub(super) names: BTreeSet<String>,
+    pub(super) failed: BTreeSet<String>,
+    pub(super) compile_error: bool,
+    /// A test binary announced tests and never summed them up.
+    pub(super) unfinished: bool,
+}
+
+impl Observed {
+    pub(super) fn of(observations: &[Observation]) -> Self {
+        let mut seen = Self::default();
+        let (mut announced, mut summed) = (0_u64, 0_u64);
+        for observation in observations {
+            match observation.kind.as_str() {
+                "cargo_running" => announced += 1,
+                "cargo_summary" => {
+                    summed += 1;
+                    seen.counts.passed += count(observation, "passed");
+                    seen.counts.failed += count(observation, "failed");
+                    seen.counts.ignored += count(observation, "ignored");
+                    seen.counts.filtered_out += count(observation, "filtered");
+                }
+                "cargo_test" => seen.test(observation),
+                "compile_error" => seen.compile_error = true,
+                _ => {}
+            }
+        }
+        seen.unfinished = announced > summed;
+        seen
+    }
+
+    fn test(&mut self, observation: &Observation) {
+        let Some(name) = observation.text("name") else { return };
+        match observation.text("outcome") {
+            Some("ignored") => {}
+            outcome => {
+                self.names.insert(name.to_owned());
+                if outcome == Some("failed") {
+                    self.failed.insert(name.to_owned());
+                }
+            }
+        }
+    }
+}
+
+fn count(observation: &Observation, field: &str) -> u64 {
+    match observation.fields.get(field) {
+        Some(Value::Number(number)) => number.to_string().parse().unwrap_or(0),
+        _ => 0,
+    }
+}
