@@ -167,8 +167,13 @@ impl Ground {
                 .create_dir(folder)
                 .map_err(Error::io("make", folder))?;
         }
-        if let Some(parent) = root.parent().filter(|parent| !parent.as_os_str().is_empty()) {
-            storage.sync_dir(parent).map_err(Error::io("sync", parent))?;
+        if let Some(parent) = root
+            .parent()
+            .filter(|parent| !parent.as_os_str().is_empty())
+        {
+            storage
+                .sync_dir(parent)
+                .map_err(Error::io("sync", parent))?;
         }
         let lock = WriterLock::acquire(&paths.journal.join("lock"))?;
         let reserve = Reserve::open(

@@ -92,7 +92,9 @@ pub enum Error {
         what: &'static str,
     },
     /// State was written by a newer version.
-    #[error("{what} has format {found}, this version reads up to {known}; install a newer greenloop")]
+    #[error(
+        "{what} has format {found}, this version reads up to {known}; install a newer greenloop"
+    )]
     NewerFormat {
         /// The journal, a record or a log.
         what: String,
@@ -110,7 +112,9 @@ pub enum Error {
         what: String,
     },
     /// A body larger than any reader accepts.
-    #[error("a record of {bytes} bytes is larger than {cap}; put the bytes into the evidence store and record their digest")]
+    #[error(
+        "a record of {bytes} bytes is larger than {cap}; put the bytes into the evidence store and record their digest"
+    )]
     TooLarge {
         /// Size of the body.
         bytes: usize,
@@ -124,7 +128,9 @@ pub enum Error {
         path: PathBuf,
     },
     /// An earlier write failed, so this writer refuses.
-    #[error("journal is closed after a failed write ({first}); restart the daemon to verify and go on")]
+    #[error(
+        "journal is closed after a failed write ({first}); restart the daemon to verify and go on"
+    )]
     Poisoned {
         /// The first failure.
         first: String,

@@ -12,8 +12,8 @@ use std::time::Duration;
 
 use sha2::{Digest as _, Sha256};
 
-use crate::journal::{Hash, Head, Journal, Logged};
 use crate::Error;
+use crate::journal::{Hash, Head, Journal, Logged};
 
 /// One change to a projection.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -96,8 +96,7 @@ impl Index {
             if self.aside.exists() {
                 std::fs::remove_dir_all(&self.aside).map_err(Error::io("remove", &self.aside))?;
             }
-            std::fs::rename(&self.path, &self.aside)
-                .map_err(Error::io("set aside", &self.path))?;
+            std::fs::rename(&self.path, &self.aside).map_err(Error::io("set aside", &self.path))?;
         }
         self.db = Some(open_in_time(&self.path)?);
         Ok(())
@@ -286,7 +285,10 @@ fn full_key(table: &str, key: &[u8]) -> Vec<u8> {
 const SEAL: usize = 8;
 
 fn seal_of(key: &[u8], value: &[u8]) -> [u8; SEAL] {
-    let digest = Sha256::new().chain_update(key).chain_update(value).finalize();
+    let digest = Sha256::new()
+        .chain_update(key)
+        .chain_update(value)
+        .finalize();
     let mut seal = [0; SEAL];
     seal.copy_from_slice(&digest[..SEAL]);
     seal

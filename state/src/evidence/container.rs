@@ -102,7 +102,8 @@ pub(super) fn decode(
 }
 
 fn decode_block(entry: &[u8; PER_BLOCK]) -> Block {
-    let word = |at: usize| u32::from_le_bytes([entry[at], entry[at + 1], entry[at + 2], entry[at + 3]]);
+    let word =
+        |at: usize| u32::from_le_bytes([entry[at], entry[at + 1], entry[at + 2], entry[at + 3]]);
     let mut sha256 = [0; 32];
     sha256.copy_from_slice(&entry[12..]);
     Block {
@@ -123,7 +124,13 @@ fn check_sums(index: &BlockIndex, stored: u64) -> Result<(), &'static str> {
                 && block.stored <= STORED_CAP
                 && block.newlines <= block.raw
         });
-    let sum = |part: fn(&Block) -> u32| index.blocks.iter().map(|block| u64::from(part(block))).sum::<u64>();
+    let sum = |part: fn(&Block) -> u32| {
+        index
+            .blocks
+            .iter()
+            .map(|block| u64::from(part(block)))
+            .sum::<u64>()
+    };
     let newlines = sum(|block| block.newlines);
     let lines_hold = index.lines == newlines || index.lines == newlines + 1;
     if sizes_hold

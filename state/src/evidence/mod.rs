@@ -224,7 +224,11 @@ impl EvidenceStore {
     }
 
     fn check_space(&self) -> Result<(), Error> {
-        if self.reserve.as_ref().is_some_and(|reserve| reserve.is_held()) {
+        if self
+            .reserve
+            .as_ref()
+            .is_some_and(|reserve| reserve.is_held())
+        {
             return Ok(());
         }
         Err(Error::Full {

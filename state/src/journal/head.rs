@@ -30,7 +30,10 @@ pub(super) fn write(storage: &dyn Storage, root: &Path, head: Head) -> io::Resul
 /// The anchored head; `None` when there is no anchor.
 pub(super) fn read(storage: &dyn Storage, root: &Path) -> Result<Option<Head>, Error> {
     let path = path(root);
-    if !storage.exists(&path).map_err(Error::io("look for", &path))? {
+    if !storage
+        .exists(&path)
+        .map_err(Error::io("look for", &path))?
+    {
         return Ok(None);
     }
     let mut bytes = vec![0; CAP];

@@ -63,7 +63,8 @@ impl Serialize for Hash {
 impl<'de> Deserialize<'de> for Hash {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Hash, D::Error> {
         let text = String::deserialize(deserializer)?;
-        Hash::from_hex(&text).ok_or_else(|| serde::de::Error::custom("not 64 lower-case hex digits"))
+        Hash::from_hex(&text)
+            .ok_or_else(|| serde::de::Error::custom("not 64 lower-case hex digits"))
     }
 }
 

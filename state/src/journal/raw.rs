@@ -1,12 +1,13 @@
 //! The chain of opaque bodies: opening, appending, anchoring.
 
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::record::{self, MAX_BODY, Next};
 use super::recover::{self, Recovery};
 use super::{Anchor, Hash, Head, head};
-use crate::storage::{Access, Storage, StorageFile, is_full, publish, write_all};
+use crate::storage::{Access, Storage, StorageFile, is_full, publish, read_full, write_all};
 use crate::{Error, Reserve};
 
 /// Records between two anchors at most.
@@ -15,6 +16,8 @@ const ANCHOR_EVERY: u64 = 64;
 const ALLOCATE_STEP: u64 = 1 << 20;
 /// Once the reserve is given up, only records up to this size are taken.
 const SMALL: usize = 64 << 10;
+/// Bytes rewritten at a time when a journal is opened.
+const SETTLE_PIECE: usize = 1 << 20;
 
 /// The journal as bytes. One handle writes; after its first failed write it never does again.
 #[derive(Debug)]
@@ -70,7 +73,10 @@ pub(super) fn log_path(root: &Path) -> PathBuf {
 }
 
 /// Reads records as long as they follow each other; says what stopped it, if not the end.
-pub(super) fn scan(file: &dyn StorageFile, path: &Path) -> Result<(Chain, Option<&'static str>), Error> {
+pub(super) fn scan(
+    file: &dyn StorageFile,
+    path: &Path,
+) -> Result<(Chain, Option<&'static str>), Error> {
     record::check_header(file, path)?;
     let mut chain = Chain {
         end: record::HEADER as u64,
@@ -107,7 +113,8 @@ impl RawJournal {
             }
             None => Recovery::default(),
         };
-        let journal = RawJournal::start(storage, reserve, root, file, chain)?;
+        let proven = anchor.map_or(0, |head| head.seq);
+        let journal = RawJournal::start(storage, reserve, root, file, chain, proven)?;
         Ok((journal, recovery))
     }
 
@@ -128,7 +135,7 @@ impl RawJournal {
             }
             None => Recovery::default(),
         };
-        let journal = RawJournal::start(storage, reserve, root, file, chain)?;
+        let journal = RawJournal::start(storage, reserve, root, file, chain, 0)?;
         Ok((journal, recovery))
     }
 
@@ -138,10 +145,10 @@ impl RawJournal {
         root: &Path,
         mut file: Box<dyn StorageFile>,
         chain: Chain,
+        proven: u64,
     ) -> Result<RawJournal, Error> {
         let path = log_path(root);
-        // Records that a killed writer left in the page cache are about to be believed.
-        file.sync().map_err(Error::io("sync", &path))?;
+        settle(&mut *file, &chain, proven).map_err(Error::io("sync", &path))?;
         let anchored = chain.head();
         head::write(&*storage, root, anchored).map_err(Error::io("anchor", &head::path(root)))?;
         Ok(RawJournal {
@@ -278,6 +285,26 @@ impl RawJournal {
     }
 }
 
+/// Makes the records after number `proven` durable before they are believed. A killed writer may
+/// have left them in memory only; and when its sync failed, memory calls them clean, so that only
+/// writing them again takes them to the disk.
+fn settle(file: &mut dyn StorageFile, chain: &Chain, proven: u64) -> io::Result<()> {
+    let first = usize::try_from(proven).unwrap_or(usize::MAX);
+    let mut at = chain.offsets.get(first).copied().unwrap_or(chain.end);
+    let mut piece = vec![0; SETTLE_PIECE];
+    while at < chain.end {
+        let left = usize::try_from(chain.end - at).unwrap_or(usize::MAX);
+        let piece = &mut piece[..left.min(SETTLE_PIECE)];
+        let count = read_full(file, at, piece)?;
+        if count == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        file.rewrite(at, &piece[..count])?;
+        at += count as u64;
+    }
+    file.sync()
+}
+
 /// Makes what a journal needs, in an order that survives a crash between any two steps: a log file
 /// exists only whole, and only before any anchor.
 fn prepare(storage: &dyn Storage, root: &Path) -> Result<(), Error> {
@@ -302,7 +329,10 @@ type Scanned = (Box<dyn StorageFile>, Chain, Option<&'static str>);
 
 fn open_and_scan(storage: &dyn Storage, root: &Path) -> Result<Scanned, Error> {
     let path = log_path(root);
-    if !storage.exists(&path).map_err(Error::io("look for", &path))? {
+    if !storage
+        .exists(&path)
+        .map_err(Error::io("look for", &path))?
+    {
         let anchor_seq = head::read(storage, root)?.map_or(0, |head| head.seq);
         return Err(Error::AnchorAhead {
             anchor: "HEAD",
@@ -320,7 +350,10 @@ fn open_and_scan(storage: &dyn Storage, root: &Path) -> Result<Scanned, Error> {
 /// Puts an empty journal in the place of none, or of a file that is no journal and is kept.
 fn replace_unreadable(storage: &dyn Storage, root: &Path) -> Result<(), Error> {
     let path = log_path(root);
-    if storage.exists(&path).map_err(Error::io("look for", &path))? {
+    if storage
+        .exists(&path)
+        .map_err(Error::io("look for", &path))?
+    {
         let file = storage
             .open(&path, Access::Read)
             .map_err(Error::io("open", &path))?;

@@ -98,7 +98,12 @@ pub(super) fn quarantine(
     file.truncate(chain.end)
         .and_then(|()| file.sync())
         .map_err(Error::io("shorten", &log))?;
-    tracing::warn!(file = name, bytes = bytes.len(), reason, "journal remainder quarantined");
+    tracing::warn!(
+        file = name,
+        bytes = bytes.len(),
+        reason,
+        "journal remainder quarantined"
+    );
     Ok(Recovery {
         quarantined: Some(Note::Quarantined {
             file: name,

@@ -48,6 +48,9 @@ pub trait StorageFile: Debug + Send {
     fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<usize>;
     /// Appends some of `bytes` and says how many.
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize>;
+    /// Writes bytes that stand at `offset` already once more, so that the next `sync` has to take
+    /// them to the disk even if an earlier one failed and the kernel called them clean.
+    fn rewrite(&mut self, offset: u64, bytes: &[u8]) -> io::Result<()>;
     /// Makes length and contents durable (fdatasync).
     fn sync(&mut self) -> io::Result<()>;
     /// Shortens the file.

@@ -1,7 +1,7 @@
 //! The disk itself.
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
-use std::io::{self, Write};
+use std::io;
 use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
@@ -27,9 +27,7 @@ impl Storage for RealStorage {
     }
 
     fn list(&self, path: &Path) -> io::Result<Vec<PathBuf>> {
-        fs::read_dir(path)?
-            .map(|entry| Ok(entry?.path()))
-            .collect()
+        fs::read_dir(path)?.map(|entry| Ok(entry?.path())).collect()
     }
 
     fn open(&self, path: &Path, access: Access) -> io::Result<Box<dyn StorageFile>> {
@@ -37,16 +35,18 @@ impl Storage for RealStorage {
         options.read(true).mode(0o600);
         match access {
             Access::Read => &mut options,
-            Access::Append => options.append(true),
+            Access::Append => options.write(true),
             Access::Create => {
                 // Never written in place: another process may hold the old one open.
                 match fs::remove_file(path) {
                     Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-                    _ => options.append(true).create_new(true),
+                    _ => options.write(true).create_new(true),
                 }
             }
         };
-        Ok(Box::new(RealFile(options.open(path)?)))
+        let file = options.open(path)?;
+        let end = file.metadata()?.len();
+        Ok(Box::new(RealFile { file, end }))
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
@@ -63,31 +63,43 @@ impl Storage for RealStorage {
 }
 
 #[derive(Debug)]
-struct RealFile(File);
+struct RealFile {
+    file: File,
+    // Not O_APPEND, with which Linux would append even what is written to an offset (pwrite(2)).
+    end: u64,
+}
 
 impl StorageFile for RealFile {
     fn size(&self) -> io::Result<u64> {
-        Ok(self.0.metadata()?.len())
+        Ok(self.file.metadata()?.len())
     }
 
     fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<usize> {
-        self.0.read_at(buffer, offset)
+        self.file.read_at(buffer, offset)
     }
 
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.write(bytes)
+        let count = self.file.write_at(bytes, self.end)?;
+        self.end += count as u64;
+        Ok(count)
+    }
+
+    fn rewrite(&mut self, offset: u64, bytes: &[u8]) -> io::Result<()> {
+        self.file.write_all_at(bytes, offset)
     }
 
     fn sync(&mut self) -> io::Result<()> {
-        self.0.sync_data()
+        self.file.sync_data()
     }
 
     fn truncate(&mut self, length: u64) -> io::Result<()> {
-        self.0.set_len(length)
+        self.file.set_len(length)?;
+        self.end = length;
+        Ok(())
     }
 
     fn allocate(&mut self, length: u64) -> io::Result<()> {
-        match rustix::fs::fallocate(&self.0, FallocateFlags::KEEP_SIZE, 0, length) {
+        match rustix::fs::fallocate(&self.file, FallocateFlags::KEEP_SIZE, 0, length) {
             // A file system that cannot reserve tells at the write instead.
             Ok(()) | Err(Errno::OPNOTSUPP | Errno::NOSYS) => Ok(()),
             Err(errno) => Err(errno.into()),
