@@ -177,6 +177,7 @@ fn field(source: &FieldFile) -> Field {
             .map(|(name, texts)| (name.clone(), texts.clone().into_vec()))
             .collect(),
         values: source.values.clone(),
+        prefix: source.prefix.clone(),
         rename: source.rename.clone(),
     }
 }
@@ -189,6 +190,7 @@ fn plain(name: &str, kind: FieldType) -> Field {
         optional: false,
         needs: BTreeMap::new(),
         values: Vec::new(),
+        prefix: String::new(),
         rename: BTreeMap::new(),
     }
 }

@@ -119,6 +119,13 @@ impl Field {
 
     fn read_text(&self, text: &str) -> Result<Value, String> {
         let text = self.rename.get(text).map_or(text, String::as_str);
+        if !text.starts_with(self.prefix.as_str()) {
+            return Err(format!(
+                "`{}` does not begin with {}",
+                head(text),
+                self.prefix
+            ));
+        }
         if self.values.is_empty() || self.values.iter().any(|value| value == text) {
             return Ok(Value::Text(text.to_owned()));
         }

@@ -83,6 +83,9 @@ pub(super) struct FieldFile {
     pub(super) needs: BTreeMap<String, OneOrMany>,
     #[serde(default)]
     pub(super) values: Vec<String>,
+    /// What its texts begin with.
+    #[serde(default)]
+    pub(super) prefix: String,
     #[serde(default)]
     pub(super) rename: BTreeMap<String, String>,
 }

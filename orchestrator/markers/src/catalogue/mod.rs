@@ -70,6 +70,8 @@ pub struct Field {
     pub needs: BTreeMap<String, Vec<String>>,
     /// The texts it may hold; empty: any.
     pub values: Vec<String>,
+    /// What its texts begin with.
+    pub(crate) prefix: String,
     /// Texts that are read as another: `FAILED` → `failed`.
     pub(crate) rename: BTreeMap<String, String>,
 }

@@ -10,6 +10,7 @@ use crate::Catalogue;
 
 const OPEN: &str = "test ";
 const GLUE: &str = " ... ";
+const SHOULD_PANIC: &str = " - should panic";
 /// Longest test name and outcome that are believed.
 const MAX_NAME: usize = 512;
 const MAX_OUTCOME: usize = 256;
@@ -37,6 +38,8 @@ enum Harness {
 pub(super) enum Reading {
     /// Not libtest's, or complete in itself.
     Plain,
+    /// Looks like a test's line, outside of any harness.
+    Prose,
     /// The outcome of the running test.
     Outcome(Row),
     /// A test began; its output may follow on the same line at this byte.
@@ -57,8 +60,13 @@ impl Libtest {
 
     pub(super) fn read(&mut self, catalogue: &Catalogue, piece: &Piece<'_>) -> Reading {
         let bytes = piece.bytes();
-        if bytes.starts_with(OPEN.as_bytes()) && self.harness != Harness::Outside {
-            return self.test_line(catalogue, &piece.text());
+        if bytes.starts_with(OPEN.as_bytes()) {
+            if self.harness != Harness::Outside {
+                return self.test_line(catalogue, &piece.text());
+            }
+            if memchr::memmem::find(bytes, GLUE.as_bytes()).is_some() {
+                return Reading::Prose;
+            }
         }
         if self.running.is_some() && bytes.len() <= MAX_OUTCOME {
             return self.outcome_alone(catalogue, &piece.text());
@@ -79,6 +87,7 @@ impl Libtest {
             return Reading::Plain;
         };
         let name = head.get(OPEN.len()..).unwrap_or("").trim();
+        let name = name.strip_suffix(SHOULD_PANIC).unwrap_or(name);
         if name.is_empty() || name.len() > MAX_NAME {
             return Reading::Plain;
         }

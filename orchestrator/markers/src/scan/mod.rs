@@ -191,6 +191,7 @@ impl<'c> Scanner<'c> {
         }
         match self.libtest.read(self.catalogue, piece) {
             Reading::Plain => self.rows(piece, cut),
+            Reading::Prose => {}
             Reading::Outcome(row) => self.emit(row, piece),
             Reading::Opened {
                 output_at,
