@@ -12,9 +12,13 @@ impl Tracker {
     /// Takes note of a command's accesses. When one of them conflicts with a pending access, returns the written
     /// ranges that a barrier in front of the command has to make visible; everything pending is ordered then.
     pub(super) fn order(&mut self, accesses: &[RangeAccess]) -> Option<Vec<ByteRange>> {
-        // Weights never change and staging is written by the host, so neither can conflict within a pass.
-        let tracked =
-            |range: &ByteRange| !matches!(range.region, Region::Weights(_) | Region::Staging);
+        // Weights never change, staging is written by the host, dummies are private to one dispatch: none can conflict in a pass.
+        let tracked = |range: &ByteRange| {
+            !matches!(
+                range.region,
+                Region::Weights(_) | Region::Staging | Region::Dummy
+            )
+        };
         let relevant: Vec<(ByteRange, bool)> = accesses
             .iter()
             .filter(|access| tracked(&access.range))
