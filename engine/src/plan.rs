@@ -5,6 +5,7 @@
 //! because the host has written it before the first node runs, so no earlier occupant can exist (§5);
 //! the flag decides, not where or how the tensor is stored.
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
 use serde::Serialize;
@@ -166,15 +167,12 @@ fn request(graph: &Graph, tensor: &Tensor) -> Request {
     }
 }
 
-/// Places requests first-fit, in the order in which they begin to live, larger ones first.
+/// Places requests first-fit, in the order in which they begin to live, leaves before others and larger before smaller.
 pub fn place(requests: &[Request]) -> Placement {
     let mut order: Vec<usize> = (0..requests.len()).collect();
     order.sort_by_key(|i| {
-        (
-            requests[*i].first,
-            std::cmp::Reverse(requests[*i].bytes),
-            *i,
-        )
+        let request = &requests[*i];
+        (request.first, !request.pinned, Reverse(request.bytes), *i)
     });
     place_in_order(requests, &order)
 }

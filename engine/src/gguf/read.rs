@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::cursor::Cursor;
 use super::{Array, GgufFault, TensorType, Value, fault};
-use crate::error::Result;
+use crate::error::{EngineError, Result};
 
 const DEFAULT_ALIGNMENT: u64 = 32;
 const MAX_ALIGNMENT: u32 = 1 << 20;
@@ -248,7 +248,7 @@ fn raw_tensors<'a>(cursor: &mut Cursor<'a>, count: u64) -> Result<Vec<RawTensor<
 }
 
 fn raw_tensor<'a>(cursor: &mut Cursor<'a>) -> Result<RawTensor<'a>> {
-    let name = cursor.string("tensor name")?;
+    let name = cursor.string("tensor name").map_err(infos_may_have_ended)?;
     if name.len() > MAX_NAME {
         return Err(fault(
             GgufFault::NameTooLong,
@@ -272,6 +272,17 @@ fn raw_tensor<'a>(cursor: &mut Cursor<'a>) -> Result<RawTensor<'a>> {
         offset,
         len,
     })
+}
+
+/// An impossible name length mostly means that tensor data is read as one more info than the file has.
+fn infos_may_have_ended(error: EngineError) -> EngineError {
+    match error {
+        EngineError::Gguf {
+            fault: GgufFault::StringTooLong,
+            detail,
+        } => fault(GgufFault::Truncated, detail),
+        other => other,
+    }
 }
 
 fn dimensions(cursor: &mut Cursor<'_>, name: &str) -> Result<Vec<u64>> {
