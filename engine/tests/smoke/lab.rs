@@ -37,12 +37,12 @@ pub(crate) struct Outcome {
 }
 
 impl Lab {
-    pub(crate) fn open(model: &Path, device: DeviceKind) -> Self {
+    pub(crate) fn open(model: &Path) -> Self {
         // A failed test poisons the lock, not the worker.
         let mut supervisor = supervisor().lock().unwrap_or_else(PoisonError::into_inner);
         let loaded = supervisor
             .worker()
-            .and_then(|worker| worker.load(model, device, Some(128), None))
+            .and_then(|worker| worker.load(model, DeviceKind::Vulkan, Some(128), None))
             .unwrap_or_else(|error| panic!("cannot load {}: {error}", model.display()));
         Self {
             supervisor,
