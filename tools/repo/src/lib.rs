@@ -32,6 +32,6 @@ pub use daemon_repo::{DaemonRepo, RemoteTip};
 pub use error::RepoError;
 pub use git::Transport;
 pub use objects::{CommitPlan, Identity};
-pub use push::{Delivery, attestation_ref, verdict_ref};
+pub use push::{Delivery, OnGroup, attestation_ref, verdict_ref};
 pub use room::{Room, Rooms};
 pub use seeds::{RunCommand, SeedKey, Seeds, build_only};

@@ -1,10 +1,13 @@
 //! The one door out: branch and attestation together under a lease, or nothing.
 
+use std::io;
+
 use discipline::event::PushOutcome;
-use exec::{Cancel, Captured, Exit, capture};
+use discipline::permit::PushPermit;
+use exec::{Cancel, Exit, Group, Outcome, Streams, Supervision, run};
 
 use crate::error::sanitise;
-use crate::git::{oid, said};
+use crate::git::oid;
 use crate::{DaemonRepo, RepoError};
 
 /// Write-once ref that carries the attestation of a commit.
@@ -32,6 +35,10 @@ pub struct Delivery {
     pub attestation: String,
 }
 
+/// Hears of git's process group before it is waited for, so that a killed daemon's push can be
+/// ended before the remote is read.
+pub type OnGroup<'a> = &'a mut dyn FnMut(&Group) -> io::Result<()>;
+
 /// One ref of an atomic update.
 struct Update<'a> {
     name: String,
@@ -40,6 +47,26 @@ struct Update<'a> {
 }
 
 impl DaemonRepo {
+    /// Spends a permit: branch and attestation reach the remote it names together, or neither does.
+    /// Never sends twice; an outcome that is not known is for [`DaemonRepo::resolve_push`].
+    ///
+    /// # Errors
+    /// Git cannot be started, or the remote cannot be read before anything is sent.
+    pub fn push(
+        &self,
+        permit: PushPermit,
+        on_group: OnGroup<'_>,
+        cancel: &Cancel,
+    ) -> Result<PushOutcome, RepoError> {
+        let delivery = Delivery {
+            ref_name: permit.ref_name().to_owned(),
+            old_tip: Some(permit.old_tip().to_owned()),
+            commit: permit.commit().to_owned(),
+            attestation: permit.attestation().to_owned(),
+        };
+        self.deliver(permit.remote(), &delivery, on_group, cancel)
+    }
+
     /// Reads the remote and says what became of a push whose outcome is not known. Sends nothing.
     ///
     /// # Errors
@@ -75,6 +102,7 @@ impl DaemonRepo {
         &self,
         url: &str,
         delivery: &Delivery,
+        on_group: OnGroup<'_>,
         cancel: &Cancel,
     ) -> Result<PushOutcome, RepoError> {
         let attest = attestation_ref(&delivery.commit);
@@ -101,7 +129,7 @@ impl DaemonRepo {
                 new: &delivery.attestation,
             },
         ];
-        self.send(url, &updates, cancel)
+        self.send(url, &updates, on_group, cancel)
     }
 
     /// Publishes an object under a ref that carries no authority over code: verdicts, checkpoints.
@@ -115,6 +143,7 @@ impl DaemonRepo {
         ref_name: &str,
         old: Option<&str>,
         object: &str,
+        on_group: OnGroup<'_>,
         cancel: &Cancel,
     ) -> Result<PushOutcome, RepoError> {
         let own = ["refs/greenloop/verdict/", "refs/greenloop/log"];
@@ -130,7 +159,7 @@ impl DaemonRepo {
             old,
             new: object,
         };
-        self.send(url, &[update], cancel)
+        self.send(url, &[update], on_group, cancel)
     }
 
     /// Sends all updates or none, each under the lease of its old value.
@@ -138,6 +167,7 @@ impl DaemonRepo {
         &self,
         url: &str,
         updates: &[Update<'_>],
+        on_group: OnGroup<'_>,
         cancel: &Cancel,
     ) -> Result<PushOutcome, RepoError> {
         let mut command = self.transport().command(self.path(), true).args([
@@ -160,55 +190,62 @@ impl DaemonRepo {
         for update in updates {
             command = command.arg(format!("{}:{}", update.new, update.name));
         }
-        let captured = capture(&command, cancel)?;
-        Ok(read_porcelain(&captured, updates))
+        command = command.streams(Streams::Joined);
+        let mut said = Vec::new();
+        let mut supervision = Supervision::new(cancel);
+        supervision.on_spawn = Some(on_group);
+        let outcome = run(&command, &mut said, supervision)?;
+        Ok(read_porcelain(&outcome, &said, updates))
     }
 }
 
 /// What `git push --porcelain` reported. Only a line for every ref makes an outcome known.
-fn read_porcelain(captured: &Captured, updates: &[Update<'_>]) -> PushOutcome {
-    let text = String::from_utf8_lossy(&captured.stdout).into_owned();
-    // FLAG \t FROM:TO \t SUMMARY (git-push(1), "Output")
+fn read_porcelain(outcome: &Outcome, said: &[u8], updates: &[Update<'_>]) -> PushOutcome {
+    let text = String::from_utf8_lossy(said).into_owned();
+    // FLAG \t FROM:TO \t SUMMARY (git-push(1), "Output"); what the remote says has `remote: ` in
+    // front and cannot pass for it.
     let lines: Vec<(&str, &str, &str)> = text
         .lines()
         .filter_map(|line| {
             let mut parts = line.splitn(3, '\t');
             let flag = parts.next()?;
             let to = parts.next()?.rsplit_once(':')?.1;
-            Some((flag, to, parts.next().unwrap_or_default()))
+            (flag.len() == 1).then(|| (flag, to, parts.next().unwrap_or_default()))
         })
         .collect();
-    let line_of = |update: &Update<'_>| lines.iter().find(|(_, to, _)| *to == update.name);
-    let all_reported = updates.iter().all(|update| line_of(update).is_some());
-    if !all_reported {
-        return PushOutcome::Unknown {
-            message: said(captured),
-        };
-    }
+    let reported = |update: &Update<'_>| lines.iter().any(|(_, to, _)| *to == update.name);
     let rejected: Vec<String> = lines
         .iter()
         .filter(|(flag, _, _)| *flag == "!")
         .map(|(_, to, summary)| format!("{to}: {summary}"))
         .collect();
-    if rejected.is_empty() && captured.outcome.exit == Exit::Exited(0) {
-        return PushOutcome::Pushed;
-    }
     // `[remote failure]` is git's word for "the remote did not report": not known either.
-    if rejected.is_empty()
-        || rejected
-            .iter()
-            .any(|line| line.contains("[remote failure]"))
-    {
+    let unsure = rejected
+        .iter()
+        .any(|line| line.contains("[remote failure]"));
+    let ended = matches!(outcome.exit, Exit::Exited(_));
+    if !ended || unsure || !updates.iter().all(reported) {
         return PushOutcome::Unknown {
-            message: said(captured),
+            message: words(said, outcome),
         };
     }
-    let mut message = rejected.join("; ");
-    message.push_str("; ");
-    message.push_str(&sanitise(&captured.stderr));
-    PushOutcome::Refused {
-        message: sanitise(message.as_bytes()),
+    match (rejected.is_empty(), outcome.exit) {
+        (true, Exit::Exited(0)) => PushOutcome::Pushed,
+        (true, _) => PushOutcome::Unknown {
+            message: words(said, outcome),
+        },
+        (false, _) => PushOutcome::Refused {
+            message: words(said, outcome),
+        },
     }
+}
+
+fn words(said: &[u8], outcome: &Outcome) -> String {
+    let text = sanitise(said);
+    if text.is_empty() {
+        return format!("git said nothing and ended with {:?}", outcome.exit);
+    }
+    text
 }
 
 #[cfg(test)]
@@ -272,13 +309,13 @@ mod tests {
                 new,
             };
             self.repo
-                .send(&self.url(), &[update], &self.cancel)
+                .send(&self.url(), &[update], &mut |_| Ok(()), &self.cancel)
                 .unwrap()
         }
 
         fn deliver(&self) -> PushOutcome {
             self.repo
-                .deliver(&self.url(), &self.delivery(), &self.cancel)
+                .deliver(&self.url(), &self.delivery(), &mut |_| Ok(()), &self.cancel)
                 .unwrap()
         }
 
@@ -357,6 +394,7 @@ mod tests {
             &verdict,
             None,
             &bench.attestation,
+            &mut |_| Ok(()),
             &bench.cancel,
         );
         assert_eq!(published.unwrap(), PushOutcome::Pushed);
@@ -434,6 +472,7 @@ mod tests {
             name,
             Some(&bench.base),
             &bench.next,
+            &mut |_| Ok(()),
             &bench.cancel,
         );
         assert!(error.is_err());
