@@ -248,16 +248,19 @@ impl<'a> View<'a> {
                 continue;
             }
             for (cell, sifted) in self.cells.iter().zip(&self.sifted) {
-                let seen = if rule.ignore_passed_tests {
-                    sifted
-                } else {
-                    cell
+                let Some(found) = self.rows(rule, cell) else {
+                    continue;
                 };
-                if let Some(anchors) = self.rows(rule, seen) {
-                    hits.push(hit(anchors));
-                } else if rule.ignore_passed_tests
-                    && let Some(anchors) = self.rows(rule, cell)
-                {
+                if !rule.ignore_passed_tests {
+                    hits.push(hit(found));
+                    continue;
+                }
+                let kept = self.rows(rule, sifted);
+                let counts =
+                    |anchor: &Anchor| kept.as_ref().is_some_and(|kept| kept.contains(anchor));
+                let anchors: Vec<Anchor> =
+                    found.into_iter().filter(|anchor| !counts(anchor)).collect();
+                if !anchors.is_empty() {
                     let reason = "the test that provoked it passed".to_owned();
                     let (class, rule) = (class.name.clone(), rule.id.clone());
                     excluded.push(ExcludedHit {
@@ -267,6 +270,7 @@ impl<'a> View<'a> {
                         reason,
                     });
                 }
+                hits.extend(kept.map(&hit));
             }
         }
         hits

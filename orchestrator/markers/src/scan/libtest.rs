@@ -49,13 +49,24 @@ pub(super) enum Reading {
     },
 }
 
+/// Stands for the test that was running when a window begins.
+const BEFORE: &str = "(began before the window)";
+
 impl Libtest {
+    /// For a log that begins in the middle: what comes first belongs to a test whose name is lost.
+    pub(super) fn window() -> Self {
+        Self {
+            running: Some(BEFORE.to_owned()),
+            ..Self::default()
+        }
+    }
+
     pub(super) fn current(&self) -> Option<String> {
         self.running.clone().or_else(|| self.captured.clone())
     }
 
     pub(super) fn unfinished(&mut self) -> Option<String> {
-        self.running.take()
+        self.running.take().filter(|name| name != BEFORE)
     }
 
     pub(super) fn read(&mut self, catalogue: &Catalogue, piece: &Piece<'_>) -> Reading {
@@ -91,7 +102,7 @@ impl Libtest {
         if name.is_empty() || name.len() > MAX_NAME {
             return Reading::Plain;
         }
-        let unfinished = self.running.take();
+        let unfinished = self.unfinished();
         match rows::starts(catalogue, text).into_iter().next() {
             Some(mut row) => {
                 row.test = Some(name.to_owned());

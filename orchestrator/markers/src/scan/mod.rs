@@ -86,7 +86,11 @@ impl<'c> Scanner<'c> {
             line,
             window,
             group: Group::Unseen,
-            libtest: Libtest::default(),
+            libtest: if window {
+                Libtest::window()
+            } else {
+                Libtest::default()
+            },
             streams: Streams::new(window),
             out: Scan::new(catalogue.digest()),
         }
@@ -232,7 +236,7 @@ impl<'c> Scanner<'c> {
                 rows: dropped,
             });
         }
-        self.libtest = Libtest::default();
+        self.libtest = Libtest::window();
         self.streams = Streams::new(self.window);
     }
 
