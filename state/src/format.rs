@@ -144,3 +144,53 @@ pub(crate) fn decode(bytes: &[u8]) -> Result<Record, Unreadable> {
         },
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ended() -> Record {
+        let event = Event::GroupEnded {
+            pgid: 12,
+            start_ticks: 345,
+        };
+        Record::event(1_700_000_000_123, 1000, "an agent", event)
+    }
+
+    /// Bodies as version 1 wrote them. Lines are added here, never changed.
+    const V1: [&str; 2] = [
+        r#"{"v":1,"at_ms":1700000000123,"uid":1000,"by":"an agent","event":{"event":"group_ended","pgid":12,"start_ticks":345}}"#,
+        r#"{"v":1,"at_ms":5,"uid":0,"by":"daemon","note":{"note":"quarantined","file":"f","bytes":9,"sha256":"ab","reason":"a record is cut short"}}"#,
+    ];
+
+    #[test]
+    fn bodies_of_version_1_are_read_and_written_as_ever() {
+        assert_eq!(decode(V1[0].as_bytes()).unwrap(), ended());
+        for body in V1 {
+            let record = decode(body.as_bytes()).unwrap();
+            assert_eq!(String::from_utf8(encode(&record).unwrap()).unwrap(), body);
+        }
+    }
+
+    #[test]
+    fn newer_and_malformed_bodies_are_told_apart() {
+        let newer = V1[0].replace("\"v\":1", "\"v\":2");
+        assert_eq!(
+            decode(newer.as_bytes()),
+            Err(Unreadable::Newer { found: 2 })
+        );
+        for body in [
+            "",
+            "{}",
+            "[]",
+            "{\"v\":1}",
+            "{\"v\":1,\"event\":{\"event\":\"no such\"}}",
+        ] {
+            let read = decode(body.as_bytes());
+            assert!(
+                matches!(read, Err(Unreadable::Malformed(_))),
+                "{body}: {read:?}"
+            );
+        }
+    }
+}

@@ -5,6 +5,7 @@
 //! built anew from the journal.
 
 use std::fmt;
+use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc;
@@ -93,9 +94,7 @@ impl Index {
         let closed = self.db.take();
         let _closing = catch_unwind(AssertUnwindSafe(|| drop(closed)));
         if self.path.exists() {
-            if self.aside.exists() {
-                std::fs::remove_dir_all(&self.aside).map_err(Error::io("remove", &self.aside))?;
-            }
+            remove_whatever(&self.aside).map_err(Error::io("remove", &self.aside))?;
             std::fs::rename(&self.path, &self.aside).map_err(Error::io("set aside", &self.path))?;
         }
         self.db = Some(open_in_time(&self.path)?);
@@ -269,6 +268,19 @@ fn open_in_time(path: &Path) -> Result<sled::Db, Error> {
         Ok(Ok(Err(error))) => Err(failed(error)),
         Ok(Err(_)) => Err(failed("sled panicked while opening")),
         Err(_) => Err(failed("sled did not open in time")),
+    }
+}
+
+/// Removes a folder, or whatever has come to stand in its place.
+fn remove_whatever(path: &Path) -> io::Result<()> {
+    let removed = if path.is_dir() {
+        std::fs::remove_dir_all(path)
+    } else {
+        std::fs::remove_file(path)
+    };
+    match removed {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
     }
 }
 

@@ -97,7 +97,8 @@ pub(super) fn decode(
         lines: u64::from_le_bytes(*lines),
         blocks: entries.iter().map(decode_block).collect(),
     };
-    check_sums(&index, size - (bytes.len() + MAGIC.len() + TRAILER) as u64)?;
+    let around = (bytes.len() + MAGIC.len() + TRAILER) as u64;
+    check_sums(&index, size.checked_sub(around).ok_or(cut)?)?;
     Ok(index)
 }
 

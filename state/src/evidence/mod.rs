@@ -92,6 +92,11 @@ impl EvidenceStore {
             let made = store.storage.create_dir(folder);
             made.map_err(Error::io("make", folder))?;
         }
+        // The folder's own name must outlive a crash, or everything in it goes with it.
+        for folder in root.parent().into_iter().chain([root]) {
+            let synced = store.storage.sync_dir(folder);
+            synced.map_err(Error::io("sync", folder))?;
+        }
         let left = store.storage.list(&temporary);
         for path in left.map_err(Error::io("list", &temporary))? {
             let removed = store.storage.remove(&path);

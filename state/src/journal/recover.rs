@@ -95,8 +95,8 @@ pub(super) fn quarantine(
     }
     published.map_err(Error::io("quarantine into", &path))?;
     let log = log_path(root);
+    // The caller syncs before anything is written after the cut.
     file.truncate(chain.end)
-        .and_then(|()| file.sync())
         .map_err(Error::io("shorten", &log))?;
     tracing::warn!(
         file = name,
