@@ -90,8 +90,7 @@ pub(crate) struct Recorder<'a> {
 impl Recorder<'_> {
     /// Pushes a command of the device, behind a barrier when it needs one.
     fn push(&mut self, command: Command) {
-        let accesses = command.accesses();
-        if let Some(ranges) = self.tracker.order(&accesses) {
+        if let Some(ranges) = self.tracker.order(&command) {
             let barrier = Barrier {
                 src: ScopeSet::DEVICE,
                 dst: ScopeSet::DEVICE,

@@ -7,6 +7,7 @@ use ash::vk;
 use serde::{Deserialize, Serialize};
 
 use super::VkError;
+use super::debug::{self, Listener};
 use super::error::Named;
 
 /// What a device is and what it allows; plain data for `engine caps` and for planning.
@@ -57,6 +58,7 @@ pub struct Device {
     pub(super) queue_family: u32,
     pub(super) memory: vk::PhysicalDeviceMemoryProperties,
     caps: Caps,
+    listener: Option<Listener>,
     instance: ash::Instance,
     // Held so that the loader library outlives every function pointer taken from it.
     _entry: ash::Entry,
@@ -89,7 +91,13 @@ impl Device {
         let entry = unsafe { ash::Entry::load() }.map_err(|error| VkError::NoLoader {
             detail: one_line(&error.to_string()),
         })?;
-        let instance = create_instance(&entry)?;
+        let layered = debug::wanted();
+        let instance = create_instance(&entry, layered)?;
+        let listener = if layered {
+            Some(Listener::register(&entry, &instance)?)
+        } else {
+            None
+        };
         match Self::open_in(&instance) {
             Ok((raw, queue, chosen)) => {
                 // SAFETY: `physical` was enumerated from this live instance.
@@ -101,11 +109,15 @@ impl Device {
                     queue_family: chosen.queue_family,
                     memory,
                     caps: chosen.caps,
+                    listener,
                     instance,
                     _entry: entry,
                 }))
             }
             Err(error) => {
+                if let Some(listener) = listener {
+                    listener.unregister();
+                }
                 // SAFETY: nothing created from the instance is alive on this path.
                 unsafe { instance.destroy_instance(None) };
                 Err(error)
@@ -142,16 +154,23 @@ impl Drop for Device {
         // SAFETY: every object made from the device holds an `Arc` of it, so none is alive here.
         unsafe {
             self.raw.destroy_device(None);
+            if let Some(listener) = &self.listener {
+                listener.unregister();
+            }
             self.instance.destroy_instance(None);
         }
     }
 }
 
-fn create_instance(entry: &ash::Entry) -> Result<ash::Instance, VkError> {
+fn create_instance(entry: &ash::Entry, layered: bool) -> Result<ash::Instance, VkError> {
     let application = vk::ApplicationInfo::default()
         .application_name(c"engine")
         .api_version(vk::API_VERSION_1_2);
-    let info = vk::InstanceCreateInfo::default().application_info(&application);
+    let extensions = [ash::ext::debug_utils::NAME.as_ptr()];
+    let mut info = vk::InstanceCreateInfo::default().application_info(&application);
+    if layered {
+        info = info.enabled_extension_names(&extensions);
+    }
     // SAFETY: the create info and what it points to live across the call.
     unsafe { entry.create_instance(&info, None) }.map_err(|code| match code {
         vk::Result::ERROR_INCOMPATIBLE_DRIVER | vk::Result::ERROR_INITIALIZATION_FAILED => {

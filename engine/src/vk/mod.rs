@@ -14,6 +14,7 @@
 )]
 #![deny(clippy::undocumented_unsafe_blocks)]
 
+mod debug;
 pub mod device;
 mod encode;
 mod error;

@@ -2,6 +2,7 @@
 
 use std::time::Instant;
 
+use super::fault;
 use super::gpu::{self, Gpu};
 use super::protocol::{Counters, Prompt};
 use super::rows::Rows;
@@ -217,7 +218,7 @@ impl<'a> Run<'a> {
         };
         let graph = self.model.graph(request)?;
         let plan = Plan::new(&graph, resident.envelope)?;
-        let mut stream = record_pass(&graph, &plan, self.weights, self.profile)?;
+        let mut stream = fault::distort(record_pass(&graph, &plan, self.weights, self.profile)?);
         let mut taps = TapPlan::default();
         if reference.is_some() {
             taps = plan_taps(&graph, &plan, stream.region_size(Region::Readback))?;

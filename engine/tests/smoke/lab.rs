@@ -4,6 +4,7 @@ use std::path::Path;
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
+use engine::health::Health;
 use engine::telemetry::{FirstDivergence, Perdispatch};
 use engine::worker::protocol::{Answer, DeviceKind, Loaded, Prompt, Purpose, Request};
 use engine::worker::{Supervisor, WorkerOptions};
@@ -44,11 +45,31 @@ impl Lab {
             .worker()
             .and_then(|worker| worker.load(model, DeviceKind::Vulkan, Some(128), None))
             .unwrap_or_else(|error| panic!("cannot load {}: {error}", model.display()));
-        Self {
+        let mut lab = Self {
             supervisor,
             loaded,
             scratch: tempfile::tempdir().unwrap(),
-        }
+        };
+        lab.check_health();
+        lab
+    }
+
+    fn check_health(&mut self) {
+        let asked = self
+            .supervisor
+            .worker()
+            .and_then(|worker| worker.ask(|id| Request::Health { id }, |_| {}));
+        let healthy = matches!(
+            &asked,
+            Ok(Answer::Health {
+                health: Health::Healthy,
+                ..
+            })
+        );
+        assert!(
+            healthy,
+            "the device does not compute what it should: {asked:?}"
+        );
     }
 
     pub(crate) fn predict(&mut self, mut prompt: Prompt) -> Outcome {
