@@ -40,21 +40,28 @@ impl Client {
             );
         }
         start_daemon(place)?;
-        Self::try_connect(place).context("the daemon started but does not answer; see daemon.log in the state folder")
+        Self::try_connect(place)
+            .context("the daemon started but does not answer; see daemon.log in the state folder")
     }
 
     /// Connects to a daemon that already runs.
     pub(crate) fn try_connect(place: &Place) -> Result<Self> {
         let path = place.operator_socket();
-        let writer = UnixStream::connect(&path)
-            .with_context(|| format!("no daemon answers at {}; start one with `greenloop daemon`", path.display()))?;
+        let writer = UnixStream::connect(&path).with_context(|| {
+            format!(
+                "no daemon answers at {}; start one with `greenloop daemon`",
+                path.display()
+            )
+        })?;
         let mut client = Self {
             reader: BufReader::new(writer.try_clone()?),
             writer,
             daemon: Hello::new("", false),
         };
         client.send(&Hello::new(caller_name(), false))?;
-        client.daemon = client.receive()?.context("the daemon closed the connection at once")?;
+        client.daemon = client
+            .receive()?
+            .context("the daemon closed the connection at once")?;
         Ok(client)
     }
 
@@ -70,9 +77,14 @@ impl Client {
                 "the daemon went away during the call; what it had acknowledged is kept, ask again to continue",
             )?;
             match frame {
-                FromDaemon::Progress { done, total, message } => on_progress(done, total, &message),
+                FromDaemon::Progress {
+                    done,
+                    total,
+                    message,
+                } => on_progress(done, total, &message),
                 FromDaemon::Answer(response) => {
-                    return C::from_response(*response).context("the daemon answered another command");
+                    return C::from_response(*response)
+                        .context("the daemon answered another command");
                 }
                 FromDaemon::Failed(failure) => return Err(Refused(failure).into()),
             }
@@ -109,16 +121,22 @@ impl Client {
     fn send<T: serde::Serialize>(&mut self, frame: &T) -> Result<()> {
         let mut line = serde_json::to_vec(frame)?;
         line.push(b'\n');
-        self.writer.write_all(&line).context("the daemon closed the connection")
+        self.writer
+            .write_all(&line)
+            .context("the daemon closed the connection")
     }
 
     fn receive<T: serde::de::DeserializeOwned>(&mut self) -> Result<Option<T>> {
         let mut line = Vec::new();
-        (&mut self.reader).take(FRAME_MAX).read_until(b'\n', &mut line)?;
+        (&mut self.reader)
+            .take(FRAME_MAX)
+            .read_until(b'\n', &mut line)?;
         if line.is_empty() {
             return Ok(None);
         }
-        serde_json::from_slice(&line).map(Some).context("the daemon speaks another protocol; stop it with `greenloop stop`")
+        serde_json::from_slice(&line)
+            .map(Some)
+            .context("the daemon speaks another protocol; stop it with `greenloop stop`")
     }
 }
 
@@ -134,9 +152,16 @@ pub(crate) fn start_daemon(place: &Place) -> Result<()> {
     std::fs::create_dir_all(&place.state)
         .with_context(|| format!("cannot make the state folder {}", place.state.display()))?;
     let log_path = place.state.join("daemon.log");
-    let log = std::fs::OpenOptions::new().create(true).append(true).open(&log_path)?;
+    let log = std::fs::OpenOptions::new()
+        .create(true)
+        .append(true)
+        .open(&log_path)?;
     let mut command = Process::new(std::env::current_exe().context("cannot find my own binary")?);
-    command.args(["daemon", "--detached", "--repo"]).arg(&place.repo).arg("--state").arg(&place.state);
+    command
+        .args(["daemon", "--detached", "--repo"])
+        .arg(&place.repo)
+        .arg("--state")
+        .arg(&place.state);
     if let Some(config) = &place.config_file {
         command.arg("--config").arg(config);
     }
@@ -156,7 +181,11 @@ pub(crate) fn start_daemon(place: &Place) -> Result<()> {
     // It ended before it was ready; its last words are in the log.
     let _ = child.wait();
     let log = std::fs::read_to_string(&log_path).unwrap_or_default();
-    let last = log.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or("it said nothing");
+    let last = log
+        .lines()
+        .rev()
+        .find(|line| !line.trim().is_empty())
+        .unwrap_or("it said nothing");
     bail!("the daemon did not start: {last}")
 }
 

@@ -58,8 +58,10 @@ fn candidates() -> Vec<PathBuf> {
     let user = std::env::var_os("XDG_CONFIG_HOME")
         .map(PathBuf::from)
         .or_else(|| std::env::var_os("HOME").map(|home| Path::new(&home).join(".config")));
-    let mut paths: Vec<PathBuf> =
-        user.map(|dir| dir.join("greenloop/config.toml")).into_iter().collect();
+    let mut paths: Vec<PathBuf> = user
+        .map(|dir| dir.join("greenloop/config.toml"))
+        .into_iter()
+        .collect();
     paths.push("/etc/greenloop/config.toml".into());
     paths
 }
@@ -70,7 +72,12 @@ mod tests {
 
     #[test]
     fn unknown_keys_are_named() {
-        let error = toml::from_str::<Config>("signer = \"x\"").unwrap_err().to_string();
-        assert!(error.contains("signer") && error.contains("signers"), "{error}");
+        let error = toml::from_str::<Config>("signer = \"x\"")
+            .unwrap_err()
+            .to_string();
+        assert!(
+            error.contains("signer") && error.contains("signers"),
+            "{error}"
+        );
     }
 }

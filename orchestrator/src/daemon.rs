@@ -26,7 +26,9 @@ pub(crate) fn run(place: &Place, detached: bool) -> Result<()> {
     }
     private_dir(&place.sockets)?;
     let service = Service::open(service_config(place)?)?;
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()?;
     let served = runtime.block_on(serve(place, Arc::clone(&service), detached));
     service.shutdown();
     for socket in [place.operator_socket(), place.agent_socket()] {
@@ -94,14 +96,18 @@ fn listen(path: &Path) -> Result<UnixListener> {
     if path.exists() {
         std::fs::remove_file(path).with_context(|| format!("cannot replace {}", path.display()))?;
     }
-    let listener = UnixListener::bind(path).with_context(|| format!("cannot listen at {}", path.display()))?;
+    let listener =
+        UnixListener::bind(path).with_context(|| format!("cannot listen at {}", path.display()))?;
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))?;
     Ok(listener)
 }
 
 fn stop_on_signals(stop: CancellationToken) -> Result<()> {
     use tokio::signal::unix::{SignalKind, signal};
-    let (mut term, mut int) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    let (mut term, mut int) = (
+        signal(SignalKind::terminate())?,
+        signal(SignalKind::interrupt())?,
+    );
     tokio::spawn(async move {
         tokio::select! { _ = term.recv() => {}, _ = int.recv() => {} }
         tracing::info!("stopping; state is consistent, the next daemon resumes");
@@ -118,13 +124,21 @@ async fn greet(
         Some(hello) => hello,
         None => bail!("closed before hello"),
     };
-    write_frame(writer, &Hello::new(std::process::id().to_string(), hello.read_only)).await?;
+    write_frame(
+        writer,
+        &Hello::new(std::process::id().to_string(), hello.read_only),
+    )
+    .await?;
     Ok(hello)
 }
 
 fn caller(stream: &UnixStream, operator: bool) -> Result<Caller> {
     let uid = stream.peer_cred().context("cannot tell who calls")?.uid();
-    Ok(Caller { uid, name: String::new(), operator })
+    Ok(Caller {
+        uid,
+        name: String::new(),
+        operator,
+    })
 }
 
 async fn agent_connection(stream: UnixStream, service: Arc<Service>) -> Result<()> {
@@ -132,8 +146,16 @@ async fn agent_connection(stream: UnixStream, service: Arc<Service>) -> Result<(
     let (reader, mut writer) = stream.into_split();
     let mut reader = BufReader::new(reader);
     let hello = greet(&mut reader, &mut writer).await?;
-    let caller = Caller { name: hello.name, ..caller };
-    tools::serve(tools::Server::new(service, caller, hello.read_only), reader, writer).await?;
+    let caller = Caller {
+        name: hello.name,
+        ..caller
+    };
+    tools::serve(
+        tools::Server::new(service, caller, hello.read_only),
+        reader,
+        writer,
+    )
+    .await?;
     Ok(())
 }
 
@@ -146,10 +168,15 @@ async fn operator_connection(
     let (reader, mut writer) = stream.into_split();
     let mut reader = BufReader::new(reader);
     let hello = greet(&mut reader, &mut writer).await?;
-    let caller = Caller { name: hello.name, ..caller };
+    let caller = Caller {
+        name: hello.name,
+        ..caller
+    };
     let mut frames = pump(reader);
     while let Some(frame) = frames.recv().await {
-        let ToDaemon::Call(request) = frame? else { continue };
+        let ToDaemon::Call(request) = frame? else {
+            continue;
+        };
         let stops = matches!(request, Request::Shutdown(_));
         call(&caller, request, &service, &mut frames, &mut writer).await?;
         if stops {
@@ -209,7 +236,11 @@ async fn call(
 }
 
 fn progress(update: Update) -> FromDaemon {
-    FromDaemon::Progress { done: update.done, total: update.total, message: update.message }
+    FromDaemon::Progress {
+        done: update.done,
+        total: update.total,
+        message: update.message,
+    }
 }
 
 fn answer(answered: Result<Response, service::ServiceError>) -> FromDaemon {
@@ -243,7 +274,9 @@ async fn read_frame<T: serde::de::DeserializeOwned>(
     if line.last() != Some(&b'\n') {
         bail!("a frame was cut short or is longer than {FRAME_MAX} bytes");
     }
-    serde_json::from_slice(&line).map(Some).context("not a frame")
+    serde_json::from_slice(&line)
+        .map(Some)
+        .context("not a frame")
 }
 
 async fn write_frame<T: serde::Serialize>(writer: &mut OwnedWriteHalf, frame: &T) -> Result<()> {
@@ -255,15 +288,23 @@ async fn write_frame<T: serde::Serialize>(writer: &mut OwnedWriteHalf, frame: &T
 /// Connects standard streams to the daemon's agent socket: what an agent's client launches.
 pub(crate) fn pipe_mcp(place: &Place, read_only: bool) -> Result<()> {
     let socket: PathBuf = place.agent_socket();
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
     let piped = runtime.block_on(async move {
         let stream = UnixStream::connect(&socket)
             .await
             .with_context(|| format!("no daemon answers at {}", socket.display()))?;
         let (reader, mut writer) = stream.into_split();
         let mut reader = BufReader::new(reader);
-        write_frame(&mut writer, &Hello::new(crate::client::caller_name(), read_only)).await?;
-        let _: Hello = read_frame(&mut reader).await?.context("the daemon closed the connection")?;
+        write_frame(
+            &mut writer,
+            &Hello::new(crate::client::caller_name(), read_only),
+        )
+        .await?;
+        let _: Hello = read_frame(&mut reader)
+            .await?
+            .context("the daemon closed the connection")?;
         let (mut input, mut output) = rmcp::transport::io::stdio_pipes();
         tokio::spawn(async move {
             // The client's end of input is passed on; the daemon then answers what is in flight.

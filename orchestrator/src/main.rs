@@ -12,6 +12,7 @@
 //! - Nothing but [`output`] prints; standard output of `greenloop mcp` carries protocol bytes only.
 //! - The only private key that is ever used here is used by `ssh-keygen`, never read by us.
 
+mod card;
 mod cli;
 mod client;
 mod config;
@@ -36,5 +37,9 @@ fn main() -> ExitCode {
 fn start_tracing() {
     let filter = tracing_subscriber::EnvFilter::try_from_default_env()
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn,greenloop=info"));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(false).init();
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(false)
+        .init();
 }

@@ -1,6 +1,10 @@
 //! How commands speak: tables and lines on standard output, progress on standard error, or JSON.
 
-#![expect(clippy::print_stdout, clippy::print_stderr, reason = "this is where the command line prints")]
+#![expect(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "this is where the command line prints"
+)]
 
 use std::io::IsTerminal;
 use std::time::Duration;
@@ -28,19 +32,24 @@ pub(crate) enum Tone {
     Bad,
     /// Needs somebody.
     Warn,
-    /// Beside the point.
-    Faint,
 }
 
 impl Output {
     /// JSON, or text; colour only on a terminal and without `NO_COLOR`.
     pub(crate) fn new(json: bool) -> Self {
         let color = std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
-        Self { json, color: color && !json }
+        Self {
+            json,
+            color: color && !json,
+        }
     }
 
     /// Prints the answer as JSON, or what `text` makes of it.
-    pub(crate) fn answer<T: Serialize>(self, answer: &T, text: impl FnOnce(&T) -> String) -> anyhow::Result<()> {
+    pub(crate) fn answer<T: Serialize>(
+        self,
+        answer: &T,
+        text: impl FnOnce(&T) -> String,
+    ) -> anyhow::Result<()> {
         if self.json {
             let mut value = serde_json::to_value(answer)?;
             if let Some(object) = value.as_object_mut() {
@@ -83,7 +92,6 @@ impl Output {
             Tone::Good => "32",
             Tone::Bad => "31",
             Tone::Warn => "33",
-            Tone::Faint => "2",
         };
         format!("\x1b[{code}m{text}\x1b[0m")
     }
@@ -91,17 +99,29 @@ impl Output {
     /// A bar on a terminal, plain lines when piped, nothing with `--json`.
     pub(crate) fn progress(self) -> ProgressLine {
         if self.json {
-            return ProgressLine { bar: None, plain: false, last: String::new() };
+            return ProgressLine {
+                bar: None,
+                plain: false,
+                last: String::new(),
+            };
         }
         if !std::io::stderr().is_terminal() {
-            return ProgressLine { bar: None, plain: true, last: String::new() };
+            return ProgressLine {
+                bar: None,
+                plain: true,
+                last: String::new(),
+            };
         }
         let bar = ProgressBar::new_spinner();
         if let Ok(style) = ProgressStyle::with_template("{spinner} [{elapsed}] {wide_msg}") {
             bar.set_style(style);
         }
         bar.enable_steady_tick(Duration::from_millis(200));
-        ProgressLine { bar: Some(bar), plain: false, last: String::new() }
+        ProgressLine {
+            bar: Some(bar),
+            plain: false,
+            last: String::new(),
+        }
     }
 }
 
@@ -142,8 +162,14 @@ pub(crate) fn refusals(output: Output, refused: &[RefusalView]) -> String {
     refused
         .iter()
         .map(|refusal| {
-            let head = output.paint(Tone::Bad, &format!("refused {} ({})", refusal.code, refusal.field));
-            format!("{head}\n  why     {}\n  remedy  {}\n", refusal.reason, refusal.remedy)
+            let head = output.paint(
+                Tone::Bad,
+                &format!("refused {} ({})", refusal.code, refusal.field),
+            );
+            format!(
+                "{head}\n  why     {}\n  remedy  {}\n",
+                refusal.reason, refusal.remedy
+            )
         })
         .collect()
 }
@@ -165,8 +191,9 @@ mod tests {
 
     #[test]
     fn ages_read_well() {
-        let text: Vec<String> =
-            [-5, 59_999, 60_000, 7_199_000, 172_800_000].map(duration).into();
+        let text: Vec<String> = [-5, 59_999, 60_000, 7_199_000, 172_800_000]
+            .map(duration)
+            .into();
         assert_eq!(text, ["0 s", "59 s", "1 min", "1 h", "2 d"]);
     }
 }

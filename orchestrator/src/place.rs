@@ -47,7 +47,14 @@ impl Place {
         let runtime = runtime_dir(&config)?;
         // A socket path has at most 108 bytes, so the folder is a short key and not the path.
         let sockets = runtime.join(identity.key(Some(&state)));
-        Ok(Self { repo, state, sockets, runtime, config, config_file: named })
+        Ok(Self {
+            repo,
+            state,
+            sockets,
+            runtime,
+            config,
+            config_file: named,
+        })
     }
 
     pub(crate) fn operator_socket(&self) -> PathBuf {
@@ -61,15 +68,21 @@ impl Place {
 
 /// The folder that holds `.git`, upward from `from`; a bare repository is its own.
 fn toplevel(from: &Path) -> Result<PathBuf> {
-    let from = from
-        .canonicalize()
-        .with_context(|| format!("no folder {}; name the repository with --repo", from.display()))?;
-    let found = from
-        .ancestors()
-        .find(|dir| dir.join(".git").exists() || (dir.join("HEAD").is_file() && dir.join("objects").is_dir()));
+    let from = from.canonicalize().with_context(|| {
+        format!(
+            "no folder {}; name the repository with --repo",
+            from.display()
+        )
+    })?;
+    let found = from.ancestors().find(|dir| {
+        dir.join(".git").exists() || (dir.join("HEAD").is_file() && dir.join("objects").is_dir())
+    });
     match found {
         Some(dir) => Ok(dir.to_owned()),
-        None => bail!("{} is in no git repository; change into one or name it with --repo", from.display()),
+        None => bail!(
+            "{} is in no git repository; change into one or name it with --repo",
+            from.display()
+        ),
     }
 }
 
@@ -105,7 +118,10 @@ pub(crate) fn private_dir(dir: &Path) -> Result<()> {
         .with_context(|| format!("cannot make {}", dir.display()))?;
     let owner = std::fs::metadata(dir)?.uid();
     if owner != rustix::process::getuid().as_raw() {
-        bail!("{} belongs to user {owner}; set runtime_dir in the machine settings", dir.display());
+        bail!(
+            "{} belongs to user {owner}; set runtime_dir in the machine settings",
+            dir.display()
+        );
     }
     Ok(())
 }

@@ -16,13 +16,18 @@ pub(crate) fn sign(key: &Path, namespace: &str, payload: &str) -> Result<String>
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn()
-        .context("cannot run ssh-keygen; install OpenSSH's client (`apt-get install openssh-client`)")?;
+        .context(
+            "cannot run ssh-keygen; install OpenSSH's client (`apt-get install openssh-client`)",
+        )?;
     if let Some(mut input) = child.stdin.take() {
         input.write_all(payload.as_bytes())?;
     }
     let output = child.wait_with_output()?;
     if !output.status.success() {
-        bail!("ssh-keygen did not sign with {}; nothing was approved", key.display());
+        bail!(
+            "ssh-keygen did not sign with {}; nothing was approved",
+            key.display()
+        );
     }
     String::from_utf8(output.stdout).context("ssh-keygen printed something else than a signature")
 }

@@ -25,7 +25,11 @@ pub(crate) struct Hello {
 
 impl Hello {
     pub(crate) fn new(name: impl Into<String>, read_only: bool) -> Self {
-        Self { version: env!("CARGO_PKG_VERSION").into(), name: name.into(), read_only }
+        Self {
+            version: env!("CARGO_PKG_VERSION").into(),
+            name: name.into(),
+            read_only,
+        }
     }
 }
 

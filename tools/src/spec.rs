@@ -70,7 +70,7 @@ pub struct ToolSpec {
 }
 
 /// What stands in the text block of an answer.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy)]
 pub(crate) enum Summary {
     /// The structured content again, for clients that read text only.
     Json,

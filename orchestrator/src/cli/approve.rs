@@ -28,17 +28,25 @@ pub(super) struct Args {
 pub(super) fn run(args: &Args, context: &Context<'_>) -> Result<Exit> {
     let output = context.output;
     let mut client = context.client()?;
-    let prepared = client.ask(PrepareApprovalRequest { claim_id: args.id.clone() })?;
+    let prepared = client.ask(PrepareApprovalRequest {
+        claim_id: args.id.clone(),
+    })?;
     if !prepared.refused.is_empty() {
         output.answer(&prepared, |prepared| refusals(output, &prepared.refused))?;
         return Ok(Exit::Refused);
     }
     if let Some(card) = &prepared.card {
-        output.note(&crate::card::render(card));
+        output.note(&crate::card::render(card)?);
     }
-    let payload = prepared.payload.context("the daemon prepared nothing to sign")?;
+    let payload = prepared
+        .payload
+        .context("the daemon prepared nothing to sign")?;
     let signature = sign(&args.key, &prepared.namespace, &payload)?;
-    let request = ApproveClaimRequest { claim_id: args.id.clone(), payload, signature };
+    let request = ApproveClaimRequest {
+        claim_id: args.id.clone(),
+        payload,
+        signature,
+    };
     let answer = client.ask(request)?;
     output.answer(&answer, |answer| match &answer.signer {
         Some(signer) => format!("{} {} by {signer}", args.id, answer.state),
@@ -47,5 +55,9 @@ pub(super) fn run(args: &Args, context: &Context<'_>) -> Result<Exit> {
     if !answer.refused.is_empty() {
         return Ok(Exit::Refused);
     }
-    if args.push { push::push(&args.id, &mut client, output) } else { Ok(Exit::Done) }
+    if args.push {
+        push::push(&args.id, &mut client, output)
+    } else {
+        Ok(Exit::Done)
+    }
 }

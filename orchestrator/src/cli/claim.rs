@@ -3,7 +3,9 @@
 use std::fmt::Write;
 
 use anyhow::Result;
-use service::api::{GateView, GetClaimAnswer, GetClaimRequest, GradeView, LoopStatusRequest, VerdictView};
+use service::api::{
+    GateView, GetClaimAnswer, GetClaimRequest, GradeView, LoopStatusRequest, VerdictView,
+};
 
 use super::Context;
 use super::status::short;
@@ -23,20 +25,39 @@ pub(super) fn run(args: &Args, context: &Context<'_>) -> Result<Exit> {
     let Some(id) = &args.id else {
         let answer = client.ask(LoopStatusRequest::default())?;
         output.answer(&answer.claims, |claims| {
-            claims.iter().map(|c| format!("{} {:<12} {} {}\n", c.claim_id, c.state, c.scope, c.subject)).collect()
+            claims
+                .iter()
+                .map(|c| format!("{} {:<12} {} {}\n", c.claim_id, c.state, c.scope, c.subject))
+                .collect()
         })?;
         return Ok(Exit::Done);
     };
-    let answer = client.ask(GetClaimRequest { claim_id: id.clone() })?;
+    let answer = client.ask(GetClaimRequest {
+        claim_id: id.clone(),
+    })?;
     output.answer(&answer, |answer| block(output, answer))?;
-    Ok(if answer.summary.state == "staged" { Exit::AwaitsApproval } else { Exit::Done })
+    Ok(if answer.summary.state == "staged" {
+        Exit::AwaitsApproval
+    } else {
+        Exit::Done
+    })
 }
 
 fn block(output: Output, answer: &GetClaimAnswer) -> String {
     let summary = &answer.summary;
-    let mut text = format!("{} {} {}\n", summary.claim_id, summary.state, summary.subject);
+    let mut text = format!(
+        "{} {} {}\n",
+        summary.claim_id, summary.state, summary.subject
+    );
     let field = |name: &str| answer.body.get(name).map(plain).unwrap_or_default();
-    for name in ["proof_scope", "failing_invariant", "hypothesis_id", "parent", "tree", "reasoning"] {
+    for name in [
+        "proof_scope",
+        "failing_invariant",
+        "hypothesis_id",
+        "parent",
+        "tree",
+        "reasoning",
+    ] {
         // Writing to a string cannot fail.
         let _ = writeln!(text, "  {name:<18} {}", field(name));
     }
@@ -46,7 +67,10 @@ fn block(output: Output, answer: &GetClaimAnswer) -> String {
             let _ = writeln!(text, "  {name:<18} {}", plain(item));
         }
     }
-    answer.gates.iter().for_each(|gate| text.push_str(&gate_line(output, gate)));
+    answer
+        .gates
+        .iter()
+        .for_each(|gate| text.push_str(&gate_line(output, gate)));
     text.push_str(&refusals(output, &answer.refused));
     for missing in &answer.missing {
         let _ = writeln!(text, "  missing            {missing}");
@@ -64,12 +88,18 @@ fn block(output: Output, answer: &GetClaimAnswer) -> String {
 }
 
 fn plain(value: &serde_json::Value) -> String {
-    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
+    value
+        .as_str()
+        .map_or_else(|| value.to_string(), str::to_owned)
 }
 
 /// One gate process in one line.
 pub(super) fn gate_line(output: Output, gate: &GateView) -> String {
-    let tone = if gate.verdict == "passed" { Tone::Good } else { Tone::Bad };
+    let tone = if gate.verdict == "passed" {
+        Tone::Good
+    } else {
+        Tone::Bad
+    };
     format!(
         "  gate {:<13} {:<12} {} ({} passed, {} failed, {})\n",
         gate.gate,
@@ -83,18 +113,33 @@ pub(super) fn gate_line(output: Output, gate: &GateView) -> String {
 
 /// The graded outcome.
 pub(super) fn verdict_block(output: Output, verdict: &VerdictView) -> String {
-    let tone = if verdict.kind == "confirmed" { Tone::Good } else { Tone::Bad };
+    let tone = if verdict.kind == "confirmed" {
+        Tone::Good
+    } else {
+        Tone::Bad
+    };
     let mut text = format!(
         "  verdict            {} by {} at {}\n",
-        output.paint(tone, &verdict.kind), verdict.run_id, short(&verdict.commit)
+        output.paint(tone, &verdict.kind),
+        verdict.run_id,
+        short(&verdict.commit)
     );
     let grade = |grade: &GradeView| {
-        format!("    {:<11} {:<14} {} -> {}\n", grade.role, grade.truth, grade.predicate, grade.observed)
+        format!(
+            "    {:<11} {:<14} {} -> {}\n",
+            grade.role, grade.truth, grade.predicate, grade.observed
+        )
     };
     verdict.grades.iter().for_each(|g| text.push_str(&grade(g)));
-    verdict.reasons.iter().for_each(|reason| text.push_str(&format!("    {reason}\n")));
+    verdict
+        .reasons
+        .iter()
+        .for_each(|reason| text.push_str(&format!("    {reason}\n")));
     if verdict.rollback_due {
-        text.push_str(&output.paint(Tone::Bad, "    rollback due: the scope is closed until it lands\n"));
+        text.push_str(&output.paint(
+            Tone::Bad,
+            "    rollback due: the scope is closed until it lands\n",
+        ));
     }
     text
 }

@@ -18,8 +18,12 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: &Args, context: &Context<'_>) -> Result<Exit> {
-    let answer = context.client()?.ask(ClassifyRunRequest { run_id: args.run.clone() })?;
-    context.output.answer(&answer, |answer| block(context.output, answer))?;
+    let answer = context.client()?.ask(ClassifyRunRequest {
+        run_id: args.run.clone(),
+    })?;
+    context
+        .output
+        .answer(&answer, |answer| block(context.output, answer))?;
     Ok(match (answer.green, answer.class.as_str()) {
         (true, _) => Exit::Done,
         (false, "no_signal" | "green_unproven") => Exit::NoSignal,
@@ -30,16 +34,42 @@ pub(super) fn run(args: &Args, context: &Context<'_>) -> Result<Exit> {
 
 fn block(output: Output, answer: &ClassifyRunAnswer) -> String {
     let tone = if answer.green { Tone::Good } else { Tone::Bad };
-    let mut text = format!("{} {} ({})\n", answer.run_id, output.paint(tone, &answer.class), answer.disposition);
+    let mut text = format!(
+        "{} {} ({})\n",
+        answer.run_id,
+        output.paint(tone, &answer.class),
+        answer.disposition
+    );
     let mut line = |head: &str, anchor: &AnchorView| {
         // Writing to a string cannot fail.
-        let _ = writeln!(text, "  {head:<10} {} line {} {} {}", anchor.cell, anchor.line, short(&anchor.log_id), anchor.summary);
+        let _ = writeln!(
+            text,
+            "  {head:<10} {} line {} {} {}",
+            anchor.cell,
+            anchor.line,
+            short(&anchor.log_id),
+            anchor.summary
+        );
     };
-    answer.anchors.iter().for_each(|anchor| line("rests on", anchor));
-    answer.first_divergence.iter().for_each(|anchor| line("diverges", anchor));
-    answer.unread_panics.iter().for_each(|anchor| line("unread", anchor));
+    answer
+        .anchors
+        .iter()
+        .for_each(|anchor| line("rests on", anchor));
+    answer
+        .first_divergence
+        .iter()
+        .for_each(|anchor| line("diverges", anchor));
+    answer
+        .unread_panics
+        .iter()
+        .for_each(|anchor| line("unread", anchor));
     for group in &answer.groups {
-        let _ = writeln!(text, "  group      {} ({})", group.signature, group.tests.join(", "));
+        let _ = writeln!(
+            text,
+            "  group      {} ({})",
+            group.signature,
+            group.tests.join(", ")
+        );
     }
     if let Some(remedy) = &answer.remedy {
         let _ = writeln!(text, "  remedy     {remedy}");

@@ -25,10 +25,15 @@ pub(super) fn run(args: &Args, context: &Context<'_>) -> Result<Exit> {
         return Ok(Exit::Done);
     }
     if let Ok(client) = Client::try_connect(&place) {
-        context.output.note(&format!("a daemon already runs (pid {})", client.daemon.name));
+        context.output.note(&format!(
+            "a daemon already runs (pid {})",
+            client.daemon.name
+        ));
         return Ok(Exit::Done);
     }
     start_daemon(&place)?;
-    context.output.note(&format!("daemon ready; state in {}", place.state.display()));
+    context
+        .output
+        .note(&format!("daemon ready; state in {}", place.state.display()));
     Ok(Exit::Done)
 }

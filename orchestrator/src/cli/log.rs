@@ -24,7 +24,12 @@ pub(super) struct Args {
 const PAGE: u32 = 65_536;
 
 pub(super) fn run(args: &Args, context: &Context<'_>) -> Result<Exit> {
-    let (first, last) = args.line.as_deref().map(lines).transpose()?.unwrap_or((1, u64::MAX));
+    let (first, last) = args
+        .line
+        .as_deref()
+        .map(lines)
+        .transpose()?
+        .unwrap_or((1, u64::MAX));
     let mut client = context.client()?;
     let mut request = ReadLogRequest {
         log_id: args.log.clone(),
@@ -45,7 +50,11 @@ pub(super) fn run(args: &Args, context: &Context<'_>) -> Result<Exit> {
                 break;
             }
             if !context.global.json {
-                context.output.raw(&if args.raw { piece.to_owned() } else { printable(piece) });
+                context.output.raw(&if args.raw {
+                    piece.to_owned()
+                } else {
+                    printable(piece)
+                });
             }
             last_byte = piece.bytes().last().unwrap_or(last_byte);
             line += u64::from(piece.ends_with('\n'));
@@ -61,10 +70,14 @@ pub(super) fn run(args: &Args, context: &Context<'_>) -> Result<Exit> {
 
 fn lines(range: &str) -> Result<(u64, u64)> {
     let (first, last) = range.split_once(':').unwrap_or((range, range));
-    let first: u64 = first.parse().with_context(|| format!("`{range}` is no range of lines; try 10:20"))?;
+    let first: u64 = first
+        .parse()
+        .with_context(|| format!("`{range}` is no range of lines; try 10:20"))?;
     let last = match last {
         "" => u64::MAX,
-        last => last.parse().with_context(|| format!("`{range}` is no range of lines; try 10:20"))?,
+        last => last
+            .parse()
+            .with_context(|| format!("`{range}` is no range of lines; try 10:20"))?,
     };
     if first == 0 || last < first {
         bail!("`{range}` is no range of lines; the first line is 1");
@@ -74,7 +87,9 @@ fn lines(range: &str) -> Result<(u64, u64)> {
 
 fn page_text(page: &ReadLogAnswer) -> Result<String> {
     if page.encoding == "base64" {
-        let bytes = BASE64.decode(&page.data).context("the daemon sent a page that is not base64")?;
+        let bytes = BASE64
+            .decode(&page.data)
+            .context("the daemon sent a page that is not base64")?;
         return Ok(String::from_utf8_lossy(&bytes).into_owned());
     }
     Ok(page.data.clone())

@@ -19,13 +19,20 @@ pub(super) struct Args {
 pub(super) fn run(args: &Args, context: &Context<'_>) -> Result<Exit> {
     let mut client = context.client()?;
     if !args.of.starts_with("sha256:") {
-        let request = PullFullLogRequest { run_id: args.of.clone(), job: None, attempt: None };
+        let request = PullFullLogRequest {
+            run_id: args.of.clone(),
+            job: None,
+            attempt: None,
+        };
         let answer = client.ask(request)?;
         context.output.answer(&answer, |answer| {
             let cell = |log: &service::api::PulledLog| {
                 let id = log.log.as_ref().map_or("no log", |log| log.log_id.as_str());
-                let counts: String =
-                    log.marker_counts.iter().map(|(kind, count)| format!("  {count:>7} {kind}\n")).collect();
+                let counts: String = log
+                    .marker_counts
+                    .iter()
+                    .map(|(kind, count)| format!("  {count:>7} {kind}\n"))
+                    .collect();
                 format!("{} {id}\n{counts}", log.job)
             };
             answer.logs.iter().map(cell).collect()
@@ -44,10 +51,17 @@ pub(super) fn run(args: &Args, context: &Context<'_>) -> Result<Exit> {
         let answer = client.ask(request)?;
         context.output.answer(&answer, |answer| {
             let seen = answer.observations.iter().map(|o| {
-                let fields: String = o.fields.iter().map(|(name, value)| format!(" {name}={value}")).collect();
+                let fields: String = o
+                    .fields
+                    .iter()
+                    .map(|(name, value)| format!(" {name}={value}"))
+                    .collect();
                 format!("{:>7} {}{fields}\n", o.line, o.kind)
             });
-            let unread = answer.unparsed.iter().map(|u| format!("{:>7} unparsed: {}\n", u.line, u.reason));
+            let unread = answer
+                .unparsed
+                .iter()
+                .map(|u| format!("{:>7} unparsed: {}\n", u.line, u.reason));
             seen.chain(unread).collect()
         })?;
         cursor = answer.next_cursor;

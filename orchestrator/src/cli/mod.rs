@@ -24,6 +24,7 @@ use anyhow::Result;
 use clap::{Parser, Subcommand};
 
 use crate::client::{Client, Refused};
+use crate::config::Config;
 use crate::exit::{EXIT_CODES, Exit};
 use crate::output::Output;
 use crate::place::Place;
@@ -83,8 +84,17 @@ struct Context<'a> {
 
 impl Context<'_> {
     fn place(&self) -> Result<Place> {
-        let Global { repo, state, config, .. } = self.global;
+        let Global {
+            repo,
+            state,
+            config,
+            ..
+        } = self.global;
         Place::find(repo.as_deref(), state.as_deref(), config.as_deref())
+    }
+
+    fn settings(&self) -> Result<Config> {
+        Config::load(self.global.config.as_deref())
     }
 
     fn client(&self) -> Result<Client> {
@@ -95,7 +105,10 @@ impl Context<'_> {
 /// Runs the verb; errors are printed here.
 pub(crate) fn run(cli: &Cli) -> Exit {
     let output = Output::new(cli.global.json);
-    let context = Context { global: &cli.global, output };
+    let context = Context {
+        global: &cli.global,
+        output,
+    };
     match dispatch(&cli.verb, &context) {
         Ok(exit) => exit,
         Err(error) => {

@@ -22,21 +22,39 @@ pub(super) fn run(args: &Args, context: &Context<'_>) -> Result<Exit> {
 
 /// Pushes and prints what happened.
 pub(super) fn push(id: &str, client: &mut Client, output: Output) -> Result<Exit> {
-    let summary = client.ask(GetClaimRequest { claim_id: id.to_owned() })?.summary;
+    let summary = client
+        .ask(GetClaimRequest {
+            claim_id: id.to_owned(),
+        })?
+        .summary;
     let request = RequestPushRequest {
         loop_id: summary.loop_id,
         claim_id: summary.claim_id,
         claim_digest: summary.claim_digest,
     };
     let mut progress = output.progress();
-    let answer = client.call(request, &mut |done, total, message| progress.update(done, total, message))?;
+    let answer = client.call(request, &mut |done, total, message| {
+        progress.update(done, total, message)
+    })?;
     drop(progress);
     output.answer(&answer, |answer| match &answer.pushed_commit {
         Some(commit) => {
-            let run = answer.run_id.as_deref().map(|run| format!("; {run} grades it")).unwrap_or_default();
-            format!("{id} {}: {} is at the remote{run}", answer.state, short(commit))
+            let run = answer
+                .run_id
+                .as_deref()
+                .map(|run| format!("; {run} grades it"))
+                .unwrap_or_default();
+            format!(
+                "{id} {}: {} is at the remote{run}",
+                answer.state,
+                short(commit)
+            )
         }
         None => refusals(output, &answer.refused),
     })?;
-    Ok(if answer.pushed_commit.is_some() { Exit::Done } else { Exit::Refused })
+    Ok(if answer.pushed_commit.is_some() {
+        Exit::Done
+    } else {
+        Exit::Refused
+    })
 }

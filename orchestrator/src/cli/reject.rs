@@ -18,12 +18,19 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: &Args, context: &Context<'_>) -> Result<Exit> {
-    let request = RejectClaimRequest { claim_id: args.id.clone(), reason: args.reason.clone() };
+    let request = RejectClaimRequest {
+        claim_id: args.id.clone(),
+        reason: args.reason.clone(),
+    };
     let answer = context.client()?.ask(request)?;
     let output = context.output;
     output.answer(&answer, |answer| match answer.refused.as_slice() {
         [] => format!("{} {}", args.id, answer.state),
         refused => refusals(output, refused),
     })?;
-    Ok(if answer.refused.is_empty() { Exit::Done } else { Exit::Refused })
+    Ok(if answer.refused.is_empty() {
+        Exit::Done
+    } else {
+        Exit::Refused
+    })
 }

@@ -33,9 +33,14 @@ pub(super) fn run(args: &Args, context: &Context<'_>) -> Result<Exit> {
     };
     let output = context.output;
     let mut client = context.client()?;
-    on_interrupt(output, "the run goes on in the daemon; `greenloop runs` shows it, `greenloop stop` stops it");
+    on_interrupt(
+        output,
+        "the run goes on in the daemon; `greenloop runs` shows it, `greenloop stop` stops it",
+    );
     let mut progress = output.progress();
-    let answer = client.call(request, &mut |done, total, message| progress.update(done, total, message))?;
+    let answer = client.call(request, &mut |done, total, message| {
+        progress.update(done, total, message)
+    })?;
     drop(progress);
     output.answer(&answer, |answer| match &answer.run {
         Some(run) => run_block(output, run),
@@ -59,7 +64,12 @@ pub(super) fn exit(run: &RunView) -> Exit {
 /// On Ctrl-C, says what happens to the work and ends this process; the daemon is not touched.
 pub(super) fn on_interrupt(output: crate::output::Output, what_goes_on: &'static str) {
     std::thread::spawn(move || {
-        let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() else { return };
+        let Ok(runtime) = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+        else {
+            return;
+        };
         if runtime.block_on(tokio::signal::ctrl_c()).is_ok() {
             output.note(&format!("\n{what_goes_on}"));
             std::process::exit(130);

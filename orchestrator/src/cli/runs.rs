@@ -22,14 +22,22 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: &Args, context: &Context<'_>) -> Result<Exit> {
-    let request = ListRunsRequest { scope: args.scope.clone(), limit: Some(args.limit), ..Default::default() };
+    let request = ListRunsRequest {
+        scope: args.scope.clone(),
+        limit: Some(args.limit),
+        ..Default::default()
+    };
     let answer = context.client()?.ask(request)?;
     let output = context.output;
     output.answer(&answer, |answer| {
         if answer.runs.is_empty() {
             return "no runs yet; start one with `greenloop run SCOPE`".into();
         }
-        answer.runs.iter().map(|run| run_block(output, run)).collect()
+        answer
+            .runs
+            .iter()
+            .map(|run| run_block(output, run))
+            .collect()
     })?;
     Ok(Exit::Done)
 }
@@ -41,16 +49,27 @@ pub(super) fn run_block(output: Output, run: &RunView) -> String {
         Some(false) => Tone::Bad,
         None => Tone::Warn,
     };
-    let verdict = run.class.as_deref().or(run.conclusion.as_deref()).unwrap_or(&run.status);
+    let verdict = run
+        .class
+        .as_deref()
+        .or(run.conclusion.as_deref())
+        .unwrap_or(&run.status);
     let mut text = format!(
         "{} {} {} at {} ({})\n",
-        run.run_id, run.scope, output.paint(tone, verdict), short(&run.head_sha), run.trigger
+        run.run_id,
+        run.scope,
+        output.paint(tone, verdict),
+        short(&run.head_sha),
+        run.trigger
     );
     for job in &run.jobs {
         let ended = job.conclusion.as_deref().unwrap_or(&job.status);
         let took = duration(job.duration_ms.try_into().unwrap_or(i64::MAX));
         let log = match (&job.log, &job.why_empty) {
-            (Some(log), _) => format!("{} bytes, {} lines, {}", log.total_bytes, log.total_lines, log.log_id),
+            (Some(log), _) => format!(
+                "{} bytes, {} lines, {}",
+                log.total_bytes, log.total_lines, log.log_id
+            ),
             (None, Some(why)) => format!("no log: {why}"),
             (None, None) => "no log yet".into(),
         };

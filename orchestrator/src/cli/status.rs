@@ -18,8 +18,12 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: &Args, context: &Context<'_>) -> Result<Exit> {
-    let answer = context.client()?.ask(LoopStatusRequest { loop_id: args.r#loop.clone() })?;
-    context.output.answer(&answer, |answer| screen(context.output, answer))?;
+    let answer = context.client()?.ask(LoopStatusRequest {
+        loop_id: args.r#loop.clone(),
+    })?;
+    context
+        .output
+        .answer(&answer, |answer| screen(context.output, answer))?;
     Ok(exit(&answer))
 }
 
@@ -43,7 +47,10 @@ fn screen(output: Output, answer: &LoopStatusAnswer) -> String {
         let _ = writeln!(text, "{head:<9} {body}");
     };
     match &answer.r#loop {
-        Some(view) => line("loop", format!("{} {} ({})", view.loop_id, view.goal, answer.phase)),
+        Some(view) => line(
+            "loop",
+            format!("{} {} ({})", view.loop_id, view.goal, answer.phase),
+        ),
         None => line("loop", format!("none open ({})", answer.phase)),
     }
     for scope in &answer.scopes {
@@ -51,11 +58,27 @@ fn screen(output: Output, answer: &LoopStatusAnswer) -> String {
     }
     for claim in &answer.claims {
         let digest = short(&claim.claim_digest);
-        line("claim", format!("{} {:<12} {} [{digest}]", claim.claim_id, claim.state, claim.subject));
+        line(
+            "claim",
+            format!(
+                "{} {:<12} {} [{digest}]",
+                claim.claim_id, claim.state, claim.subject
+            ),
+        );
     }
     for row in &answer.hypotheses {
-        let killed = row.killed_because.as_deref().map(|why| format!("; killed: {why}")).unwrap_or_default();
-        line("theory", format!("{} {:<10} {} ({}){killed}", row.hypothesis_id, row.status, row.statement, row.mechanism));
+        let killed = row
+            .killed_because
+            .as_deref()
+            .map(|why| format!("; killed: {why}"))
+            .unwrap_or_default();
+        line(
+            "theory",
+            format!(
+                "{} {:<10} {} ({}){killed}",
+                row.hypothesis_id, row.status, row.statement, row.mechanism
+            ),
+        );
     }
     if let Some(view) = &answer.r#loop {
         let counters = &view.counters;
@@ -63,8 +86,13 @@ fn screen(output: Output, answer: &LoopStatusAnswer) -> String {
             "counters",
             format!(
                 "{} reads, {} idle re-orientations, {} proposals, {} gate runs, {} pushes, {} of runner, {} refused ends",
-                counters.reads, counters.reorientations, counters.proposals, counters.gate_runs,
-                counters.pushes, duration(counters.runner_ms.try_into().unwrap_or(i64::MAX)), counters.refused_ends
+                counters.reads,
+                counters.reorientations,
+                counters.proposals,
+                counters.gate_runs,
+                counters.pushes,
+                duration(counters.runner_ms.try_into().unwrap_or(i64::MAX)),
+                counters.refused_ends
             ),
         );
     }
@@ -74,7 +102,14 @@ fn screen(output: Output, answer: &LoopStatusAnswer) -> String {
     for action in &answer.next_actions {
         line("next", format!("{}: {}", action.tool, action.why));
     }
-    line("journal", format!("record {} {}", answer.journal_seq, short(&answer.journal_head)));
+    line(
+        "journal",
+        format!(
+            "record {} {}",
+            answer.journal_seq,
+            short(&answer.journal_head)
+        ),
+    );
     line("state", answer.state_dir.clone());
     text
 }
@@ -85,11 +120,30 @@ fn scope_line(output: Output, scope: &ScopeView) -> String {
         "red" => Tone::Bad,
         _ => Tone::Warn,
     };
-    let age = scope.age_ms.map(|age| format!(", {} ago", duration(age))).unwrap_or_default();
-    let run = scope.run_id.as_deref().map(|run| format!(" by {run}{age}")).unwrap_or_default();
-    let commit = scope.head_sha.as_deref().map(|sha| format!(" at {}", short(sha))).unwrap_or_default();
-    let closed = scope.closed.as_deref().map(|why| format!("; closed: {why}")).unwrap_or_default();
-    format!("{} {}{run}{commit}{closed}", scope.scope, output.paint(tone, &scope.signal))
+    let age = scope
+        .age_ms
+        .map(|age| format!(", {} ago", duration(age)))
+        .unwrap_or_default();
+    let run = scope
+        .run_id
+        .as_deref()
+        .map(|run| format!(" by {run}{age}"))
+        .unwrap_or_default();
+    let commit = scope
+        .head_sha
+        .as_deref()
+        .map(|sha| format!(" at {}", short(sha)))
+        .unwrap_or_default();
+    let closed = scope
+        .closed
+        .as_deref()
+        .map(|why| format!("; closed: {why}"))
+        .unwrap_or_default();
+    format!(
+        "{} {}{run}{commit}{closed}",
+        scope.scope,
+        output.paint(tone, &scope.signal)
+    )
 }
 
 /// The first digits of a digest or object id.

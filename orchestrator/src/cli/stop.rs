@@ -14,14 +14,21 @@ pub(super) struct Args {}
 pub(super) fn run(_args: &Args, context: &Context<'_>) -> Result<Exit> {
     let place = context.place()?;
     let Ok(mut client) = Client::try_connect(&place) else {
-        context.output.note("no daemon runs for this repository and state folder");
+        context
+            .output
+            .note("no daemon runs for this repository and state folder");
         return Ok(Exit::Done);
     };
     let answer = client.ask(ShutdownRequest {})?;
     client.wait_until_gone();
-    context.output.answer(&answer, |answer| match answer.interrupted.as_slice() {
-        [] => "daemon stopped".into(),
-        work => format!("daemon stopped; resumed at its next start: {}", work.join(", ")),
-    })?;
+    context
+        .output
+        .answer(&answer, |answer| match answer.interrupted.as_slice() {
+            [] => "daemon stopped".into(),
+            work => format!(
+                "daemon stopped; resumed at its next start: {}",
+                work.join(", ")
+            ),
+        })?;
     Ok(Exit::Done)
 }

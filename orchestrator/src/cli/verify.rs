@@ -22,19 +22,34 @@ pub(super) struct Args {
 pub(super) fn run(args: &Args, context: &Context<'_>) -> Result<Exit> {
     let output = context.output;
     let mut client = context.client()?;
-    on_interrupt(output, "the run and its grading go on in the daemon; `greenloop claim` shows them");
+    on_interrupt(
+        output,
+        "the run and its grading go on in the daemon; `greenloop claim` shows them",
+    );
     let mut progress = output.progress();
-    let request = VerifyClaimRequest { claim_id: args.id.clone(), max_wait_s: args.wait };
-    let answer = client.call(request, &mut |done, total, message| progress.update(done, total, message))?;
+    let request = VerifyClaimRequest {
+        claim_id: args.id.clone(),
+        max_wait_s: args.wait,
+    };
+    let answer = client.call(request, &mut |done, total, message| {
+        progress.update(done, total, message)
+    })?;
     drop(progress);
     output.answer(&answer, |answer| match &answer.verdict {
-        Some(verdict) => format!("{} {}\n{}", args.id, answer.state, verdict_block(output, verdict)),
+        Some(verdict) => format!(
+            "{} {}\n{}",
+            args.id,
+            answer.state,
+            verdict_block(output, verdict)
+        ),
         None => refusals(output, &answer.refused),
     })?;
-    Ok(match answer.verdict.as_ref().map(|verdict| verdict.kind.as_str()) {
-        Some("confirmed") => Exit::Done,
-        Some("refuted") => Exit::Red,
-        Some(_) => Exit::NoSignal,
-        None => Exit::Refused,
-    })
+    Ok(
+        match answer.verdict.as_ref().map(|verdict| verdict.kind.as_str()) {
+            Some("confirmed") => Exit::Done,
+            Some("refuted") => Exit::Red,
+            Some(_) => Exit::NoSignal,
+            None => Exit::Refused,
+        },
+    )
 }

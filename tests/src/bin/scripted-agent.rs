@@ -82,7 +82,8 @@ struct Agent {
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<()> {
     let args = Args::parse();
-    let brief: Brief = toml::from_str(&std::fs::read_to_string(&args.brief)?).context("the brief")?;
+    let brief: Brief =
+        toml::from_str(&std::fs::read_to_string(&args.brief)?).context("the brief")?;
     let mut command = tokio::process::Command::new(&args.greenloop);
     command.arg("mcp").arg("--repo").arg(&args.repo);
     if let Some(config) = &args.config {
@@ -90,8 +91,16 @@ async fn main() -> Result<()> {
     }
     let handler = Handler::default();
     let notes = Arc::clone(&handler.notes);
-    let session = handler.serve(TokioChildProcess::new(command)?).await.context("mcp handshake")?;
-    let agent = Agent { session, notes, repo: args.repo, brief };
+    let session = handler
+        .serve(TokioChildProcess::new(command)?)
+        .await
+        .context("mcp handshake")?;
+    let agent = Agent {
+        session,
+        notes,
+        repo: args.repo,
+        brief,
+    };
     match args.phase {
         Phase::Claim => agent.work_to_a_claim().await?,
         Phase::Gates => agent.gate().await?,
@@ -102,37 +111,61 @@ async fn main() -> Result<()> {
 }
 
 fn say(step: &str, text: impl Into<String>, data: Value) -> Result<()> {
-    let said = Said { step: step.into(), text: text.into(), data };
+    let said = Said {
+        step: step.into(),
+        text: text.into(),
+        data,
+    };
     println!("{}", serde_json::to_string(&said)?);
     Ok(())
 }
 
 fn text<'a>(value: &'a Value, pointer: &str) -> Result<&'a str> {
-    value.pointer(pointer).and_then(Value::as_str).with_context(|| format!("no {pointer} in {value}"))
+    value
+        .pointer(pointer)
+        .and_then(Value::as_str)
+        .with_context(|| format!("no {pointer} in {value}"))
 }
 
 fn number(value: &Value, pointer: &str) -> Result<u64> {
-    value.pointer(pointer).and_then(Value::as_u64).with_context(|| format!("no {pointer} in {value}"))
+    value
+        .pointer(pointer)
+        .and_then(Value::as_u64)
+        .with_context(|| format!("no {pointer} in {value}"))
 }
 
 fn list<'a>(value: &'a Value, pointer: &str) -> &'a [Value] {
-    value.pointer(pointer).and_then(Value::as_array).map_or(&[], Vec::as_slice)
+    value
+        .pointer(pointer)
+        .and_then(Value::as_array)
+        .map_or(&[], Vec::as_slice)
 }
 
 fn codes(answer: &Value) -> Vec<String> {
-    list(answer, "/refused").iter().filter_map(|r| Some(r.get("code")?.as_str()?.to_owned())).collect()
+    list(answer, "/refused")
+        .iter()
+        .filter_map(|r| Some(r.get("code")?.as_str()?.to_owned()))
+        .collect()
 }
 
 impl Agent {
     /// Calls a tool; answers with its structured content.
     async fn call(&self, tool: &'static str, arguments: Value) -> Result<Value> {
-        let Value::Object(arguments) = arguments else { bail!("arguments are an object") };
+        let Value::Object(arguments) = arguments else {
+            bail!("arguments are an object")
+        };
         let params = CallToolRequestParams::new(tool).with_arguments(arguments);
-        let result = self.session.call_tool(params).await.with_context(|| tool.to_owned())?;
+        let result = self
+            .session
+            .call_tool(params)
+            .await
+            .with_context(|| tool.to_owned())?;
         if result.is_error == Some(true) {
             bail!("{tool}: {}", serde_json::to_string(&result.content)?);
         }
-        result.structured_content.with_context(|| format!("{tool} gave no structured content"))
+        result
+            .structured_content
+            .with_context(|| format!("{tool} gave no structured content"))
     }
 
     async fn status(&self) -> Result<Value> {
@@ -142,12 +175,20 @@ impl Agent {
     /// First half: evidence, ledger, claim.
     async fn work_to_a_claim(&self) -> Result<()> {
         let tools = self.session.list_all_tools().await?;
-        ensure!(tools.iter().all(|tool| !tool.name.contains("approve")), "an agent must not approve");
+        ensure!(
+            tools.iter().all(|tool| !tool.name.contains("approve")),
+            "an agent must not approve"
+        );
         let status = self.status().await?;
         let (run_id, base) = self.red_run().await?;
         say(
             "orient",
-            format!("{} tools, none of which approves; scope {} is {}", tools.len(), self.brief.scope, self.signal(&status)),
+            format!(
+                "{} tools, none of which approves; scope {} is {}",
+                tools.len(),
+                self.brief.scope,
+                self.signal(&status)
+            ),
             json!({ "run_id": run_id, "base": base }),
         )?;
         let loop_id = self.open_loop().await?;
@@ -156,7 +197,9 @@ impl Agent {
         self.contrast(&run_id).await?;
         let hypothesis = self.ledger(&loop_id, &base, &logs).await?;
         let commit = self.fix(&base)?;
-        let good = self.draft(&base, &commit, &run_id, &hypothesis, &class, &logs).await?;
+        let good = self
+            .draft(&base, &commit, &run_id, &hypothesis, &class, &logs)
+            .await?;
         self.bad_claim(&loop_id, &good).await?;
         self.four_requirements(&loop_id, &good).await?;
         let claim = self.good_claim(&loop_id, &good).await?;
@@ -174,22 +217,34 @@ impl Agent {
 
     /// The newest completed run of the scope, and its commit.
     async fn red_run(&self) -> Result<(String, String)> {
-        let runs = self.call("list_runs", json!({ "scope": self.brief.scope })).await?;
-        let run = list(&runs, "/runs").first().context("no run of the scope")?;
-        Ok((text(run, "/run_id")?.to_owned(), text(run, "/head_sha")?.to_owned()))
+        let runs = self
+            .call("list_runs", json!({ "scope": self.brief.scope }))
+            .await?;
+        let run = list(&runs, "/runs")
+            .first()
+            .context("no run of the scope")?;
+        Ok((
+            text(run, "/run_id")?.to_owned(),
+            text(run, "/head_sha")?.to_owned(),
+        ))
     }
 
     async fn open_loop(&self) -> Result<String> {
         let request = json!({ "goal": self.brief.goal, "scopes": [self.brief.scope], "idempotency_key": "story" });
         let answer = self.call("open_loop", request.clone()).await?;
         let again = self.call("open_loop", request).await?;
-        ensure!(answer == again, "opening a loop twice under one key opened two");
+        ensure!(
+            answer == again,
+            "opening a loop twice under one key opened two"
+        );
         Ok(text(&answer, "/loop_id")?.to_owned())
     }
 
     /// Pulls every log and reads one of them in pages that must reassemble to its digest.
     async fn pull(&self, run_id: &str) -> Result<Vec<String>> {
-        let pulled = self.call("pull_full_log", json!({ "run_id": run_id })).await?;
+        let pulled = self
+            .call("pull_full_log", json!({ "run_id": run_id }))
+            .await?;
         let mut ids = Vec::new();
         let (mut bytes, mut pages) = (0, 0);
         for log in list(&pulled, "/logs") {
@@ -199,23 +254,38 @@ impl Agent {
             ids.push(id.to_owned());
         }
         ensure!(!ids.is_empty(), "a red run without a log");
-        say("pull", format!("{bytes} bytes of {} logs in {pages} pages; every log reassembles to its digest", ids.len()), pulled)?;
+        say(
+            "pull",
+            format!(
+                "{bytes} bytes of {} logs in {pages} pages; every log reassembles to its digest",
+                ids.len()
+            ),
+            pulled,
+        )?;
         Ok(ids)
     }
 
     async fn reassemble(&self, log_id: &str) -> Result<u64> {
         let (mut hasher, mut offset, mut pages) = (Sha256::new(), 0u64, 0);
         loop {
-            let page = self.call("read_log", json!({ "log_id": log_id, "offset": offset })).await?;
+            let page = self
+                .call("read_log", json!({ "log_id": log_id, "offset": offset }))
+                .await?;
             let data = text(&page, "/data")?;
             let raw = match text(&page, "/encoding")? {
                 "utf8" => data.as_bytes().to_vec(),
                 "base64" => decode_base64(data)?,
                 other => bail!("a raw page came as {other}"),
             };
-            ensure!(raw.len() as u64 == number(&page, "/len")?, "a page's length is wrong");
+            ensure!(
+                raw.len() as u64 == number(&page, "/len")?,
+                "a page's length is wrong"
+            );
             let page_digest = format!("sha256:{}", hex::encode(Sha256::digest(&raw)));
-            ensure!(text(&page, "/page_sha256")? == page_digest, "a page does not prove itself");
+            ensure!(
+                text(&page, "/page_sha256")? == page_digest,
+                "a page does not prove itself"
+            );
             hasher.update(&raw);
             pages += 1;
             match page.get("next_offset").and_then(Value::as_u64) {
@@ -223,12 +293,17 @@ impl Agent {
                 None => break,
             }
         }
-        ensure!(format!("sha256:{}", hex::encode(hasher.finalize())) == log_id, "pages do not make the log");
+        ensure!(
+            format!("sha256:{}", hex::encode(hasher.finalize())) == log_id,
+            "pages do not make the log"
+        );
         Ok(pages)
     }
 
     async fn classify(&self, run_id: &str) -> Result<Value> {
-        let class = self.call("classify_run", json!({ "run_id": run_id })).await?;
+        let class = self
+            .call("classify_run", json!({ "run_id": run_id }))
+            .await?;
         let divergence = text(&class, "/first_divergence/summary").unwrap_or("none");
         say(
             "classify",
@@ -249,16 +324,27 @@ impl Agent {
             Some(path) => segment(path),
             None => json!({ "run_id": run_id, "test": "path_equivalence_whole_blocks" }),
         };
-        let request = json!({ "failing": [segment(&self.brief.failing_path)], "passing": [passing] });
+        let request =
+            json!({ "failing": [segment(&self.brief.failing_path)], "passing": [passing] });
         let answer = self.call("contrast", request).await?;
-        let best = list(&answer, "/separators").first().context("nothing separates the paths")?;
-        ensure!(best.get("also_on_good_path").is_none_or(Value::is_null), "the best separator fires on the good path");
-        let also = list(&answer, "/separators").iter().filter(|s| s.get("also_on_good_path").is_some_and(|v| !v.is_null())).count();
+        let best = list(&answer, "/separators")
+            .first()
+            .context("nothing separates the paths")?;
+        ensure!(
+            best.get("also_on_good_path").is_none_or(Value::is_null),
+            "the best separator fires on the good path"
+        );
+        let also = list(&answer, "/separators")
+            .iter()
+            .filter(|s| s.get("also_on_good_path").is_some_and(|v| !v.is_null()))
+            .count();
         say(
             "contrast",
             format!(
                 "best separator {}.{}={}; {also} candidates also fire on the good path and cannot be named",
-                text(best, "/kind")?, text(best, "/field")?, text(best, "/value")?
+                text(best, "/kind")?,
+                text(best, "/field")?,
+                text(best, "/value")?
             ),
             answer.clone(),
         )
@@ -268,14 +354,29 @@ impl Agent {
     async fn ledger(&self, loop_id: &str, base: &str, logs: &[String]) -> Result<String> {
         let dead = self.open(loop_id, base, &self.brief.dead, "dead").await?;
         let cause = self.open(loop_id, base, &self.brief.cause, "cause").await?;
-        let killer = self.citation(&logs[0], &self.brief.killer_kind, json!({})).await?;
+        let killer = self
+            .citation(&logs[0], &self.brief.killer_kind, json!({}))
+            .await?;
         let request = json!({
             "loop_id": loop_id, "hypothesis_id": dead, "killer": [killer], "reason": self.brief.killed_because,
         });
         let answer = self.call("falsify_hypothesis", request).await?;
-        ensure!(codes(&answer).is_empty(), "falsifying was refused: {answer}");
-        ensure!(text(&answer, "/hypothesis/status")? == "falsified", "it still lives: {answer}");
-        say("ledger", format!("{cause} open, {dead} falsified: {}", self.brief.killed_because), json!({ "cause": cause, "dead": dead }))?;
+        ensure!(
+            codes(&answer).is_empty(),
+            "falsifying was refused: {answer}"
+        );
+        ensure!(
+            text(&answer, "/hypothesis/status")? == "falsified",
+            "it still lives: {answer}"
+        );
+        say(
+            "ledger",
+            format!(
+                "{cause} open, {dead} falsified: {}",
+                self.brief.killed_because
+            ),
+            json!({ "cause": cause, "dead": dead }),
+        )?;
         Ok(cause)
     }
 
@@ -288,7 +389,10 @@ impl Agent {
             "predicts": theory.predicts, "forbids": theory.forbids, "idempotency_key": key,
         });
         let answer = self.call("open_hypothesis", request).await?;
-        ensure!(codes(&answer).is_empty(), "a hypothesis was refused: {answer}");
+        ensure!(
+            codes(&answer).is_empty(),
+            "a hypothesis was refused: {answer}"
+        );
         Ok(text(&answer, "/hypothesis/hypothesis_id")?.to_owned())
     }
 
@@ -296,7 +400,9 @@ impl Agent {
     async fn citation(&self, log_id: &str, kind: &str, filter: Value) -> Result<Value> {
         let request = json!({ "log_id": log_id, "kinds": [kind], "where": filter, "limit": 1 });
         let answer = self.call("extract_markers", request).await?;
-        let seen = list(&answer, "/observations").first().with_context(|| format!("no {kind} in {log_id}"))?;
+        let seen = list(&answer, "/observations")
+            .first()
+            .with_context(|| format!("no {kind} in {log_id}"))?;
         let line = number(seen, "/line")?;
         Ok(json!({
             "log_id": log_id, "byte_start": number(seen, "/byte_start")?, "byte_end": number(seen, "/byte_end")?,
@@ -310,8 +416,14 @@ impl Agent {
         if branch != "wip/fix" {
             git(&self.repo, &["checkout", "--quiet", "-B", "wip/fix", base])?;
             let patch = self.repo.join(&self.brief.bug_patch);
-            git(&self.repo, &["apply", "--reverse", &patch.to_string_lossy()])?;
-            git(&self.repo, &["commit", "--quiet", "--all", "-m", "try: undo it"])?;
+            git(
+                &self.repo,
+                &["apply", "--reverse", &patch.to_string_lossy()],
+            )?;
+            git(
+                &self.repo,
+                &["commit", "--quiet", "--all", "-m", "try: undo it"],
+            )?;
         }
         git(&self.repo, &["rev-parse", "HEAD"])
     }
@@ -326,11 +438,22 @@ impl Agent {
         logs: &[String],
     ) -> Result<Value> {
         let brief = &self.brief;
-        let failed = self.citation(&logs[0], "cargo_test", json!({ "outcome": "failed" })).await?;
-        let diverged = self.citation(&logs[0], "first_divergence", json!({})).await?;
-        let sites = brief.sites.iter().map(|site| site_of(&self.repo, base, site)).collect::<Result<Vec<_>>>()?;
-        let guards: Vec<Value> =
-            brief.guards.iter().map(|predicate| json!({ "scope": brief.scope, "predicate": predicate })).collect();
+        let failed = self
+            .citation(&logs[0], "cargo_test", json!({ "outcome": "failed" }))
+            .await?;
+        let diverged = self
+            .citation(&logs[0], "first_divergence", json!({}))
+            .await?;
+        let sites = brief
+            .sites
+            .iter()
+            .map(|site| site_of(&self.repo, base, site))
+            .collect::<Result<Vec<_>>>()?;
+        let guards: Vec<Value> = brief
+            .guards
+            .iter()
+            .map(|predicate| json!({ "scope": brief.scope, "predicate": predicate }))
+            .collect();
         let pin = &brief.pinned_test;
         Ok(json!({
             "change": { "repo_path": self.repo, "commit": commit },
@@ -364,7 +487,15 @@ impl Agent {
         let answer = self.call("propose_claim", request).await?;
         let codes = codes(&answer);
         ensure!(codes.len() >= 5, "a bad claim met only {codes:?}");
-        say("bad_claim", format!("refused with {} reasons at once: {}", codes.len(), codes.join(", ")), answer.clone())
+        say(
+            "bad_claim",
+            format!(
+                "refused with {} reasons at once: {}",
+                codes.len(),
+                codes.join(", ")
+            ),
+            answer.clone(),
+        )
     }
 
     /// Each of the four requirements, left out alone, is refused by its own name.
@@ -383,24 +514,47 @@ impl Agent {
             let answer = self.call("propose_claim", request).await?;
             let refused = list(&answer, "/refused");
             ensure!(
-                refused.len() == 1 && refused[0].get("field").and_then(Value::as_str) == Some(field),
+                refused.len() == 1
+                    && refused[0].get("field").and_then(Value::as_str) == Some(field),
                 "leaving out {field} was refused as {refused:?}"
             );
             named.push(text(&refused[0], "/code")?.to_owned());
         }
-        say("requirements", format!("each left out alone is refused by name: {}", named.join(", ")), json!(named))
+        say(
+            "requirements",
+            format!(
+                "each left out alone is refused by name: {}",
+                named.join(", ")
+            ),
+            json!(named),
+        )
     }
 
     async fn good_claim(&self, loop_id: &str, good: &Value) -> Result<Value> {
-        let check = self.call("check_claim", json!({ "loop_id": loop_id, "draft": good })).await?;
-        ensure!(codes(&check).is_empty(), "the honest claim was refused: {check}");
+        let check = self
+            .call("check_claim", json!({ "loop_id": loop_id, "draft": good }))
+            .await?;
+        ensure!(
+            codes(&check).is_empty(),
+            "the honest claim was refused: {check}"
+        );
         let request = json!({ "loop_id": loop_id, "draft": good, "idempotency_key": "good" });
         let answer = self.call("propose_claim", request.clone()).await?;
-        ensure!(codes(&answer).is_empty(), "the honest claim was refused: {answer}");
-        ensure!(answer == self.call("propose_claim", request).await?, "one key made two claims");
+        ensure!(
+            codes(&answer).is_empty(),
+            "the honest claim was refused: {answer}"
+        );
+        ensure!(
+            answer == self.call("propose_claim", request).await?,
+            "one key made two claims"
+        );
         say(
             "good_claim",
-            format!("{} accepted: {}", text(&answer, "/claim_id")?, text(&answer, "/claim_digest")?),
+            format!(
+                "{} accepted: {}",
+                text(&answer, "/claim_id")?,
+                text(&answer, "/claim_digest")?
+            ),
             json!({ "loop_id": loop_id, "claim_id": answer["claim_id"], "claim_digest": answer["claim_digest"] }),
         )?;
         Ok(answer)
@@ -410,31 +564,54 @@ impl Agent {
         let request = json!({ "loop_id": loop_id, "claim_id": claim["claim_id"], "claim_digest": claim["claim_digest"] });
         let answer = self.call("request_push", request).await?;
         let codes = codes(&answer);
-        ensure!(!codes.is_empty() && answer["pushed_commit"].is_null(), "an unapproved push went out: {answer}");
-        say("push_too_early", format!("refused: {}", codes.join(", ")), answer.clone())
+        ensure!(
+            !codes.is_empty() && answer["pushed_commit"].is_null(),
+            "an unapproved push went out: {answer}"
+        );
+        say(
+            "push_too_early",
+            format!("refused: {}", codes.join(", ")),
+            answer.clone(),
+        )
     }
 
     async fn wait_is_no_end(&self, loop_id: &str) -> Result<()> {
         let end = json!({ "how": "blocked", "what": "waiting for the runner", "unblocked_by": "the runner finishes" });
-        let answer = self.call("end_turn", json!({ "loop_id": loop_id, "end": end })).await?;
-        ensure!(answer["accepted"] == json!(false), "waiting was accepted as an end: {answer}");
+        let answer = self
+            .call("end_turn", json!({ "loop_id": loop_id, "end": end }))
+            .await?;
+        ensure!(
+            answer["accepted"] == json!(false),
+            "waiting was accepted as an end: {answer}"
+        );
         let work = list(&answer, "/work");
         ensure!(!work.is_empty(), "no work list came with the refusal");
-        say("wait_is_no_end", format!("refused: {}; work list of {}", codes(&answer).join(", "), work.len()), answer.clone())
+        say(
+            "wait_is_no_end",
+            format!(
+                "refused: {}; work list of {}",
+                codes(&answer).join(", "),
+                work.len()
+            ),
+            answer.clone(),
+        )
     }
 
     /// The claim of this loop that was accepted.
     async fn claim(&self) -> Result<Value> {
         let status = self.status().await?;
         let claims = list(&status, "/claims");
-        let mine = claims.iter().find(|claim| claim.get("state").and_then(Value::as_str) != Some("drafted"));
+        let mine = claims
+            .iter()
+            .find(|claim| claim.get("state").and_then(Value::as_str) != Some("drafted"));
         mine.cloned().context("no accepted claim")
     }
 
     /// Second half: gates until the daemon has made the commit.
     async fn gate(&self) -> Result<()> {
         let claim = self.claim().await?;
-        let request = json!({ "loop_id": claim["loop_id"], "claim_id": claim["claim_id"], "max_wait_s": 50 });
+        let request =
+            json!({ "loop_id": claim["loop_id"], "claim_id": claim["claim_id"], "max_wait_s": 50 });
         let answer = loop {
             let answer = self.call("run_gates", request.clone()).await?;
             if answer["done"] == json!(true) {
@@ -442,25 +619,42 @@ impl Agent {
             }
         };
         ensure!(codes(&answer).is_empty(), "gates refused: {answer}");
-        ensure!(text(&answer, "/state")? == "staged", "gates ended, but the claim is {}", answer["state"]);
+        ensure!(
+            text(&answer, "/state")? == "staged",
+            "gates ended, but the claim is {}",
+            answer["state"]
+        );
         for gate in list(&answer, "/results") {
             say(
                 "gate",
                 format!(
                     "{} {}: {} ({} passed, {} failed, {:.1} s)",
-                    text(gate, "/gate")?, text(gate, "/role")?, text(gate, "/verdict")?,
-                    number(gate, "/passed")?, number(gate, "/failed")?, number(gate, "/duration_ms")? as f64 / 1000.0
+                    text(gate, "/gate")?,
+                    text(gate, "/role")?,
+                    text(gate, "/verdict")?,
+                    number(gate, "/passed")?,
+                    number(gate, "/failed")?,
+                    number(gate, "/duration_ms")? as f64 / 1000.0
                 ),
                 gate.clone(),
             )?;
         }
         let end = json!({ "loop_id": claim["loop_id"], "end": { "how": "staged" } });
         let ended = self.call("end_turn", end).await?;
-        ensure!(ended["accepted"] == json!(true), "a staged claim is a legal end: {ended}");
-        let staged = self.call("get_claim", json!({ "claim_id": claim["claim_id"] })).await?;
+        ensure!(
+            ended["accepted"] == json!(true),
+            "a staged claim is a legal end: {ended}"
+        );
+        let staged = self
+            .call("get_claim", json!({ "claim_id": claim["claim_id"] }))
+            .await?;
         say(
             "staged",
-            format!("{} progress notes; a person types: {}", self.notes.load(Ordering::Relaxed), text(&staged, "/approval_command")?),
+            format!(
+                "{} progress notes; a person types: {}",
+                self.notes.load(Ordering::Relaxed),
+                text(&staged, "/approval_command")?
+            ),
             staged.clone(),
         )
     }
@@ -475,32 +669,74 @@ impl Agent {
         ensure!(codes(&answer).is_empty(), "the push was refused: {answer}");
         say(
             "pushed",
-            format!("{} with {}", text(&answer, "/pushed_commit")?, text(&answer, "/attestation_ref")?),
+            format!(
+                "{} with {}",
+                text(&answer, "/pushed_commit")?,
+                text(&answer, "/attestation_ref")?
+            ),
             answer.clone(),
         )?;
         let run_id = text(&answer, "/run_id")?;
-        while self.call("wait_for_run", json!({ "run_id": run_id, "max_wait_s": 50 })).await?["done"] != json!(true) {}
-        let answer = self.call("verify_claim", json!({ "claim_id": claim["claim_id"], "max_wait_s": 600 })).await?;
+        while self
+            .call(
+                "wait_for_run",
+                json!({ "run_id": run_id, "max_wait_s": 50 }),
+            )
+            .await?["done"]
+            != json!(true)
+        {}
+        let answer = self
+            .call(
+                "verify_claim",
+                json!({ "claim_id": claim["claim_id"], "max_wait_s": 600 }),
+            )
+            .await?;
         let graded = answer.get("verdict").cloned().context("no verdict")?;
         ensure!(!graded.is_null(), "the claim was not graded: {answer}");
         for grade in list(&graded, "/grades") {
-            say("grade", format!("{} {}: {} -> {}", text(grade, "/role")?, text(grade, "/truth")?, text(grade, "/predicate")?, text(grade, "/observed")?), grade.clone())?;
+            say(
+                "grade",
+                format!(
+                    "{} {}: {} -> {}",
+                    text(grade, "/role")?,
+                    text(grade, "/truth")?,
+                    text(grade, "/predicate")?,
+                    text(grade, "/observed")?
+                ),
+                grade.clone(),
+            )?;
         }
-        say("verdict", format!("{} by {}", text(&graded, "/kind")?, text(&graded, "/run_id")?), graded.clone())?;
+        say(
+            "verdict",
+            format!(
+                "{} by {}",
+                text(&graded, "/kind")?,
+                text(&graded, "/run_id")?
+            ),
+            graded.clone(),
+        )?;
         let end = json!({ "loop_id": claim["loop_id"], "end": { "how": "green" } });
         let ended = self.call("end_turn", end).await?;
-        ensure!(ended["accepted"] == json!(true), "the goal is met, but: {ended}");
+        ensure!(
+            ended["accepted"] == json!(true),
+            "the goal is met, but: {ended}"
+        );
         Ok(())
     }
 }
 
 fn decode_base64(data: &str) -> Result<Vec<u8>> {
     use base64::Engine as _;
-    base64::prelude::BASE64_STANDARD.decode(data).context("a page is not base64")
+    base64::prelude::BASE64_STANDARD
+        .decode(data)
+        .context("a page is not base64")
 }
 
 fn lines_at(repo: &Path, commit: &str, file: &str) -> Result<Vec<String>> {
-    Ok(git(repo, &["show", &format!("{commit}:{file}")])?.lines().map(str::to_owned).collect())
+    Ok(git(repo, &["show", &format!("{commit}:{file}")])?
+        .lines()
+        .map(str::to_owned)
+        .collect())
 }
 
 /// Line number (1-based) and text of the first line of `file` at `commit` that contains `find`.

@@ -24,7 +24,8 @@ impl Forge {
     /// No port, or `git http-backend` is not installed.
     pub fn start(root: &Path) -> Result<Self> {
         let backend = backend()?;
-        let server = Server::http("127.0.0.1:0").map_err(|error| anyhow!("cannot listen: {error}"))?;
+        let server =
+            Server::http("127.0.0.1:0").map_err(|error| anyhow!("cannot listen: {error}"))?;
         let port = server.server_addr().to_ip().context("no port")?.port();
         let server = Arc::new(server);
         let (accept, folder) = (Arc::clone(&server), root.to_owned());
@@ -37,7 +38,12 @@ impl Forge {
                 });
             }
         });
-        Ok(Self { server, worker: Some(worker), root: root.to_owned(), port })
+        Ok(Self {
+            server,
+            worker: Some(worker),
+            root: root.to_owned(),
+            port,
+        })
     }
 
     /// URL of the repository `name` under the root.
@@ -53,7 +59,10 @@ impl Forge {
     pub fn create(&self, name: &str) -> Result<PathBuf> {
         let path = self.root.join(name);
         std::fs::create_dir_all(&path)?;
-        super::git::git(&path, &["init", "--quiet", "--bare", "--initial-branch=main", "."])?;
+        super::git::git(
+            &path,
+            &["init", "--quiet", "--bare", "--initial-branch=main", "."],
+        )?;
         super::git::git(&path, &["config", "http.receivepack", "true"])?;
         Ok(path)
     }
@@ -70,11 +79,17 @@ impl Drop for Forge {
 }
 
 fn backend() -> Result<PathBuf> {
-    let output = Command::new("git").arg("--exec-path").output().context("cannot run git")?;
+    let output = Command::new("git")
+        .arg("--exec-path")
+        .output()
+        .context("cannot run git")?;
     let exec_path = PathBuf::from(String::from_utf8_lossy(&output.stdout).trim());
     let path = exec_path.join("git-http-backend");
     if !path.is_file() {
-        bail!("git http-backend is missing from {}; install git's http backend", exec_path.display());
+        bail!(
+            "git http-backend is missing from {}; install git's http backend",
+            exec_path.display()
+        );
     }
     Ok(path)
 }
@@ -118,7 +133,11 @@ fn answer(mut request: Request, backend: &Path, root: &Path) -> Result<()> {
     // The backend may answer before it has read everything.
     let feeder = std::thread::spawn(move || input.write_all(&body));
     let mut output = Vec::new();
-    child.stdout.take().context("no output")?.read_to_end(&mut output)?;
+    child
+        .stdout
+        .take()
+        .context("no output")?
+        .read_to_end(&mut output)?;
     child.wait()?;
     let _ = feeder.join();
     request.respond(parse(&output)?)?;
@@ -126,7 +145,10 @@ fn answer(mut request: Request, backend: &Path, root: &Path) -> Result<()> {
 }
 
 fn parse(output: &[u8]) -> Result<Response<std::io::Cursor<Vec<u8>>>> {
-    let end = output.windows(4).position(|window| window == b"\r\n\r\n").context("the backend sent no headers")?;
+    let end = output
+        .windows(4)
+        .position(|window| window == b"\r\n\r\n")
+        .context("the backend sent no headers")?;
     let head = std::str::from_utf8(&output[..end]).context("headers are not text")?;
     let mut status = 200;
     let mut headers = Vec::new();
@@ -135,10 +157,18 @@ fn parse(output: &[u8]) -> Result<Response<std::io::Cursor<Vec<u8>>>> {
         if name.eq_ignore_ascii_case("Status") {
             status = value.split(' ').next().unwrap_or(value).parse()?;
         } else {
-            headers.push(Header::from_bytes(name, value).map_err(|()| anyhow!("not a header: {line}"))?);
+            headers.push(
+                Header::from_bytes(name, value).map_err(|()| anyhow!("not a header: {line}"))?,
+            );
         }
     }
     let body = output[end + 4..].to_vec();
     let length = body.len();
-    Ok(Response::new(StatusCode(status), headers, std::io::Cursor::new(body), Some(length), None))
+    Ok(Response::new(
+        StatusCode(status),
+        headers,
+        std::io::Cursor::new(body),
+        Some(length),
+        None,
+    ))
 }

@@ -11,7 +11,12 @@ pub fn command(dir: &Path, args: &[&str]) -> Command {
     let mut command = Command::new("git");
     command
         .current_dir(dir)
-        .args(["-c", "core.hooksPath=/dev/null", "-c", "commit.gpgsign=false"])
+        .args([
+            "-c",
+            "core.hooksPath=/dev/null",
+            "-c",
+            "commit.gpgsign=false",
+        ])
         .args(args)
         .env_remove("GIT_DIR")
         .env_remove("GIT_INDEX_FILE")
@@ -34,7 +39,12 @@ pub fn command(dir: &Path, args: &[&str]) -> Command {
 pub fn git(dir: &Path, args: &[&str]) -> Result<String> {
     let (ok, out, err) = attempt(dir, args)?;
     if !ok {
-        bail!("git {} failed in {}: {}", args.join(" "), dir.display(), err.trim());
+        bail!(
+            "git {} failed in {}: {}",
+            args.join(" "),
+            dir.display(),
+            err.trim()
+        );
     }
     Ok(out.trim().to_owned())
 }

@@ -17,7 +17,10 @@ pub fn make(dir: &Path, name: &str) -> Result<PathBuf> {
         .output()
         .context("cannot run ssh-keygen; install openssh-client")?;
     if !output.status.success() {
-        bail!("ssh-keygen: {}", String::from_utf8_lossy(&output.stderr).trim());
+        bail!(
+            "ssh-keygen: {}",
+            String::from_utf8_lossy(&output.stderr).trim()
+        );
     }
     Ok(path)
 }
@@ -29,6 +32,11 @@ pub fn make(dir: &Path, name: &str) -> Result<PathBuf> {
 pub fn signer_line(key: &Path, principal: &str, namespace: &str) -> Result<String> {
     let public = std::fs::read_to_string(key.with_extension("pub"))?;
     let mut words = public.split_whitespace();
-    let (kind, body) = (words.next().context("no key type")?, words.next().context("no key")?);
-    Ok(format!("{principal} namespaces=\"{namespace}\" {kind} {body}\n"))
+    let (kind, body) = (
+        words.next().context("no key type")?,
+        words.next().context("no key")?,
+    );
+    Ok(format!(
+        "{principal} namespaces=\"{namespace}\" {kind} {body}\n"
+    ))
 }

@@ -3,8 +3,8 @@
 pub mod agent;
 pub mod forge;
 pub mod git;
+pub mod journal;
 pub mod keys;
-pub mod loopback;
 pub mod project;
 
 use std::path::PathBuf;
@@ -19,10 +19,17 @@ use anyhow::{Context, Result, bail};
 /// It is not there; the message says how to build it.
 pub fn bin(name: &str) -> Result<PathBuf> {
     let exe = std::env::current_exe().context("cannot find the running binary")?;
-    let found = exe.ancestors().skip(1).take(2).map(|dir| dir.join(name)).find(|path| path.is_file());
+    let found = exe
+        .ancestors()
+        .skip(1)
+        .take(2)
+        .map(|dir| dir.join(name))
+        .find(|path| path.is_file());
     match found {
         Some(path) => Ok(path),
-        None => bail!("{name} is not built; run `cargo build --workspace --bins` (script/test does)"),
+        None => {
+            bail!("{name} is not built; run `cargo build --workspace --bins` (script/test does)")
+        }
     }
 }
 

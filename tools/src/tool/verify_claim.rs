@@ -4,4 +4,5 @@ use service::api::VerifyClaimRequest;
 
 use crate::spec::{Hints, ToolSpec};
 
-pub(super) const TOOL: ToolSpec = ToolSpec::new::<VerifyClaimRequest>("verify_claim", Hints::WRITE_SOURCE);
+pub(super) const TOOL: ToolSpec =
+    ToolSpec::new::<VerifyClaimRequest>("verify_claim", Hints::WRITE_SOURCE);

@@ -1,0 +1,108 @@
+//! `greenloop why`
+
+use std::fmt::Write;
+use std::path::PathBuf;
+
+use anyhow::Result;
+use service::api::{ExplainPushAnswer, ExplainPushRequest};
+use verify::Trust;
+
+use super::Context;
+use super::claim::verdict_block;
+use crate::exit::Exit;
+use crate::output::{Output, Tone};
+
+/// Explain why a push was allowed, by replaying the decision
+///
+/// From this machine's journal, or with --clone from any clone that has the attestation refs, with
+/// no daemon and no network.
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// Commit, or claim id
+    commit: String,
+    /// Clone to replay from
+    #[arg(long, value_name = "DIR")]
+    clone: Option<PathBuf>,
+    /// Allowed-signers file; with --clone only
+    #[arg(long, value_name = "FILE")]
+    signers: Option<PathBuf>,
+}
+
+pub(super) fn run(args: &Args, context: &Context<'_>) -> Result<Exit> {
+    let output = context.output;
+    if let Some(clone) = &args.clone {
+        let signers = args.signers.clone().or(context.settings()?.signers);
+        let reader = super::audit::open(clone)?;
+        let trust = Trust::from_signers(signers.as_deref())?;
+        let report = verify::audit::why(&reader, &args.commit, clone, &trust, None)?;
+        output.answer(&report, verify::why_text)?;
+        return Ok(if report.accepted {
+            Exit::Done
+        } else {
+            Exit::Refused
+        });
+    }
+    let is_claim = args.commit.starts_with('C');
+    let request = ExplainPushRequest {
+        commit: (!is_claim).then(|| args.commit.clone()),
+        claim_id: is_claim.then(|| args.commit.clone()),
+    };
+    let answer = context.client()?.ask(request)?;
+    output.answer(&answer, |answer| block(output, answer))?;
+    Ok(if answer.identical && answer.allowed {
+        Exit::Done
+    } else {
+        Exit::Refused
+    })
+}
+
+fn block(output: Output, answer: &ExplainPushAnswer) -> String {
+    let claim = &answer.claim;
+    let mut text = format!("{} {}: {}\n", claim.claim_id, claim.state, claim.subject);
+    let mut line = |head: &str, body: &str| {
+        // Writing to a string cannot fail.
+        let _ = writeln!(text, "  {head:<12} {body}");
+    };
+    line("law", &answer.invariant);
+    line(
+        "approved by",
+        answer.approved_by.as_deref().unwrap_or("nobody"),
+    );
+    line(
+        "attested in",
+        answer.attestation_ref.as_deref().unwrap_or("nothing"),
+    );
+    for rule in &answer.rules {
+        let verdict = if rule.refused.is_empty() {
+            output.paint(Tone::Good, "passes")
+        } else {
+            let reasons: Vec<&str> = rule
+                .refused
+                .iter()
+                .map(|refusal| refusal.reason.as_str())
+                .collect();
+            output.paint(Tone::Bad, &format!("refuses: {}", reasons.join("; ")))
+        };
+        line(&rule.stage, &format!("{:<22} {verdict}", rule.rule));
+    }
+    line(
+        "replay",
+        if answer.identical {
+            "identical to the stored decision"
+        } else {
+            "DIFFERS from the stored decision"
+        },
+    );
+    line(
+        "decision",
+        if answer.allowed {
+            "the push was allowed"
+        } else {
+            "the push was not allowed"
+        },
+    );
+    if let Some(verdict) = &answer.verdict {
+        text.push_str(&verdict_block(output, verdict));
+    }
+    text
+}

@@ -1,0 +1,12 @@
+//! Promises of the product, one module each.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    missing_docs,
+    reason = "tests"
+)]
+
+mod bad_input;
+mod kills;
+mod story;

@@ -1,0 +1,98 @@
+//! Data files are listed, checked and covered: a forgotten one is a failure.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use crate::{files, read, relative, root};
+
+fn stems(folder: &Path, extension: &str) -> BTreeSet<String> {
+    let files = files(folder, extension).into_iter();
+    files
+        .map(|path| {
+            path.file_stem()
+                .unwrap_or_default()
+                .to_string_lossy()
+                .into_owned()
+        })
+        .collect()
+}
+
+#[test]
+fn every_marker_file_is_in_the_built_in_catalogue() {
+    // Loading checks every example of every file and fails by name.
+    let catalogue = markers::Catalogue::builtin().expect("the built-in catalogue loads");
+    let folder = root().join("orchestrator/markers/catalog");
+    let named: BTreeSet<String> = catalogue
+        .kinds()
+        .map(|kind| kind.name.to_string())
+        .collect();
+    assert_eq!(
+        named,
+        stems(&folder, "toml"),
+        "catalog/*.toml and the list of built-in files differ"
+    );
+}
+
+#[test]
+fn every_class_has_a_playbook_and_a_corpus_log() {
+    let classes = stems(&root().join("playbooks/classes"), "toml");
+    let logs = stems(&root().join("tests/corpus"), "log");
+    assert_eq!(
+        classes, logs,
+        "each class needs playbooks/classes/NAME.toml and tests/corpus/NAME.log"
+    );
+    let catalogue = markers::Catalogue::builtin().expect("the built-in catalogue loads");
+    playbooks::Playbooks::builtin(&catalogue).expect("playbooks load, their examples hold");
+}
+
+#[test]
+fn every_rule_has_a_refusing_case() {
+    let names: BTreeSet<&str> = discipline::rules::RULES
+        .iter()
+        .map(|rule| rule.name)
+        .collect();
+    assert_eq!(
+        names.len(),
+        discipline::rules::RULES.len(),
+        "two rules share a name"
+    );
+    let refusing: BTreeSet<&str> = discipline::fixtures::REFUSING
+        .iter()
+        .map(|case| case.rule)
+        .collect();
+    let never: Vec<&&str> = names.difference(&refusing).collect();
+    assert!(
+        never.is_empty(),
+        "no fixture shows these rules refusing: {never:?}"
+    );
+}
+
+#[test]
+fn every_seeded_bug_has_both_files() {
+    let bank = root().join("engine/bugs");
+    assert_eq!(
+        stems(&bank, "patch"),
+        stems(&bank, "toml"),
+        "a bug is NAME.patch and NAME.toml"
+    );
+    assert!(
+        stems(&bank, "patch").len() >= 2,
+        "{} holds fewer than two bugs",
+        relative(&bank)
+    );
+}
+
+#[test]
+fn the_law_has_no_findings() {
+    let law = invariants::Law::builtin().expect("the law parses");
+    let findings = invariants::lint(&law);
+    assert!(findings.is_empty(), "{findings:?}");
+}
+
+#[test]
+fn this_repository_has_a_valid_policy() {
+    let text = read(&root().join("greenloop.toml"));
+    discipline::policy::Policy::parse(&text).expect("greenloop.toml is valid");
+    let fixture = read(&root().join("tests/fixture-project/greenloop.toml"));
+    discipline::policy::Policy::parse(&fixture).expect("the fixture project's policy is valid");
+}

@@ -1,0 +1,104 @@
+//! What must not stand in the tree at all.
+
+use crate::{files, read, relative, root};
+
+/// Crates in which only these files may hold `unsafe`.
+const UNSAFE_ONLY: &[&str] = &["engine/src/vk/"];
+
+#[test]
+fn unsafe_code_stays_in_its_room() {
+    for file in sources() {
+        let name = relative(&file);
+        let allowed = UNSAFE_ONLY.iter().any(|room| name.starts_with(room));
+        let text = read(&file);
+        let code = text
+            .lines()
+            .filter(|line| !line.trim_start().starts_with("//"));
+        let uses = code
+            .into_iter()
+            .any(|line| line.contains("unsafe {") || line.contains("unsafe fn"));
+        assert!(
+            allowed || !uses,
+            "{name} holds unsafe code; only {UNSAFE_ONLY:?} may"
+        );
+    }
+}
+
+#[test]
+fn processes_start_in_their_room() {
+    // The command line starts its own daemon, ssh-keygen and what `doctor` asks for a version; the
+    // engine's parent starts its worker. Everything else goes through `exec`.
+    const MAY: &[&str] = &[
+        "tools/exec/",
+        "orchestrator/src/",
+        "engine/src/worker/",
+        "engine/build.rs",
+        "tests/",
+    ];
+    for file in sources() {
+        let name = relative(&file);
+        let in_tests = name.contains("/tests/") || name.contains("tests.rs");
+        if in_tests || MAY.iter().any(|room| name.starts_with(room)) {
+            continue;
+        }
+        let text = read(&file);
+        let production = text.split("#[cfg(test)]").next().unwrap_or_default();
+        let starts = production.contains("std::process::Command")
+            || production.contains("process::{Command");
+        assert!(!starts, "{name} starts a process; use the exec crate");
+    }
+}
+
+#[test]
+fn nothing_sleeps() {
+    for file in sources()
+        .into_iter()
+        .filter(|file| !file.ends_with("tidy/tree.rs"))
+    {
+        for (index, line) in read(&file).lines().enumerate() {
+            let sleeps = line.contains("thread::sleep(") || line.contains("time::sleep(");
+            assert!(
+                !sleeps,
+                "{}:{}: waits by sleeping; wait for the event instead",
+                relative(&file),
+                index + 1
+            );
+        }
+    }
+}
+
+#[test]
+fn top_level_is_as_chosen() {
+    let wanted = [
+        "engine",
+        "invariants",
+        "orchestrator",
+        "playbooks",
+        "prompts",
+        "state",
+        "tests",
+        "tools",
+    ];
+    for folder in wanted {
+        assert!(
+            root().join(folder).is_dir(),
+            "the folder {folder} is missing"
+        );
+    }
+}
+
+#[test]
+fn scripts_can_be_run() {
+    use std::os::unix::fs::PermissionsExt;
+    for script in ["script/test", "script/demo", "script/install", ".ci/run"] {
+        let mode = std::fs::metadata(root().join(script))
+            .unwrap_or_else(|e| panic!("{script}: {e}"))
+            .permissions()
+            .mode();
+        assert_eq!(mode & 0o111, 0o111, "{script} is not executable");
+    }
+}
+
+fn sources() -> Vec<std::path::PathBuf> {
+    files(&root(), "rs")
+}
