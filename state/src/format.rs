@@ -27,7 +27,7 @@ pub struct Record {
 #[derive(Clone, Debug, PartialEq)]
 pub enum Entry {
     /// An event of the fold.
-    Event(Event),
+    Event(Box<Event>),
     /// Housekeeping; no part of the fold.
     Note(Note),
 }
@@ -69,7 +69,7 @@ impl Record {
             at_ms,
             uid,
             by: by.into(),
-            entry: Entry::Event(event),
+            entry: Entry::Event(Box::new(event)),
         }
     }
 
@@ -95,7 +95,7 @@ struct RecordV1 {
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 enum EntryV1 {
-    Event(Event),
+    Event(Box<Event>),
     Note(Note),
 }
 

@@ -46,6 +46,9 @@ pub struct Snapshot {
     pub bytes: Vec<u8>,
 }
 
+/// A key and its value.
+pub type Pair = (Vec<u8>, Vec<u8>);
+
 /// What [`Index::catch_up`] did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CaughtUp {
@@ -170,7 +173,7 @@ impl Index {
     }
 
     /// All keys and values of a projection whose keys begin with `prefix`, in order of the keys.
-    pub fn scan(&self, table: &str, prefix: &[u8]) -> Result<Vec<(Vec<u8>, Vec<u8>)>, Error> {
+    pub fn scan(&self, table: &str, prefix: &[u8]) -> Result<Vec<Pair>, Error> {
         let skip = full_key(table, b"").len();
         let found = self.with(|db| {
             db.scan_prefix(full_key(table, prefix))

@@ -330,6 +330,64 @@ fn projections_change_with_their_head_or_not_at_all() {
     assert_eq!(left, [(b"ab".to_vec(), b"2".to_vec())]);
 }
 
+/// Folders under `fixtures/`, each a journal and its anchor as that version wrote them.
+fn fixture(version: &str) -> std::path::PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("fixtures")
+        .join(version)
+}
+
+#[test]
+fn journals_of_every_version_are_still_read() {
+    for version in ["v1"] {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path();
+        fs::create_dir(root.join("journal")).unwrap();
+        fs::copy(fixture(version).join("log"), root.join("journal/log")).unwrap();
+        fs::copy(fixture(version).join("HEAD"), root.join("HEAD")).unwrap();
+        let mut state = open(root).unwrap();
+        let read: Vec<Logged> = state.journal.iter().map(Result::unwrap).collect();
+        assert_eq!(read.len(), 4, "{version}");
+        let created = Event::StateCreated {
+            root_commit: "0".repeat(40),
+            remote: "file:///somewhere.git".to_owned(),
+        };
+        assert_eq!(read[0].record, Record::event(0, 0, "daemon", created));
+        assert_eq!(numbers(&state), [1, 2], "{version}");
+        assert_eq!(notes(&state).len(), 1, "{version}");
+        append(&mut state, 3..4);
+    }
+}
+
+/// Writes the fixture of the present version; run it once, when a version is released.
+#[test]
+#[ignore = "writes a file that must never change again"]
+fn write_fixture() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path().join("state");
+    let mut state = open(&root).unwrap();
+    let created = Event::StateCreated {
+        root_commit: "0".repeat(40),
+        remote: "file:///somewhere.git".to_owned(),
+    };
+    let first = Record::event(0, 0, "daemon", created);
+    state.journal.append(&first, Anchor::Now).unwrap();
+    append(&mut state, 1..3);
+    drop(state);
+    let log = root.join("journal/log");
+    let torn = [fs::read(&log).unwrap(), b"torn".to_vec()].concat();
+    fs::write(&log, torn).unwrap();
+    open(&root).unwrap();
+    let target = fixture(&format!("v{}", state::format::VERSION));
+    assert!(
+        !target.join("log").exists(),
+        "released fixtures stay as they are"
+    );
+    fs::create_dir_all(&target).unwrap();
+    fs::copy(&log, target.join("log")).unwrap();
+    fs::copy(root.join("HEAD"), target.join("HEAD")).unwrap();
+}
+
 fn reexecute(role: &str, root: &Path) -> Child {
     Command::new(std::env::current_exe().unwrap())
         .args(["--exact", "role", "--nocapture", "--ignored"])
