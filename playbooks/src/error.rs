@@ -30,7 +30,7 @@ pub enum Error {
         /// The text as written.
         predicate: String,
         /// What is wrong with it.
-        source: markers::Error,
+        source: Box<markers::Error>,
     },
     /// An example of a file does not do what it says.
     #[error("playbook file {file}: {example} is wrong: {reason}; correct the example or the rules")]

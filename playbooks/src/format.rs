@@ -3,7 +3,7 @@
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
-use crate::load::ExclusionReach;
+use crate::ExclusionReach;
 use crate::{Error, FactRule, RunFacts};
 
 #[derive(Debug, Deserialize)]

@@ -5,8 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use markers::{CellObservations, Observation, Value};
 use serde::{Deserialize, Serialize};
 
-use crate::classify::{Anchor, anchor};
+use crate::Anchor;
 use crate::format::GroupingFile;
+use crate::report::anchor;
 
 /// Failing tests that share a signature: probably one cause.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -12,6 +12,7 @@
 //! - No clock, disk, network, process, thread or environment.
 
 mod builtin;
+mod class;
 mod classify;
 mod error;
 mod facts;
@@ -19,11 +20,15 @@ mod format;
 mod group;
 mod load;
 mod name;
+mod report;
+mod view;
 
 pub use builtin::{CLASS_FILES, SCOPE_FILES};
-pub use classify::{Anchor, Classification, ExcludedHit, Hit, classify};
+pub use class::{Class, Disposition, ExclusionReach, ProofScope};
+pub use classify::classify;
 pub use error::Error;
 pub use facts::{FactRule, RunFacts, RunnerState};
 pub use group::{FailingTest, Group};
-pub use load::{Class, Disposition, ExclusionReach, Playbooks, ProofScope};
+pub use load::Playbooks;
 pub use name::ClassName;
+pub use report::{Anchor, Classification, ExcludedHit, Hit};

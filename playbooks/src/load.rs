@@ -2,13 +2,16 @@
 
 use std::collections::BTreeMap;
 
-use markers::{Catalogue, Predicate, check};
-use serde::{Deserialize, Serialize};
+use markers::Catalogue;
 use sha2::{Digest, Sha256};
 
-use crate::classify::{self, Classification};
-use crate::format::{self, ClassFile, DispositionFile, GroupingFile, RuleFile, ScopeFile};
-use crate::{CLASS_FILES, ClassName, Error, FactRule, RunFacts, SCOPE_FILES};
+use crate::class::class;
+
+use crate::format::{self, ClassFile, ScopeFile};
+use crate::{
+    CLASS_FILES, Class, ClassName, Classification, Error, ProofScope, RunFacts, SCOPE_FILES,
+    classify,
+};
 
 /// Every failure class in order, and every proof scope.
 #[derive(Debug, Clone)]
@@ -16,84 +19,6 @@ pub struct Playbooks {
     classes: Vec<Class>,
     scopes: Vec<ProofScope>,
     digest: String,
-}
-
-/// One failure class.
-#[derive(Debug, Clone)]
-pub struct Class {
-    /// Its name.
-    pub name: ClassName,
-    /// Place in the order; the lowest class that holds wins.
-    pub order: u32,
-    /// What it means, one line.
-    pub title: String,
-    /// What to do about it.
-    pub disposition: Disposition,
-    pub(crate) rules: Vec<Rule>,
-    pub(crate) exclusions: Vec<Exclusion>,
-    pub(crate) notes: Vec<(Predicate, String)>,
-    /// Prefix of test names → sub-class.
-    pub(crate) families: Vec<(String, String)>,
-    pub(crate) grouping: Option<GroupingFile>,
-}
-
-/// What the loop does about a class.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
-pub enum Disposition {
-    /// Reproducible without the runner: fix and gate it here.
-    FixLocally,
-    /// The machine is at fault, never the engine: the exact remedy.
-    FixEnvironment {
-        /// What to do, word for word.
-        remedy: String,
-    },
-    /// Evidence of the engine's behaviour: open hypotheses.
-    Debug,
-    /// Nothing ran that says anything.
-    NoSignal,
-}
-
-#[derive(Debug, Clone)]
-pub(crate) struct Rule {
-    pub(crate) id: String,
-    pub(crate) when: Vec<Predicate>,
-    pub(crate) facts: FactRule,
-    pub(crate) sub: Option<String>,
-    pub(crate) remedy: Option<String>,
-    pub(crate) ignore_passed_tests: bool,
-}
-
-#[derive(Debug, Clone)]
-pub(crate) struct Exclusion {
-    pub(crate) reason: String,
-    pub(crate) reach: ExclusionReach,
-    pub(crate) when: Option<Predicate>,
-    pub(crate) facts: FactRule,
-}
-
-/// How far an exclusion reaches.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum ExclusionReach {
-    /// Hits that rest on the same line.
-    Line,
-    /// Every hit of the class in the run.
-    Run,
-}
-
-/// What one workflow may prove. Scopes are a partition: one workflow, one scope.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct ProofScope {
-    /// Name of the scope, `vulkan_kernel_correctness`.
-    pub name: String,
-    /// The one workflow that proves it.
-    pub workflow: String,
-    /// What it proves.
-    pub proves: Vec<String>,
-    /// Cells that a complete run has; empty where the project's policy says.
-    pub cells: Vec<String>,
 }
 
 impl Playbooks {
@@ -204,149 +129,6 @@ impl Playbooks {
     }
 }
 
-fn class(file: &str, source: &ClassFile, catalogue: &Catalogue) -> Result<Class, Error> {
-    let predicate = |text: &String| predicate(file, text, catalogue);
-    if source.matches.is_empty() || source.not_match.is_empty() {
-        let reason = "needs at least one `match` and one `not_match` example".to_owned();
-        return Err(Error::File {
-            file: file.to_owned(),
-            reason,
-        });
-    }
-    if let Some(grouping) = &source.grouping {
-        check_grouping(file, grouping, catalogue)?;
-    }
-    Ok(Class {
-        name: ClassName::from(source.name.as_str()),
-        order: source.order,
-        title: source.title.clone(),
-        disposition: disposition(source.disposition, &source.remedy),
-        rules: source
-            .rules
-            .iter()
-            .map(|source| rule(file, source, catalogue))
-            .collect::<Result<_, _>>()?,
-        exclusions: source
-            .exclusions
-            .iter()
-            .map(|source| {
-                Ok(Exclusion {
-                    reason: source.reason.clone(),
-                    reach: source.reach,
-                    when: source.when.as_ref().map(predicate).transpose()?,
-                    facts: source.facts.clone(),
-                })
-            })
-            .collect::<Result<_, Error>>()?,
-        notes: source
-            .notes
-            .iter()
-            .map(|note| Ok((predicate(&note.when)?, note.text.clone())))
-            .collect::<Result<_, Error>>()?,
-        families: source
-            .families
-            .iter()
-            .map(|family| (family.prefix.clone(), family.name.clone()))
-            .collect(),
-        grouping: source.grouping.clone(),
-    })
-}
-
-fn rule(file: &str, source: &RuleFile, catalogue: &Catalogue) -> Result<Rule, Error> {
-    if source.when.is_empty() && source.facts.is_empty() {
-        let reason = format!(
-            "rule `{}` has no condition; give it `when` or `facts`",
-            source.id
-        );
-        return Err(Error::File {
-            file: file.to_owned(),
-            reason,
-        });
-    }
-    Ok(Rule {
-        id: source.id.clone(),
-        when: source
-            .when
-            .iter()
-            .map(|text| predicate(file, text, catalogue))
-            .collect::<Result<_, _>>()?,
-        facts: source.facts.clone(),
-        sub: source.sub.clone(),
-        remedy: source.remedy.clone(),
-        ignore_passed_tests: source.ignore_passed_tests,
-    })
-}
-
-pub(crate) fn disposition(kind: DispositionFile, remedy: &str) -> Disposition {
-    match kind {
-        DispositionFile::FixLocally => Disposition::FixLocally,
-        DispositionFile::FixEnvironment => Disposition::FixEnvironment {
-            remedy: remedy.to_owned(),
-        },
-        DispositionFile::Debug => Disposition::Debug,
-        DispositionFile::NoSignal => Disposition::NoSignal,
-    }
-}
-
-fn predicate(file: &str, text: &str, catalogue: &Catalogue) -> Result<Predicate, Error> {
-    let fail = |source| Error::Predicate {
-        file: file.to_owned(),
-        predicate: text.to_owned(),
-        source,
-    };
-    let predicate: Predicate = text.parse().map_err(fail)?;
-    check(&predicate, catalogue).map_err(fail)?;
-    Ok(predicate)
-}
-
-/// Checks the markers and fields a grouping names, by writing them as predicates.
-fn check_grouping(file: &str, grouping: &GroupingFile, catalogue: &Catalogue) -> Result<(), Error> {
-    let test = &grouping.test;
-    let mut texts = vec![
-        format!(
-            "present {}{{{}={}}}",
-            test.marker, test.outcome, test.failed
-        ),
-        format!(
-            "present {}{{{}={}}}",
-            test.marker, test.outcome, test.passed
-        ),
-        format!("{}.{} != none", test.marker, test.name),
-        format!(
-            "{}.{} != none",
-            grouping.panic.marker, grouping.panic.thread
-        ),
-    ];
-    texts.extend(
-        grouping
-            .panic
-            .site
-            .iter()
-            .map(|field| format!("{}.{field} != none", grouping.panic.marker)),
-    );
-    let signature = &grouping.signature;
-    let fields = signature.fields.iter().chain(&signature.order);
-    texts.extend(fields.map(|field| format!("{}.{field} != none", signature.marker)));
-    texts.extend(
-        grouping
-            .explained_by
-            .iter()
-            .map(|marker| format!("present {marker}")),
-    );
-    for text in texts {
-        match predicate(file, &text, catalogue) {
-            // A field with a closed set of values exists all the same.
-            Ok(_)
-            | Err(Error::Predicate {
-                source: markers::Error::Type { .. },
-                ..
-            }) => {}
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(())
-}
-
 fn load_scopes(files: &[(&str, &str)]) -> Result<Vec<ProofScope>, Error> {
     let sources = files
         .iter()
@@ -437,7 +219,7 @@ fn run_example(
     log: &str,
 ) -> Classification {
     let cell = markers::scan(catalogue, log.as_bytes()).into_cell("example");
-    classify::classify(playbooks, catalogue, facts, &[cell])
+    classify(playbooks, catalogue, facts, &[cell])
 }
 
 /// Digest of named texts that cannot confuse where one ends or which list it is of.

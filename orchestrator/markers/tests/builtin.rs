@@ -26,3 +26,125 @@ fn every_file_of_the_folder_is_listed_in_order() {
     let listed: Vec<&str> = BUILTIN_FILES.iter().map(|(name, _)| *name).collect();
     assert_eq!(listed, names.iter().map(String::as_str).collect::<Vec<_>>());
 }
+
+const FILE: &str = r#"
+name = "oven"
+title = "how hot the oven is"
+owner = "kitchen"
+tag = "[OVEN]"
+
+[[field]]
+name = "heat"
+type = "int"
+
+[[match]]
+log = "[OVEN] heat=200"
+fields = { heat = "200" }
+
+[[not_match]]
+log = "[OVEN] heat=hot"
+why = "`hot` is no number"
+"#;
+
+fn load(text: &str) -> Result<Catalogue, Error> {
+    Catalogue::with_project([("oven.toml", text)])
+}
+
+#[test]
+fn a_project_adds_a_marker_with_one_file_and_the_digest_changes() {
+    let catalogue = load(FILE).unwrap();
+    assert_eq!(catalogue.marker("oven").unwrap().owner, "kitchen");
+    assert_ne!(catalogue.digest(), Catalogue::builtin().unwrap().digest());
+    assert_eq!(
+        markers::scan(&catalogue, b"[OVEN] heat=7\n").counts["oven"],
+        1
+    );
+    let (a, b) = (
+        ("a.toml", FILE),
+        (
+            "b.toml",
+            BUILTIN_FILES
+                .iter()
+                .find(|(name, _)| *name == "coopmat_notice.toml")
+                .unwrap()
+                .1,
+        ),
+    );
+    let reversed = Catalogue::load([b, a]);
+    match (Catalogue::load([a, b]), reversed) {
+        (Ok(one), Ok(other)) => assert_eq!(one.digest(), other.digest()),
+        (one, other) => panic!("{one:?} {other:?}"),
+    }
+}
+
+#[test]
+fn wrong_files_and_examples_stop_the_load_and_are_named() {
+    let check = |from: &str, to: &str, expect: &str| {
+        let text = FILE.replacen(from, to, 1);
+        assert_ne!(text, FILE, "{from}");
+        let error = load(&text).unwrap_err().to_string();
+        assert!(error.contains(expect) && error.contains("oven"), "{error}");
+    };
+    check(
+        "heat=200\"",
+        "heat=300\"",
+        "match 1 is wrong: heat reads as `300`",
+    );
+    check(
+        "[OVEN] heat=200",
+        "OVEN heat=200",
+        "match 1 is wrong: it reads as 0 rows",
+    );
+    check(
+        "heat=hot",
+        "heat=100",
+        "not_match 1 is wrong: it reads as a row although `hot` is no number",
+    );
+    check("type = \"int\"", "type = \"integer\"", "unknown variant");
+    check("owner", "ovner", "unknown field");
+    check("name = \"oven\"", "name = \"Oven oven\"", "snake case");
+    check("name = \"oven\"", "name = \"count\"\n# oven", "keyword");
+    check("name = \"heat\"", "name = \"run\"", "reserved");
+    check("[OVEN]", "OVEN TWO", "one word");
+    check("tag = \"[OVEN]\"", "", "either a `tag` or");
+    check(
+        "tag = \"[OVEN]\"",
+        "tag = \"[BACKEND]\"",
+        "already belongs to `backend`",
+    );
+    check(
+        "[[match]]",
+        "[[witness]]\nmarker = \"stove\"\n\n[[match]]",
+        "no marker of this catalogue",
+    );
+    check(
+        "[[match]]",
+        "[[witness]]\nmarker = \"backend\"\nfields = { heat = \"1\" }\n\n[[match]]",
+        "does not exist",
+    );
+    check(
+        "type = \"int\"",
+        "type = \"int\"\nneeds = { mode = \"full\" }",
+        "needs `mode`",
+    );
+    check(
+        "tag = \"[OVEN]\"",
+        "[[form]]\ntext = \"{heat} degrees\"\nplace = \"line\"",
+        "literal text",
+    );
+    check(
+        "tag = \"[OVEN]\"",
+        "[[form]]\ntext = \"heat {cold}\"\nplace = \"line\"",
+        "no field",
+    );
+    check(
+        "tag = \"[OVEN]\"",
+        "[[form]]\ntext = \"hot oven\"\nplace = \"line\"",
+        "never gives `heat`",
+    );
+    let twice = Catalogue::with_project([("oven.toml", FILE), ("oven2.toml", FILE)]).unwrap_err();
+    assert_eq!(
+        twice.to_string(),
+        "marker `oven` is defined by oven.toml and again by oven2.toml; rename one"
+    );
+}

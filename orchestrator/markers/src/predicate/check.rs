@@ -1,6 +1,7 @@
 //! A predicate against a catalogue: names exist, types and units fit.
 
-use super::compare::{Shape, Target};
+use super::compare::Target;
+use super::shape::Shape;
 use super::{FieldPath, Literal, Op, Predicate, Selector, Tolerance};
 use crate::error::nearest;
 use crate::{Catalogue, Error, Field, FieldType, Marker, Unit};
@@ -19,9 +20,16 @@ pub fn check(predicate: &Predicate, catalogue: &Catalogue) -> Result<(), Error> 
 /// A predicate's names and types, looked up.
 pub(super) struct Resolved<'c> {
     pub(super) marker: &'c Marker,
-    pub(super) filters: Vec<(&'c str, Option<&'c Field>, Target)>,
+    pub(super) filters: Vec<ResolvedFilter<'c>>,
     /// For comparisons: the field, what is compared in it, and with what.
     pub(super) comparison: Option<Comparison<'c>>,
+}
+
+pub(super) struct ResolvedFilter<'c> {
+    pub(super) name: &'c str,
+    /// `None` for [`TEST`].
+    pub(super) field: Option<&'c Field>,
+    pub(super) target: Target,
 }
 
 pub(super) struct Comparison<'c> {
@@ -63,20 +71,28 @@ pub(super) fn resolve<'c>(
 fn resolve_filters<'c>(
     selector: &Selector,
     marker: &'c Marker,
-) -> Result<Vec<(&'c str, Option<&'c Field>, Target)>, Error> {
+) -> Result<Vec<ResolvedFilter<'c>>, Error> {
     let mut resolved = Vec::new();
     for filter in selector.filters.iter().flatten() {
         let fail = |reason| type_error(marker, &filter.field, reason);
         if filter.field == TEST {
             let target = Target::read(Shape::Text, None, &[], &filter.value).map_err(fail)?;
-            resolved.push((TEST, None, target));
+            resolved.push(ResolvedFilter {
+                name: TEST,
+                field: None,
+                target,
+            });
             continue;
         }
         let field = find(marker, &filter.field, &filter.field)?;
         let shape =
             Shape::of(field, &[]).ok_or_else(|| fail("cannot be filtered by".to_owned()))?;
         let target = Target::read(shape, field.unit, &field.values, &filter.value).map_err(fail)?;
-        resolved.push((field.name.as_str(), Some(field), target));
+        resolved.push(ResolvedFilter {
+            name: field.name.as_str(),
+            field: Some(field),
+            target,
+        });
     }
     Ok(resolved)
 }

@@ -12,6 +12,9 @@ mod compare;
 mod evaluate;
 mod parse;
 mod print;
+mod row;
+mod shape;
+mod verdict;
 
 use std::str::FromStr;
 
@@ -20,7 +23,8 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 pub use check::check;
 pub(crate) use parse::KEYWORDS;
 
-pub use evaluate::{CellVerdict, Margin, Observed, Truth, Verdict, evaluate};
+pub use evaluate::evaluate;
+pub use verdict::{CellVerdict, Margin, Observed, Truth, Verdict};
 
 use crate::{Decimal, Error, Unit};
 

@@ -1,0 +1,410 @@
+//! The scanner over bytes: what it reads, what it refuses, and that chunks, windows and lengths change nothing.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    missing_docs,
+    reason = "tests"
+)]
+
+use std::sync::LazyLock;
+
+use markers::{Catalogue, Diagnostic, Observation, Scan, Scanner, Value, scan};
+use proptest::prelude::*;
+
+static CATALOGUE: LazyLock<Catalogue> = LazyLock::new(|| Catalogue::builtin().unwrap());
+
+const PASS: &str = "role=target path=single_graph phase=decode pass=1 submits=1 dispatches=31 barriers=14 cb_us=913 \
+    sum_us=880 gap_us=33 ts=full shader_buckets=[rms_norm:5:40]";
+const END: &str = "[TELEMETRY END] v=1 run=0a1b2c3d";
+
+fn pass(seq: u64) -> String {
+    format!("[GPU PERDISPATCH] v=1 run=0a1b2c3d seq={seq} {PASS}")
+}
+
+fn read(log: impl AsRef<[u8]>) -> Scan {
+    scan(&CATALOGUE, log.as_ref())
+}
+
+fn kinds(scan: &Scan) -> Vec<(&str, u64)> {
+    scan.observations
+        .iter()
+        .map(|row| (row.kind.as_str(), row.line))
+        .collect()
+}
+
+fn slice<'l>(log: &'l [u8], row: &Observation) -> &'l str {
+    let (start, end) = (
+        usize::try_from(row.span.start).unwrap(),
+        usize::try_from(row.span.end).unwrap(),
+    );
+    std::str::from_utf8(&log[start..end]).unwrap()
+}
+
+#[test]
+fn stamps_marks_colours_and_carriage_returns_are_taken_off_and_spans_stay_raw() {
+    let log = format!(
+        "\u{feff}2025-11-20T09:46:11.1234567Z \u{1b}[32m[GPU PERDISPATCH]\u{1b}[0m v=1 run=0a1b2c3d seq=0 {PASS}\r\n\
+         progress 5/6\rprogress 6/6\r{END} seq=1 lines=1\n"
+    );
+    let scan = read(&log);
+    assert_eq!(kinds(&scan), [("gpu_perdispatch", 1), ("telemetry_end", 2)]);
+    assert!(scan.complete, "{:?}", scan.diagnostics);
+    assert!(slice(log.as_bytes(), &scan.observations[0]).starts_with("[GPU PERDISPATCH]"));
+    assert!(slice(log.as_bytes(), &scan.observations[0]).ends_with("40]"));
+    assert_eq!(
+        slice(log.as_bytes(), &scan.observations[1]),
+        format!("{END} seq=1 lines=1")
+    );
+}
+
+#[test]
+fn a_marker_in_the_middle_of_a_libtest_line_belongs_to_its_test() {
+    let log = format!(
+        "running 2 tests\ntest first ... {}\n{END} seq=1 lines=1\nnoise ok\nok\ntest second ... ok\n{}\n",
+        pass(0),
+        pass(0).replace("0a1b", "ffff")
+    );
+    let scan = read(&log);
+    let rows: Vec<(&str, Option<&str>)> = scan
+        .observations
+        .iter()
+        .map(|row| (row.kind.as_str(), row.test.as_deref()))
+        .collect();
+    assert_eq!(
+        rows,
+        [
+            ("cargo_running", None),
+            ("gpu_perdispatch", Some("first")),
+            ("telemetry_end", Some("first")),
+            ("cargo_test", Some("first")),
+            ("cargo_test", Some("second")),
+            ("gpu_perdispatch", None),
+        ]
+    );
+    assert_eq!(slice(log.as_bytes(), &scan.observations[1]), pass(0));
+    assert_eq!(slice(log.as_bytes(), &scan.observations[3]), "ok");
+}
+
+#[test]
+fn captured_output_belongs_to_the_test_named_above_it() {
+    let log = "running 1 test\ntest a ... FAILED\n\nfailures:\n\n---- a stdout ----\n\
+        thread 'a' (1) panicked at src/lib.rs:3:5:\n\nfailures:\n    a\n\n\
+        test result: FAILED. 0 passed; 1 failed; 0 ignored; 0 measured; 0 filtered out; finished in 0.00s\n";
+    let scan = read(log);
+    let panic = scan
+        .observations
+        .iter()
+        .find(|row| row.kind == "panic_site")
+        .unwrap();
+    assert_eq!(
+        (panic.test.as_deref(), panic.text("file")),
+        (Some("a"), Some("src/lib.rs"))
+    );
+}
+
+#[test]
+fn an_echoed_script_is_no_telemetry() {
+    let log = format!(
+        "##[group]Run cargo test\n{}\nerror[E0308]: quoted\n##[endgroup]\n##[group]Results\n{}\n##[endgroup]\n{END} seq=1 lines=1\n",
+        pass(5),
+        pass(0)
+    );
+    let scan = read(&log);
+    assert_eq!(kinds(&scan), [("gpu_perdispatch", 6), ("telemetry_end", 8)]);
+    assert!(scan.complete);
+}
+
+#[test]
+fn masked_values_are_never_numbers() {
+    let scan = read(
+        pass(0)
+            .replace("cb_us=913", "cb_us=9***3")
+            .replace("sum_us=880", "sum_us=***"),
+    );
+    let fields = &scan.observations[0].fields;
+    assert_eq!(
+        (&fields["cb_us"], &fields["sum_us"]),
+        (&Value::Masked, &Value::Masked)
+    );
+}
+
+#[test]
+fn gaps_missing_trailers_and_wrong_counts_make_a_log_incomplete() {
+    let check = |log: String, complete: bool, expect: &[&str]| {
+        let scan = read(&log);
+        let codes: Vec<String> = scan
+            .diagnostics
+            .iter()
+            .map(|d| {
+                serde_json::to_value(d).unwrap()["code"]
+                    .as_str()
+                    .unwrap()
+                    .to_owned()
+            })
+            .collect();
+        assert_eq!(
+            (scan.complete, codes.as_slice()),
+            (complete, expect.map_to_strings().as_slice()),
+            "{log}"
+        );
+    };
+    check(
+        format!("{}\n{}\n{END} seq=2 lines=2\n", pass(0), pass(1)),
+        true,
+        &[],
+    );
+    check(
+        format!("{}\n{}\n{END} seq=3 lines=3\n", pass(0), pass(2)),
+        false,
+        &["seq_gap"],
+    );
+    check(
+        format!("{}\n{END} seq=2 lines=2\n", pass(0)),
+        false,
+        &["seq_gap"],
+    );
+    check(
+        format!("{}\n", pass(1)),
+        false,
+        &["seq_gap", "missing_trailer"],
+    );
+    check(format!("{}\n", pass(0)), false, &["missing_trailer"]);
+    check(
+        format!("{}\n{END} seq=1 lines=4\n", pass(0)),
+        false,
+        &["trailer_count"],
+    );
+    check(
+        format!("{}\n{END} seq=1 lines=***\n", pass(0)),
+        false,
+        &["trailer_count"],
+    );
+    check(pass(0).replace("seq=0", "seq=***"), false, &["no_sequence"]);
+    let exit = "[WORKER EXIT] v=1 run=ffffffff seq=0 pid=1 code=none signal=11 class=driver_crash step=predict\n\
+        [TELEMETRY END] v=1 run=ffffffff seq=1 lines=1\n";
+    check(format!("{}\n{exit}", pass(0)), true, &["missing_trailer"]);
+    let clean = exit.replace("driver_crash", "clean");
+    check(format!("{}\n{clean}", pass(0)), false, &["missing_trailer"]);
+    check(format!("{exit}{}\n", pass(0)), false, &["missing_trailer"]);
+    // Two processes of one run, their lines interleaved.
+    let other = [pass(0), pass(1), format!("{END} seq=2 lines=2")];
+    check(
+        format!(
+            "{0}\n{0}\n{1}\n{1}\n{2}\n{2}\n",
+            other[0], other[1], other[2]
+        ),
+        true,
+        &[],
+    );
+    check(
+        format!(
+            "{}\n{END} seq=1 lines=1\n",
+            pass(0).replace(" pass=1", " pass=x")
+        ),
+        false,
+        &["bad_grammar", "seq_gap"],
+    );
+    check(
+        format!("{} extra=1\n{END} seq=1 lines=1\n", pass(0)),
+        true,
+        &["unknown_field"],
+    );
+    check(
+        format!("{}\n{END} seq=1 lines=1\n", pass(0).replace("v=1", "v=2")),
+        false,
+        &["bad_grammar", "seq_gap"],
+    );
+    check(
+        "running 1 test\ntest a ... begun\n".to_owned(),
+        true,
+        &["no_outcome"],
+    );
+}
+
+trait MapToStrings {
+    fn map_to_strings(&self) -> Vec<String>;
+}
+
+impl MapToStrings for &[&str] {
+    fn map_to_strings(&self) -> Vec<String> {
+        self.iter().map(|text| (*text).to_owned()).collect()
+    }
+}
+
+#[test]
+fn a_line_of_fifty_megabytes_is_read_in_bounded_memory() {
+    let mut scanner = Scanner::new(&CATALOGUE);
+    let phrase = "canonical envelope needs 3948937216 B but only 2147483648 B remain";
+    let chunk = vec![b'x'; 1 << 16];
+    scanner.push(b"before\n");
+    for _ in 0..400 {
+        scanner.push(&chunk);
+    }
+    scanner.push(phrase.as_bytes());
+    for _ in 0..400 {
+        scanner.push(&chunk);
+    }
+    scanner.push(format!("\n{}\n{END} seq=1 lines=1\n", pass(0)).as_bytes());
+    let scan = scanner.finish();
+    assert_eq!(
+        kinds(&scan),
+        [
+            ("envelope", 2),
+            ("gpu_perdispatch", 3),
+            ("telemetry_end", 4)
+        ]
+    );
+    assert_eq!(scan.observations[0].span.start, 7 + 400 * (1 << 16));
+    let bytes = 800 * (1 << 16) + phrase.len() as u64;
+    assert_eq!(scan.diagnostics, [Diagnostic::LongLine { line: 2, bytes }]);
+    assert!(scan.complete);
+}
+
+#[test]
+fn a_phrase_on_any_cut_between_segments_is_found_once() {
+    let phrase = "canonical envelope needs 3 B but only 2 B remain";
+    for shift in [0, 1, 20, 8190, 8192, 8200, 9000] {
+        let mut log = vec![b'x'; (1 << 20) - shift];
+        log.extend_from_slice(phrase.as_bytes());
+        log.resize(3 << 20, b'y');
+        let found = read(&log);
+        assert_eq!(found.counts.get("envelope"), Some(&1), "shift {shift}");
+    }
+}
+
+#[test]
+fn a_tagged_line_too_long_to_hold_is_refused_not_cut() {
+    let log = format!("{} {}\n", pass(0), "y".repeat(2 << 20));
+    let scan = read(&log);
+    assert!(scan.observations.is_empty());
+    assert!(
+        scan.diagnostics
+            .iter()
+            .any(|d| matches!(d, Diagnostic::BadGrammar { line: 1, .. }))
+    );
+}
+
+#[test]
+fn a_list_of_hundreds_of_entries_comes_back_whole() {
+    let list: Vec<String> = (0..300).map(|n| format!("k{n}:{n}:{n}")).collect();
+    let scan = read(pass(0).replace("rms_norm:5:40", &list.join(",")));
+    let Value::Buckets(markers::Buckets::Populated(buckets)) =
+        &scan.observations[0].fields["shader_buckets"]
+    else {
+        panic!("no buckets");
+    };
+    assert_eq!((buckets.len(), buckets[299].name.as_str()), (300, "k299"));
+}
+
+#[test]
+fn a_window_believes_nothing_before_an_end_of_a_group_it_did_not_see_begin() {
+    let log = format!("{}\n##[endgroup]\n{}\n", pass(3), pass(9));
+    let mut scanner = Scanner::window(&CATALOGUE, 1_000, 50);
+    scanner.push(log.as_bytes());
+    let scan = scanner.finish();
+    assert_eq!(kinds(&scan), [("gpu_perdispatch", 52)]);
+    assert_eq!(
+        scan.diagnostics[0],
+        Diagnostic::WindowInGroup { line: 51, rows: 1 }
+    );
+    assert!(scan.observations[0].span.start > 1_000);
+}
+
+#[test]
+fn observations_can_be_drained_and_have_a_stable_text_form() {
+    let mut scanner = Scanner::new(&CATALOGUE);
+    scanner.push(format!("{}\n", pass(0)).as_bytes());
+    let drained = scanner.take_observations();
+    scanner.push(format!("{END} seq=1 lines=1\n").as_bytes());
+    let scan = scanner.finish();
+    assert_eq!(
+        (
+            drained.len(),
+            scan.observations.len(),
+            scan.counts["gpu_perdispatch"]
+        ),
+        (1, 1, 1)
+    );
+    let text = serde_json::to_string_pretty(&drained[0]).unwrap();
+    assert_eq!(
+        serde_json::from_str::<Observation>(&text).unwrap(),
+        drained[0]
+    );
+    insta::assert_snapshot!(text);
+}
+
+#[test]
+fn bytes_that_are_no_text_are_read_around() {
+    let mut log = b"\xff\xfe\x00\x01 garbage \x1b[ \x1b]0;title\x07\n".to_vec();
+    log.extend_from_slice(pass(0).as_bytes());
+    log.extend_from_slice(b"\n\xff[GPU PERDISPATCH]\n");
+    log.extend_from_slice(format!("{END} seq=1 lines=1").as_bytes());
+    let scan = read(&log);
+    assert_eq!(kinds(&scan), [("gpu_perdispatch", 2), ("telemetry_end", 4)]);
+    assert_eq!((scan.lines, scan.bytes), (4, log.len() as u64));
+}
+
+/// A line whose rows are known, and one that only looks alike.
+fn line() -> impl Strategy<Value = (String, Option<&'static str>)> {
+    let stamp = prop_oneof![
+        Just(""),
+        Just("2025-11-20T09:46:11.1234567Z "),
+        Just("\u{feff}")
+    ];
+    let body = prop_oneof![
+        (0_u64..1_000_000, 0_u64..9).prop_map(|(us, pass)| (
+            format!("[ARENA PLAN] v=1 run=0a1b2c3d seq=0 requests={pass} peak={us} aliased=1 pinned=1 envelope={us}"),
+            Some("arena_plan")
+        )),
+        (1_u64..9).prop_map(|n| (format!("x canonical envelope needs {n} B but only 0 B remain"), Some("envelope"))),
+        Just(("using CPU backend for inference (CUDA fallback)".to_owned(), Some("backend_fallback"))),
+        Just(("see [ARENA PLAN] v=1 run=0a1b2c3d seq=0 requests=1 peak=1 aliased=1 pinned=1 envelope=1".to_owned(), None)),
+        Just(("[ARENA PLAN] v=1 run=0a1b2c3d seq=0 requests=1 peak=1 aliased=1 pinned=1".to_owned(), None)),
+        Just(("[ARENA PLAN]v=1 run=0a1b2c3d seq=0 requests=1 peak=1 aliased=1 pinned=1 envelope=1".to_owned(), None)),
+        Just(("canonical envelope needs some B but only 0 B remain".to_owned(), None)),
+        Just(("thread 'x' panicked at night".to_owned(), None)),
+        "[a-z =:\\[\\]]{0,40}".prop_map(|text| (format!("~{text}"), None)),
+    ];
+    (stamp, body).prop_map(|(stamp, (body, kind))| (format!("{stamp}{body}"), kind))
+}
+
+proptest! {
+    #[test]
+    fn rows_equal_the_truth_of_a_generator(lines in prop::collection::vec(line(), 0..40)) {
+        let log: String = lines.iter().map(|(text, _)| format!("{text}\n")).collect();
+        let expected: Vec<(&str, u64)> =
+            (1..).zip(&lines).filter_map(|(line, (_, kind))| Some(((*kind)?, line))).collect();
+        let scan = read(&log);
+        prop_assert_eq!(kinds(&scan), expected);
+    }
+
+    #[test]
+    fn chunks_of_any_size_give_the_same_scan(
+        lines in prop::collection::vec(line(), 0..20),
+        noise in prop::collection::vec(any::<u8>(), 0..200),
+        cuts in prop::collection::vec(1_usize..50, 1..20),
+    ) {
+        let mut log: Vec<u8> = lines.iter().flat_map(|(text, _)| format!("{text}\r\n").into_bytes()).collect();
+        log.extend_from_slice(&noise);
+        let whole = read(&log);
+        let mut scanner = Scanner::new(&CATALOGUE);
+        let (mut rest, mut cuts) = (log.as_slice(), cuts.into_iter().cycle());
+        while !rest.is_empty() {
+            let (chunk, tail) = rest.split_at(cuts.next().unwrap().min(rest.len()));
+            scanner.push(chunk);
+            rest = tail;
+        }
+        prop_assert_eq!(scanner.finish(), whole);
+    }
+
+    #[test]
+    fn foreign_bytes_never_panic(bytes in prop::collection::vec(any::<u8>(), 0..400)) {
+        let scan = read(&bytes);
+        prop_assert_eq!(scan.bytes, bytes.len() as u64);
+    }
+
+    #[test]
+    fn foreign_pairs_never_panic(tail in "(\\PC|[\\[\\]\"=: \\\\*]|v=1|run=|seq=[0-9]|ts=full){0,60}") {
+        read(format!("[GPU PERDISPATCH] {tail}\ntest x ... {tail}\nthread '{tail}"));
+    }
+}
