@@ -318,7 +318,7 @@ impl Play<'_> {
                 self.done.reads.push((*output, bytes));
                 Ok(())
             }
-            Command::Zero { dst } => self.encoder(at)?.zero(dst),
+            Command::Zero { dst, .. } => self.encoder(at)?.zero(dst),
             Command::Copy(copy) => self.encoder(at)?.copy(copy),
             Command::Barrier(barrier) => {
                 self.done.barriers += u64::from(!barrier.for_taps);

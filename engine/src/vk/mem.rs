@@ -355,10 +355,9 @@ fn back_buffer(
     // SAFETY: the type index comes from the device's own table.
     let memory = unsafe { device.raw.allocate_memory(&info, None) }.named("vkAllocateMemory")?;
     let map = flags.contains(vk::MemoryPropertyFlags::HOST_VISIBLE);
-    bind_and_map(device, buffer, memory, map).map_err(|error| {
+    bind_and_map(device, buffer, memory, map).inspect_err(|_| {
         // SAFETY: the memory was just allocated and is not in use.
         unsafe { device.raw.free_memory(memory, None) };
-        error
     })
 }
 

@@ -165,10 +165,9 @@ fn build_on(
         .named("vkCreatePipelineLayout")?;
     build_pipeline(device, kernel, layout)
         .map(|pipeline| (pipeline, layout))
-        .map_err(|error| {
+        .inspect_err(|_| {
             // SAFETY: no pipeline was made from the layout.
             unsafe { device.raw.destroy_pipeline_layout(layout, None) };
-            error
         })
 }
 
