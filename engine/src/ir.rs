@@ -317,6 +317,8 @@ pub enum Command {
     Zero {
         /// Bytes written; offset and length are multiples of 4.
         dst: ByteRange,
+        /// Whether it only clears leftovers for tap copies; not part of the judged stream.
+        for_taps: bool,
     },
     /// The device copies.
     Copy(Copy),
@@ -357,7 +359,7 @@ impl Command {
             tensor,
         };
         match self {
-            Command::HostWrite { dst, .. } | Command::Zero { dst } => {
+            Command::HostWrite { dst, .. } | Command::Zero { dst, .. } => {
                 vec![one(*dst, Access::Write, None)]
             }
             Command::HostRead { src, .. } => vec![one(*src, Access::Read, None)],
@@ -384,6 +386,7 @@ impl Command {
                 purpose: CopyPurpose::Tap(_),
                 ..
             }) | Command::Barrier(Barrier { for_taps: true, .. })
+                | Command::Zero { for_taps: true, .. }
                 | Command::HostRead {
                     output: HostOutput::Tap(_),
                     ..

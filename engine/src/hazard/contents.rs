@@ -27,12 +27,20 @@ impl Contents {
             .filter(followed)
             .filter(|access| access.access.reads());
         let found = reads.flat_map(|access| self.read(index, access)).collect();
+        let cleared = matches!(command, Command::Zero { .. });
         for access in accesses
             .iter()
             .filter(followed)
             .filter(|access| access.access.writes())
         {
-            self.write(index, access);
+            self.forget(&access.range);
+            if !cleared {
+                self.owners.push(Owner {
+                    range: access.range,
+                    tensor: access.tensor,
+                    writer: index,
+                });
+            }
         }
         found
     }
@@ -71,24 +79,16 @@ impl Contents {
         found
     }
 
-    fn write(&mut self, index: usize, access: &RangeAccess) {
+    fn forget(&mut self, range: &ByteRange) {
         let mut owners = Vec::with_capacity(self.owners.len() + 1);
         for owner in self.owners.drain(..) {
-            if owner.range.overlaps(&access.range) {
-                owners.extend(
-                    without(&owner.range, &access.range)
-                        .into_iter()
-                        .map(|range| Owner { range, ..owner }),
-                );
+            if owner.range.overlaps(range) {
+                let kept = without(&owner.range, range);
+                owners.extend(kept.into_iter().map(|range| Owner { range, ..owner }));
             } else {
                 owners.push(owner);
             }
         }
-        owners.push(Owner {
-            range: access.range,
-            tensor: access.tensor,
-            writer: index,
-        });
         self.owners = owners;
     }
 }

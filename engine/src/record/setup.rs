@@ -15,6 +15,7 @@ pub fn record_initialisation(sizes: &[RegionSize]) -> CommandIr {
     for size in sizes.iter().filter(|size| size.bytes > 0) {
         ir.commands.push(Command::Zero {
             dst: ByteRange::new(size.region, 0, size.bytes),
+            for_taps: false,
         });
     }
     ir.commands

@@ -147,10 +147,9 @@ fn last_writer(ir: &CommandIr, taps: &TapPlan, tensor: TensorId) -> String {
     };
     let is_tap = |command: &Command| matches!(command, Command::Copy(copy) if copy.purpose == CopyPurpose::Tap(tap.number));
     let writes = |command: &&Command| {
-        command
-            .accesses()
-            .iter()
-            .any(|access| access.access.writes() && access.range.overlaps(&tap.src))
+        let accesses = command.accesses();
+        let mut written = accesses.iter().filter(|access| access.access.writes());
+        !command.is_tap() && written.any(|access| access.range.overlaps(&tap.src))
     };
     let end = ir
         .commands

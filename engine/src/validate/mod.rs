@@ -1,8 +1,8 @@
 //! Validation: which tensors to tap, and where a device's values first leave the reference's.
 //!
-//! Taps are observational (§6): [`insert_taps`] only adds copies to readback in front of commands that read the
-//! tapped tensor anyway, where the recorder has already ordered the write. Nothing else of the stream changes,
-//! so `without_taps` gives back the very stream that was tapped.
+//! Taps are observational (§6): [`insert_taps`] clears the arena before the stream, and adds copies to readback in
+//! front of commands that read the tapped tensor anyway, where the recorder has already ordered the write.
+//! Nothing else of the stream changes, so `without_taps` gives back the very stream that was tapped.
 
 mod divergence;
 mod taps;

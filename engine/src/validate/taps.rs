@@ -70,7 +70,7 @@ pub fn plan_taps(graph: &Graph, plan: &Plan, readback_used: u64) -> Result<TapPl
         tapped.extend(
             node.inputs
                 .iter()
-                .filter(|id| node.layer == Some(0) && !graph.tensor(**id).flags.weight),
+                .filter(|id| has_tapped_inputs(node) && !graph.tensor(**id).flags.weight),
         );
     }
     let mut taps = TapPlan::default();
@@ -100,6 +100,10 @@ fn is_tapped(node: &Node) -> bool {
     ends || (node.layer == Some(0) && node.stage.is_some())
 }
 
+fn has_tapped_inputs(node: &Node) -> bool {
+    node.layer == Some(0) || node.stage == Some(Stage::Embd)
+}
+
 /// The whole tensor, or the rows of a cache that the pass reads.
 fn tapped_range(graph: &Graph, plan: &Plan, tensor: &Tensor) -> Result<ByteRange> {
     let unplaced = || EngineError::Unplaced {
@@ -121,7 +125,7 @@ fn tapped_range(graph: &Graph, plan: &Plan, tensor: &Tensor) -> Result<ByteRange
     Ok(ByteRange { len, ..range })
 }
 
-/// Adds tap copies to a stream, each in front of the first command that reads the tensor.
+/// Clears the arena in front of a stream and adds tap copies to it, each in front of the first command that reads the tensor.
 ///
 /// # Errors
 /// [`Invalidated`] when nothing reads a tensor, so that its tap would need a barrier which the stream does not have.
@@ -152,6 +156,7 @@ pub fn insert_taps(ir: &CommandIr, plan: &TapPlan) -> std::result::Result<Comman
         .iter()
         .rposition(|command| *command == Command::SubmitBoundary);
     let mut tapped = CommandIr::default();
+    tapped.commands.extend(clear_arena(ir));
     for (index, (command, copies)) in ir.commands.iter().zip(copies).enumerate() {
         tapped.commands.extend(copies);
         if Some(index) == last_submit {
@@ -172,6 +177,25 @@ fn reads(command: &Command, tensor: TensorId) -> bool {
         .accesses()
         .iter()
         .any(|access| access.tensor == Some(tensor) && access.access.reads())
+}
+
+/// Clears the arena in front of everything, so that bytes which no command writes read as zeros and not as leftovers
+/// of an earlier pass: where a stream first goes wrong must not depend on what ran before it.
+fn clear_arena(ir: &CommandIr) -> Vec<Command> {
+    let arena = ByteRange::new(Region::Arena, 0, ir.region_size(Region::Arena));
+    let barrier = Barrier {
+        src: ScopeSet::TRANSFER_WRITE,
+        dst: ScopeSet::DEVICE,
+        ranges: vec![arena],
+        for_taps: true,
+    };
+    vec![
+        Command::Zero {
+            dst: arena,
+            for_taps: true,
+        },
+        Command::Barrier(barrier),
+    ]
 }
 
 fn show_to_host(plan: &TapPlan) -> Command {
