@@ -3,7 +3,7 @@
 use attest::AttestError;
 use attest::namespace::{Namespace, check_key_use};
 use attest::signers::Signers;
-use attest::sshsig::VerifiedSignature;
+use attest::sshsig::{self, VerifiedSignature};
 use attest::statement::{Statement, TEST_RESULT, TestOutcome, TestResult};
 use discipline::decision::{Decision, DecisionInput, gates_digest};
 
@@ -294,6 +294,13 @@ pub(crate) fn check_statement(
     Ok(())
 }
 
+fn approver_key(case: &Case<'_>) -> Option<String> {
+    let approval = &case.attestation.approval;
+    let bytes = approval.subject.signed_bytes().ok()?;
+    let signature = sshsig::verify(&approval.signature, Namespace::Approval, &bytes).ok()?;
+    Some(signature.fingerprint)
+}
+
 fn check_statement_keys(
     case: &Case<'_>,
     signatures: &[VerifiedSignature],
@@ -323,10 +330,8 @@ fn check_statement_keys(
             "self-asserted: no file pins the daemon's keys; pass --signers FILE",
         );
     }
-    let approver = report
-        .approver
-        .as_ref()
-        .map(|a| (a.fingerprint.clone(), Namespace::Approval));
+    // A key that signs in two namespaces is told as such even where it is no allowed signer.
+    let approver = approver_key(case).map(|fingerprint| (fingerprint, Namespace::Approval));
     let verdict = report
         .verdict
         .as_ref()
