@@ -22,7 +22,7 @@ pub struct Class {
     pub(crate) notes: Vec<(Predicate, String)>,
     /// Prefix of test names → sub-class.
     pub(crate) families: Vec<(String, String)>,
-    pub(crate) grouping: Option<GroupingFile>,
+    pub(crate) grouping: Option<Grouping>,
 }
 
 /// What the loop does about a class.
@@ -40,6 +40,14 @@ pub enum Disposition {
     Debug,
     /// Nothing ran that says anything.
     NoSignal,
+}
+
+/// How failing tests collapse to groups.
+#[derive(Debug, Clone)]
+pub(crate) struct Grouping {
+    pub(crate) form: GroupingFile,
+    /// What, seen in a test, explains its panic.
+    pub(crate) explained_by: Vec<Predicate>,
 }
 
 #[derive(Debug, Clone)]
@@ -93,9 +101,6 @@ pub(crate) fn class(file: &str, source: &ClassFile, catalogue: &Catalogue) -> Re
             reason,
         });
     }
-    if let Some(grouping) = &source.grouping {
-        check_grouping(file, grouping, catalogue)?;
-    }
     Ok(Class {
         name: ClassName::from(source.name.as_str()),
         order: source.order,
@@ -128,7 +133,11 @@ pub(crate) fn class(file: &str, source: &ClassFile, catalogue: &Catalogue) -> Re
             .iter()
             .map(|family| (family.prefix.clone(), family.name.clone()))
             .collect(),
-        grouping: source.grouping.clone(),
+        grouping: source
+            .grouping
+            .as_ref()
+            .map(|form| grouping(file, form, catalogue))
+            .transpose()?,
     })
 }
 
@@ -179,6 +188,18 @@ fn predicate(file: &str, text: &str, catalogue: &Catalogue) -> Result<Predicate,
     Ok(predicate)
 }
 
+fn grouping(file: &str, form: &GroupingFile, catalogue: &Catalogue) -> Result<Grouping, Error> {
+    check_grouping(file, form, catalogue)?;
+    let explained = form
+        .explained_by
+        .iter()
+        .map(|text| predicate(file, text, catalogue));
+    Ok(Grouping {
+        form: form.clone(),
+        explained_by: explained.collect::<Result<_, _>>()?,
+    })
+}
+
 /// Checks the markers and fields a grouping names, by writing them as predicates.
 fn check_grouping(file: &str, grouping: &GroupingFile, catalogue: &Catalogue) -> Result<(), Error> {
     let test = &grouping.test;
@@ -207,12 +228,6 @@ fn check_grouping(file: &str, grouping: &GroupingFile, catalogue: &Catalogue) ->
     let signature = &grouping.signature;
     let fields = signature.fields.iter().chain(&signature.order);
     texts.extend(fields.map(|field| format!("{}.{field} != none", signature.marker)));
-    texts.extend(
-        grouping
-            .explained_by
-            .iter()
-            .map(|marker| format!("present {marker}")),
-    );
     for text in texts {
         match predicate(file, &text, catalogue) {
             Ok(_) => {}

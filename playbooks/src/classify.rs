@@ -38,7 +38,7 @@ pub fn classify(
         .iter()
         .find_map(|class| class.grouping.as_ref());
     let grouped = grouping
-        .map(|grouping| group::groups(grouping, cells))
+        .map(|grouping| group::groups(grouping, catalogue, cells))
         .unwrap_or_default();
     Classification {
         sub: won

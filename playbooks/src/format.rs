@@ -90,7 +90,7 @@ pub(crate) struct GroupingFile {
     pub(crate) panic: PanicFile,
     /// Marker whose first row in a test is its signature.
     pub(crate) signature: SignatureFile,
-    /// Markers whose rows explain a panic of the same test.
+    /// Predicates that, over the rows of one test, explain its panic.
     pub(crate) explained_by: Vec<String>,
 }
 

@@ -2,10 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use markers::{CellObservations, Observation, Value};
+use markers::{Catalogue, CellObservations, Observation, Truth, Value, evaluate};
 use serde::{Deserialize, Serialize};
 
 use crate::Anchor;
+use crate::class::Grouping;
 use crate::format::GroupingFile;
 use crate::report::anchor;
 
@@ -51,11 +52,16 @@ pub(crate) fn passed_tests<'c>(
         .collect()
 }
 
-pub(crate) fn groups(grouping: &GroupingFile, cells: &[CellObservations]) -> Grouped {
+pub(crate) fn groups(
+    rules: &Grouping,
+    catalogue: &Catalogue,
+    cells: &[CellObservations],
+) -> Grouped {
+    let grouping = &rules.form;
     let mut by_signature: BTreeMap<String, Group> = BTreeMap::new();
     let mut grouped = Grouped::default();
     for cell in cells {
-        let story = Story::of(grouping, cell);
+        let story = Story::of(rules, catalogue, cell);
         for (name, row) in tests(grouping, cell, &grouping.test.failed) {
             let signature = story.signature(name);
             let group = by_signature
@@ -116,7 +122,8 @@ struct Story<'c> {
 }
 
 impl<'c> Story<'c> {
-    fn of(grouping: &'c GroupingFile, cell: &'c CellObservations) -> Self {
+    fn of(rules: &'c Grouping, catalogue: &Catalogue, cell: &'c CellObservations) -> Self {
+        let grouping = &rules.form;
         let known: BTreeSet<&str> = cell
             .observations
             .iter()
@@ -143,9 +150,6 @@ impl<'c> Story<'c> {
             let Some(test) = row.test.as_deref() else {
                 continue;
             };
-            if grouping.explained_by.contains(&row.kind) {
-                story.explained.insert(test);
-            }
             if row.kind == grouping.signature.marker {
                 let first = story.first.entry(test).or_insert(row);
                 if order(grouping, row) < order(grouping, first) {
@@ -153,6 +157,11 @@ impl<'c> Story<'c> {
                 }
             }
         }
+        let panicked: BTreeSet<&str> = story.panics.iter().filter_map(|(test, _)| *test).collect();
+        story.explained = panicked
+            .into_iter()
+            .filter(|test| explains(rules, catalogue, cell, test))
+            .collect();
         story
     }
 
@@ -187,6 +196,18 @@ impl<'c> Story<'c> {
             .map(|(_, row)| anchor(&self.cell.cell, row))
             .collect()
     }
+}
+
+/// Whether what a test showed explains that it panicked.
+fn explains(rules: &Grouping, catalogue: &Catalogue, cell: &CellObservations, test: &str) -> bool {
+    let own = |row: &&Observation| row.test.as_deref() == Some(test);
+    let rows = CellObservations {
+        cell: cell.cell.clone(),
+        complete: cell.complete,
+        observations: cell.observations.iter().filter(own).cloned().collect(),
+    };
+    let holds = |when| evaluate(when, catalogue, std::slice::from_ref(&rows)).truth == Truth::Holds;
+    rules.explained_by.iter().any(holds)
 }
 
 /// Place of a signature row in its test: the numeric fields in turn, what has none comes last.

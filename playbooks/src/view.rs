@@ -62,7 +62,7 @@ impl<'a> View<'a> {
             };
         let sift = |cell: &CellObservations| {
             let passed = grouping
-                .map(|grouping| group::passed_tests(grouping, cell))
+                .map(|grouping| group::passed_tests(&grouping.form, cell))
                 .unwrap_or_default();
             keep(cell, &|row| {
                 row.test
