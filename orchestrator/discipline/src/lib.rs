@@ -19,6 +19,8 @@ pub mod contrast;
 pub mod decision;
 pub mod diff;
 pub mod event;
+#[cfg(any(test, feature = "fixtures"))]
+pub mod fixtures;
 pub mod gates;
 pub mod green;
 pub mod hypothesis;

@@ -23,6 +23,9 @@ mod sites;
 mod target;
 mod wording;
 
+#[cfg(test)]
+mod tests;
+
 
 pub use case::{Case, Demands, demands};
 

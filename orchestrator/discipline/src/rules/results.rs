@@ -1,9 +1,8 @@
 //! Gate results: every named gate passed, on exactly the claim's tree, and was seen able to fail.
 
-use std::collections::BTreeSet;
-
 use super::Case;
 use crate::decision::{GateFacts, gates_digest};
+use crate::gates::uncovered;
 use crate::model::{GateResult, GateRole, GateVerdict, Refusal};
 
 const RUN_AGAIN: &str = "run the gates again with `run_gates`";
@@ -85,24 +84,10 @@ pub(super) fn judge_trees(case: &Case<'_>) -> Vec<Refusal> {
         .collect()
 }
 
-/// Every changed Rust file of the claim's tree was compiled by a gate that passed.
+/// Every changed file that has to be compiled was, by a gate that passed.
 pub(super) fn judge_coverage(case: &Case<'_>) -> Vec<Refusal> {
     let Some(gates) = &case.input.gates else { return Vec::new() };
-    let on_head = |role| matches!(role, GateRole::Gate | GateRole::PinOnHead);
-    let passed = gates.results.iter().filter(|r| on_head(r.role) && r.verdict == GateVerdict::Passed);
-    let covered: BTreeSet<_> = passed.flat_map(|result| &result.covered).collect();
-    let sources = case.input.diff.changed.iter().filter(|c| c.new.is_some() && c.path.ends_with(".rs"));
-    let uncovered: Vec<_> = sources.filter(|c| !covered.contains(&c.path)).map(|c| c.path.as_str()).collect();
-    if uncovered.is_empty() {
-        return Vec::new();
-    }
-    let builders = case.input.policy.policy.gate.keys().cloned().collect::<Vec<_>>().join(", ");
-    vec![Refusal::new(
-        "change_not_covered",
-        "gates",
-        format!("no gate that passed compiled {}", uncovered.join(", ")),
-        format!("name a gate that builds these files with their features; the policy has {builders}"),
-    )]
+    uncovered(&gates.results, &case.input.diff.changed, &case.input.policy.policy)
 }
 
 /// A gate that was not seen failing on a failing test is broken.

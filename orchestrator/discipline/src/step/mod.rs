@@ -4,6 +4,8 @@
 //! The journal holds accepted events only; an illegal one is a bug of the writer or a forged journal.
 
 mod claims;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeMap;
 
