@@ -17,7 +17,10 @@ impl Caller {
     /// The caller as the journal keeps it.
     #[must_use]
     pub fn author(&self) -> Author {
-        Author { uid: self.uid, name: self.name.clone() }
+        Author {
+            uid: self.uid,
+            name: self.name.clone(),
+        }
     }
 }
 

@@ -49,23 +49,15 @@ pub enum ServiceError {
         /// What to do next.
         remedy: String,
     },
-    /// Policy of the base commit cannot be used.
-    #[error("policy of commit {commit}: {reason}")]
-    Policy {
-        /// The commit.
-        commit: String,
-        /// Every problem, joined.
-        reason: String,
-    },
     /// The caller asked to stop.
     #[error("cancelled; ask again to continue where it stopped")]
     Cancelled,
     /// Journal, evidence store or index.
     #[error(transparent)]
-    State(#[from] state::StateError),
+    State(#[from] state::Error),
     /// Git objects.
     #[error(transparent)]
-    Git(#[from] gitread::GitError),
+    Git(#[from] gitread::GitReadError),
     /// The daemon's repository, rooms, remote.
     #[error(transparent)]
     Repo(#[from] repo::RepoError),
@@ -75,6 +67,9 @@ pub enum ServiceError {
     /// Child processes.
     #[error(transparent)]
     Exec(#[from] exec::Error),
+    /// Policy, law or diff of a commit.
+    #[error(transparent)]
+    Facts(#[from] verify::VerifyError),
     /// Canonical bytes, digests, signatures.
     #[error(transparent)]
     Attest(#[from] attest::AttestError),
@@ -101,13 +96,13 @@ impl ServiceError {
             Self::BadArgument { .. } => "bad_argument",
             Self::KeyReused { .. } => "key_reused",
             Self::WrongState { .. } => "wrong_state",
-            Self::Policy { .. } => "policy",
             Self::Cancelled => "cancelled",
             Self::State(_) => "state",
             Self::Git(_) => "git",
             Self::Repo(_) => "repo",
             Self::Ci(_) => "ci",
             Self::Exec(_) => "exec",
+            Self::Facts(_) => "facts",
             Self::Attest(_) => "attest",
             Self::Io { .. } => "io",
             Self::Internal(_) => "internal",
@@ -124,7 +119,7 @@ impl ServiceError {
                 | Self::BadArgument { .. }
                 | Self::KeyReused { .. }
                 | Self::WrongState { .. }
-                | Self::Policy { .. }
+                | Self::Facts(_)
                 | Self::Cancelled
         )
     }

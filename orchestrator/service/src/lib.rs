@@ -17,12 +17,31 @@
 
 pub mod api;
 mod caller;
+mod commands;
+mod compiled;
 mod config;
+mod core;
+mod delivery;
 mod error;
+mod facts;
+mod follow;
+mod gates;
+mod identity;
+mod keys;
+mod observe;
+mod page;
+mod queue;
+mod reconcile;
+mod runs;
 mod service;
+mod shared;
+mod staging;
+mod views;
+mod worker;
 
 pub use caller::{Caller, NoProgress, Progress, Update};
 pub use config::{Clock, MachineConfig, ServiceConfig, system_clock};
 pub use error::ServiceError;
 pub use exec::Cancel;
+pub use identity::{RepositoryIdentity, identify};
 pub use service::Service;

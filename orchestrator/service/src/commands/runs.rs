@@ -1,0 +1,202 @@
+//! `list_runs`, `wait_for_run`, `start_run`.
+
+use std::time::{Duration, Instant};
+
+use discipline::event::Event;
+use discipline::model::{Conclusion, Refusal, Run, RunId, RunStatus, Trigger};
+use discipline::state::LoopState;
+
+use super::{cursor, find_run, unknown};
+use crate::ServiceError;
+use crate::api::{
+    ListRunsAnswer, ListRunsRequest, StartRunAnswer, StartRunRequest, WaitForRunAnswer,
+    WaitForRunRequest,
+};
+use crate::queue::Job;
+use crate::runs::new_run;
+use crate::shared::{Ctx, Shared};
+use crate::views;
+
+/// Longest wait of one `wait_for_run`, seconds.
+const MAX_WAIT_S: u32 = 50;
+/// A run by hand is waited for without a limit of its own; the scope's limits end it.
+const UNTIL_IT_ENDS: Duration = Duration::from_secs(24 * 3600);
+
+/// Runs, newest first, a page at a time.
+pub(super) fn list_runs(
+    shared: &Shared,
+    request: ListRunsRequest,
+) -> Result<ListRunsAnswer, ServiceError> {
+    let start = cursor(request.cursor.as_deref())?;
+    let limit = usize::try_from(request.limit.unwrap_or(20).clamp(1, 100)).unwrap_or(20);
+    let core = shared.core();
+    let runs = newest_first(&core.state, &request);
+    let page: Vec<_> = runs.iter().skip(start).take(limit).collect();
+    let end = start + page.len();
+    Ok(ListRunsAnswer {
+        runs: page
+            .into_iter()
+            .map(|run| views::run(&core.state, run))
+            .collect(),
+        next_cursor: (end < runs.len()).then(|| end.to_string()),
+        storm_count: storm(&runs),
+    })
+}
+
+fn newest_first<'a>(state: &'a LoopState, request: &ListRunsRequest) -> Vec<&'a Run> {
+    let matches = |run: &&Run| {
+        request
+            .scope
+            .as_ref()
+            .is_none_or(|scope| &run.scope == scope)
+            && request
+                .head_sha
+                .as_ref()
+                .is_none_or(|head| run.head_sha.starts_with(head.as_str()))
+    };
+    let mut runs: Vec<&Run> = state.runs.values().filter(matches).collect();
+    runs.sort_by_key(|run| {
+        std::cmp::Reverse((
+            run.created_ms,
+            run.run_id.as_str().len(),
+            run.run_id.clone(),
+        ))
+    });
+    runs
+}
+
+/// Cancelled runs that executed nothing since the last executed one.
+fn storm(newest_first: &[&Run]) -> u32 {
+    let silent = newest_first
+        .iter()
+        .filter(|run| run.status == RunStatus::Completed)
+        .take_while(|run| !run.executed());
+    let cancelled = silent.filter(|run| run.conclusion == Some(Conclusion::Cancelled));
+    u32::try_from(cancelled.count()).unwrap_or(u32::MAX)
+}
+
+/// Waits until a run has ended, or the time is over.
+pub(super) fn wait_for_run(
+    shared: &Shared,
+    ctx: Ctx<'_>,
+    request: WaitForRunRequest,
+) -> Result<WaitForRunAnswer, ServiceError> {
+    let id = find_run(&shared.core().state, &request.run_id)?
+        .run_id
+        .clone();
+    let wait = Duration::from_secs(u64::from(request.max_wait_s.min(MAX_WAIT_S)));
+    let deadline = Instant::now() + wait;
+    let ended = shared.wait(ctx, deadline, |core| finished(&core.state, &id))?;
+    let core = shared.core();
+    let run = find_run(&core.state, &request.run_id)?;
+    Ok(WaitForRunAnswer {
+        run: views::run(&core.state, run),
+        done: ended.is_some(),
+    })
+}
+
+/// Ended and, where it executed, classified.
+fn finished(state: &LoopState, id: &RunId) -> Option<()> {
+    let run = state.runs.get(id)?;
+    let classified = state.classifications.contains_key(id) || !run.executed();
+    (run.status == RunStatus::Completed && classified).then_some(())
+}
+
+/// Runs a scope by hand.
+pub(super) fn start_run(
+    shared: &Shared,
+    ctx: Ctx<'_>,
+    request: StartRunRequest,
+) -> Result<StartRunAnswer, ServiceError> {
+    let commit = commit(shared, ctx, &request)?;
+    let base = shared.base(&commit)?;
+    let policy = &base.facts.policy;
+    let Some(scope) = policy.scope.get(&request.scope) else {
+        let valid = policy.scope.keys().map(String::as_str);
+        return Err(unknown("scope", &request.scope, valid));
+    };
+    let cells = match &request.cell {
+        None => policy.effective_cells(&request.scope),
+        Some(cell) => ci::cells_of(scope, Some(cell))?,
+    };
+    let cells: Vec<String> = cells.into_iter().map(|cell| cell.name).collect();
+    let refused = unmet(shared, &request.scope, policy.budget.runner_minutes_per_day);
+    if !refused.is_empty() {
+        return Ok(StartRunAnswer {
+            run: None,
+            refused: views::refusals(&refused),
+        });
+    }
+    let tree = shared.reader()?.commit_info(&commit)?.tree;
+    let now = shared.now();
+    let mut id = None;
+    shared.append_with(&ctx.caller.author(), |core| {
+        let place = (commit.as_str(), tree.as_str());
+        let run = new_run(
+            &core.state,
+            &request.scope,
+            place,
+            Trigger::Manual,
+            cells,
+            now,
+        );
+        id = Some(run.run_id.clone());
+        Ok(Some(Event::RunChanged { run }))
+    })?;
+    let id = id.ok_or_else(|| ServiceError::Internal("no run was made".into()))?;
+    shared.queue.add(Job::Run(id.clone()));
+    if request.wait {
+        let deadline = Instant::now() + UNTIL_IT_ENDS;
+        let waited = shared.wait(ctx, deadline, |core| finished(&core.state, &id));
+        if matches!(waited, Err(ServiceError::Cancelled)) && ctx.cancel.is_cancelled() {
+            shared.queue.cancel(&Job::Run(id.clone()));
+        }
+        waited?;
+    }
+    let core = shared.core();
+    let run = core
+        .state
+        .runs
+        .get(&id)
+        .map(|run| views::run(&core.state, run));
+    Ok(StartRunAnswer {
+        run,
+        refused: Vec::new(),
+    })
+}
+
+/// The commit asked for, from the daemon's repository or the clone under care.
+fn commit(
+    shared: &Shared,
+    ctx: Ctx<'_>,
+    request: &StartRunRequest,
+) -> Result<String, ServiceError> {
+    let Some(wanted) = &request.commit else {
+        return Ok(shared.refresh_target(ctx.cancel)?.tip);
+    };
+    super::known_commit(shared, ctx, wanted)
+}
+
+fn unmet(shared: &Shared, scope: &str, budget: u32) -> Vec<Refusal> {
+    let now = shared.now();
+    let core = shared.core();
+    let mut refused = Vec::new();
+    if let Some(live) = core.state.live_runs(scope).first() {
+        refused.push(Refusal::new(
+            "run_live",
+            "scope",
+            format!("{live} of scope `{scope}` is live"),
+            format!("wait for it with `greenloop run wait {live}`"),
+        ));
+    }
+    let spent = core.state.runner_minutes_today(now);
+    if spent >= budget {
+        refused.push(Refusal::new(
+            "budget_spent",
+            "scope",
+            format!("{spent} of {budget} runner minutes are spent today"),
+            "run it tomorrow, or raise `[budget] runner_minutes_per_day` by a policy_change claim",
+        ));
+    }
+    refused
+}

@@ -1,0 +1,161 @@
+//! `loop_status`: one cheap screen of state.
+
+use discipline::model::LoopId;
+use discipline::turn::{next_actions, orient, summary};
+
+use super::find_loop;
+use crate::ServiceError;
+use crate::api::{LoopStatusAnswer, LoopStatusRequest, LoopView};
+use crate::core::Core;
+use crate::shared::{Ctx, Shared};
+use crate::views;
+
+/// Answers from the fold alone; nothing is read from disk or remote.
+pub(super) fn loop_status(
+    shared: &Shared,
+    ctx: Ctx<'_>,
+    request: LoopStatusRequest,
+) -> Result<LoopStatusAnswer, ServiceError> {
+    let target = shared.last_target();
+    let now = shared.now();
+    let mut core = shared.core();
+    let loop_id = match &request.loop_id {
+        Some(id) => Some(find_loop(&core.state, id)?.id.clone()),
+        None => newest_open(&core),
+    };
+    let unchanged = match &loop_id {
+        Some(id) => reoriented(&mut core, ctx, id),
+        None => false,
+    };
+    let state = &core.state;
+    let found = loop_id.as_ref().and_then(|id| state.loops.get(id));
+    let scopes: Vec<String> = match found {
+        Some(found) => found.scopes.clone(),
+        None => scopes_with_runs(&core),
+    };
+    let claims = match &loop_id {
+        Some(id) => state.claims_of(id),
+        None => state.claims.values().collect(),
+    };
+    let mut claims: Vec<_> = claims.into_iter().map(views::claim).collect();
+    claims.reverse();
+    let of_loop = |hypothesis: &&discipline::state::Hypothesis| {
+        loop_id.as_ref().is_none_or(|id| &hypothesis.loop_id == id)
+    };
+    let actions = match &loop_id {
+        Some(id) => next_actions(state, id),
+        None => next_actions(state, &LoopId::from("")),
+    };
+    let head = core.dir.journal.head();
+    Ok(LoopStatusAnswer {
+        r#loop: found.map(|found| loop_view(&core, found)),
+        open_loops: state
+            .loops
+            .values()
+            .filter(|found| found.open)
+            .map(|found| found.id.to_string())
+            .collect(),
+        phase: phase(&core).into(),
+        scopes: scopes
+            .iter()
+            .map(|scope| views::scope(&summary(state, scope, now)))
+            .collect(),
+        claims,
+        hypotheses: state
+            .hypotheses
+            .values()
+            .filter(of_loop)
+            .map(views::hypothesis)
+            .collect(),
+        next_actions: views::actions(&actions),
+        drift: drift(&core, target.as_ref().map(|target| target.tip.as_str())),
+        unchanged_since_last_call: unchanged,
+        branch_tip: target.map(|target| target.tip),
+        journal_seq: head.seq,
+        journal_head: head.hash.to_string(),
+        state_dir: core.dir.paths.root.display().to_string(),
+    })
+}
+
+/// Notes what the caller has seen; a second look without news is counted.
+fn reoriented(core: &mut Core, ctx: Ctx<'_>, id: &LoopId) -> bool {
+    let key = (ctx.caller.uid, ctx.caller.name.clone(), id.clone());
+    let seen = core.seen.get(&key).copied();
+    let orientation = orient(&core.state, id, seen);
+    core.seen.insert(key, orientation.news_seq);
+    if orientation.nothing_new {
+        core.count(id, "reorientations");
+    }
+    orientation.nothing_new
+}
+
+fn newest_open(core: &Core) -> Option<LoopId> {
+    let open = core.state.loops.values().filter(|found| found.open);
+    open.map(|found| found.id.clone())
+        .max_by_key(|id| (id.as_str().len(), id.clone()))
+}
+
+fn scopes_with_runs(core: &Core) -> Vec<String> {
+    let mut scopes: Vec<String> = core
+        .state
+        .runs
+        .values()
+        .map(|run| run.scope.clone())
+        .collect();
+    scopes.sort();
+    scopes.dedup();
+    scopes
+}
+
+fn loop_view(core: &Core, found: &discipline::state::Loop) -> LoopView {
+    let mut counters = views::counters(&found.counters);
+    counters.reads += core.pending(&found.id, "reads");
+    counters.reorientations += core.pending(&found.id, "reorientations");
+    LoopView {
+        loop_id: found.id.to_string(),
+        goal: found.goal.clone(),
+        scopes: found.scopes.clone(),
+        counters,
+    }
+}
+
+fn phase(core: &Core) -> &'static str {
+    use discipline::model::RunStatus;
+    use discipline::state::ClaimPhase as P;
+    let any = |phases: &[P]| {
+        core.state
+            .claims
+            .values()
+            .any(|claim| phases.contains(&claim.phase))
+    };
+    let running = core
+        .state
+        .runs
+        .values()
+        .any(|run| run.status != RunStatus::Completed);
+    match () {
+        () if any(&[P::PushIntent, P::PushUnknown]) => "pushing",
+        () if any(&[P::Pushed, P::Verifying]) => "verifying",
+        () if any(&[P::Gating, P::Gated]) => "gating",
+        () if running => "running",
+        () if any(&[P::Staged]) => "awaiting_approval",
+        () => "idle",
+    }
+}
+
+/// What moved since claims were checked.
+fn drift(core: &Core, tip: Option<&str>) -> Vec<String> {
+    let Some(tip) = tip else { return Vec::new() };
+    core.state
+        .claims
+        .values()
+        .filter(|claim| claim.phase.before_push() && claim.body.parent != tip)
+        .filter(|claim| claim.phase != discipline::state::ClaimPhase::Drafted)
+        .map(|claim| {
+            format!(
+                "{} is made on {}, the branch is at {tip}",
+                claim.id, claim.body.parent
+            )
+        })
+        .collect()
+}

@@ -1,0 +1,97 @@
+//! What rustc compiled in a room: its dep-info and the build scripts' inputs.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use discipline::gates::dep_info;
+use repo::Room;
+
+use crate::shared::Shared;
+use crate::{Cancel, ServiceError};
+
+/// Larger dep-info files are not written by rustc for code that people wrote.
+const FILE_CAP: u64 = 16 << 20;
+
+/// Paths relative to the room's tree.
+pub(crate) struct Compiled {
+    pub(crate) compiled: Vec<String>,
+    pub(crate) build_inputs: Vec<String>,
+}
+
+/// Reads what stands below the room's target. Dependencies' own files lie outside of the tree and
+/// are left out.
+pub(crate) fn read(
+    room: &Room,
+    shared: &Shared,
+    cancel: &Cancel,
+) -> Result<Compiled, ServiceError> {
+    let root = room.tree().to_string_lossy().into_owned();
+    let mut compiled = Vec::new();
+    let mut build_inputs = Vec::new();
+    let members = shared
+        .cargo_home
+        .members(room, &shared.toolchain, cancel)
+        .unwrap_or_default();
+    for profile in profiles(&room.target()) {
+        for file in files(&profile.join("deps")) {
+            if file.extension().is_some_and(|end| end == "d")
+                && let Some(text) = text(&file)
+            {
+                compiled.extend(dep_info::below_root(&dep_info::parse(&text), &root));
+            }
+        }
+        for folder in files(&profile.join("build")) {
+            let Some(text) = text(&folder.join("output")) else {
+                continue;
+            };
+            let name = folder.file_name().unwrap_or_default().to_string_lossy();
+            let package = name.rsplit_once('-').map_or("", |(package, _)| package);
+            let member = members.iter().find(|member| member.name == package);
+            if let Some(member) = member {
+                build_inputs.extend(dep_info::rerun_if_changed(&text, &member.folder, &root));
+            }
+        }
+    }
+    compiled.sort();
+    compiled.dedup();
+    build_inputs.sort();
+    build_inputs.dedup();
+    Ok(Compiled {
+        compiled,
+        build_inputs,
+    })
+}
+
+/// `debug`, `release`, …, also below a target triple.
+fn profiles(target: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for folder in files(target) {
+        if folder.join("deps").is_dir() {
+            found.push(folder);
+        } else {
+            let below = files(&folder);
+            found.extend(
+                below
+                    .into_iter()
+                    .filter(|below| below.join("deps").is_dir()),
+            );
+        }
+    }
+    found
+}
+
+fn files(folder: &Path) -> Vec<PathBuf> {
+    let Ok(entries) = fs::read_dir(folder) else {
+        return Vec::new();
+    };
+    entries.flatten().map(|entry| entry.path()).collect()
+}
+
+fn text(file: &Path) -> Option<String> {
+    let meta = fs::metadata(file).ok()?;
+    if !meta.is_file() || meta.len() > FILE_CAP {
+        return None;
+    }
+    let bytes = fs::read(file).ok()?;
+    Some(String::from_utf8_lossy(&bytes).into_owned())
+}

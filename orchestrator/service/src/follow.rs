@@ -1,0 +1,199 @@
+//! After a push: the scope's run, its grading, the verdict's ref. Each step looks at the journal
+//! first, so that it can be asked for any number of times.
+
+use discipline::event::{Event, PushOutcome};
+use discipline::model::{ClaimId, Conclusion, Run, RunId, RunStatus, Trigger};
+use discipline::state::{Claim, ClaimPhase};
+use discipline::verification::{Pushed, grade};
+
+use crate::delivery::journal_head;
+use crate::observe;
+use crate::queue::Job;
+use crate::runs;
+use crate::shared::{Shared, daemon};
+use crate::{Cancel, ServiceError};
+
+/// Does the next thing that a pushed claim needs.
+pub(crate) fn advance(shared: &Shared, id: &ClaimId, cancel: &Cancel) -> Result<(), ServiceError> {
+    let Some(claim) = shared.core().state.claims.get(id).cloned() else {
+        return Ok(());
+    };
+    match claim.phase {
+        ClaimPhase::Pushed => begin(shared, id).map(|_| ()),
+        ClaimPhase::Verifying => {
+            verify(shared, &claim)?;
+            publish(shared, id, cancel)
+        }
+        ClaimPhase::Confirmed | ClaimPhase::Refuted | ClaimPhase::Inconclusive => {
+            publish(shared, id, cancel)
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Starts the run that grades a pushed claim, as a forge would on the push.
+pub(crate) fn begin(shared: &Shared, id: &ClaimId) -> Result<RunId, ServiceError> {
+    let now = shared.now();
+    let claim = {
+        let core = shared.core();
+        let found = core.state.claims.get(id).cloned();
+        found.ok_or_else(|| ServiceError::Internal(format!("claim {id} has gone")))?
+    };
+    let Some(commit) = claim.commit.clone() else {
+        return Err(ServiceError::Internal(format!(
+            "{id} was pushed without a commit"
+        )));
+    };
+    let base = shared.base(&claim.body.parent)?;
+    let cells = base.facts.policy.effective_cells(&claim.body.proof_scope);
+    let cells: Vec<String> = cells.into_iter().map(|cell| cell.name).collect();
+    let mut run_id = None;
+    shared.append_with(&daemon(), |core| {
+        let trigger = Trigger::Push { claim: id.clone() };
+        // A kill between these two events leaves a queued run behind: it is the one to go on with.
+        let waiting = core
+            .state
+            .runs
+            .values()
+            .find(|run| run.trigger == trigger && run.status == RunStatus::Queued);
+        if let Some(run) = waiting {
+            run_id = Some(run.run_id.clone());
+            return Ok(None);
+        }
+        let place = (commit.as_str(), claim.body.tree.as_str());
+        let run = runs::new_run(
+            &core.state,
+            &claim.body.proof_scope,
+            place,
+            trigger,
+            cells,
+            now,
+        );
+        run_id = Some(run.run_id.clone());
+        Ok(Some(Event::RunChanged { run }))
+    })?;
+    let run_id = run_id.ok_or_else(|| ServiceError::Internal("no run was made".into()))?;
+    shared.append(
+        &daemon(),
+        Event::VerificationStarted {
+            claim_id: id.clone(),
+            run_id: run_id.clone(),
+        },
+    )?;
+    shared.queue.add(Job::Run(run_id.clone()));
+    Ok(run_id)
+}
+
+/// True when the run said nothing because a daemon died under it.
+pub(crate) fn was_lost(run: &Run) -> bool {
+    run.status == RunStatus::Completed && run.conclusion == Some(Conclusion::Cancelled)
+}
+
+fn verify(shared: &Shared, claim: &Claim) -> Result<(), ServiceError> {
+    let (run, classification) = {
+        let core = shared.core();
+        let Some(run) = claim
+            .verifying_run
+            .as_ref()
+            .and_then(|id| core.state.runs.get(id))
+        else {
+            return Ok(());
+        };
+        let classified = core.state.classifications.get(&run.run_id);
+        (
+            run.clone(),
+            classified.map(|found| found.classification.clone()),
+        )
+    };
+    if run.status != RunStatus::Completed {
+        return Ok(());
+    }
+    let base = shared.base(&claim.body.parent)?;
+    let cells = observe::cells_of(shared, &run, &base.rulebook.catalogue)?;
+    let commit = claim.commit.clone().unwrap_or_default();
+    let verdict = grade(
+        &Pushed {
+            body: &claim.body,
+            commit: &commit,
+            policy: &base.facts.policy,
+            run: &run,
+            classification: classification.as_ref(),
+            cells: &cells,
+        },
+        &base.rulebook,
+    );
+    shared.append(
+        &daemon(),
+        Event::ClaimVerified {
+            claim_id: claim.id.clone(),
+            verdict: Box::new(verdict),
+        },
+    )
+}
+
+/// Signs the verdict and publishes its write-once ref. A remote that cannot be reached is asked
+/// again at the next start and by `verify`.
+fn publish(shared: &Shared, id: &ClaimId, cancel: &Cancel) -> Result<(), ServiceError> {
+    let Some(claim) = shared.core().state.claims.get(id).cloned() else {
+        return Ok(());
+    };
+    let (Some(verdict), None) = (&claim.verdict, &claim.verdict_object) else {
+        return Ok(());
+    };
+    let ref_name = repo::verdict_ref(&verdict.commit);
+    if let Some(there) = shared.repo.remote_tip(&shared.remote, &ref_name, cancel)? {
+        return published(shared, id, there);
+    }
+    let at_ms = {
+        let core = shared.core();
+        let run = core.state.runs.get(&verdict.run_id);
+        run.and_then(|run| run.finished_ms).unwrap_or_default()
+    };
+    let files = verify::build::verdict(
+        &claim.body.ref_name,
+        &claim.body.tree,
+        &claim.digest,
+        verdict,
+        at_ms,
+        journal_head(shared),
+        &shared.keys.verdict,
+    )?;
+    let files: Vec<(String, Vec<u8>)> = files
+        .into_iter()
+        .map(|(name, bytes)| (name.to_owned(), bytes))
+        .collect();
+    let object = shared.repo.write_files(&files)?;
+    let mut group = None;
+    let mut on_group = |started: &exec::Group| {
+        group = Some(started.clone());
+        shared.group_started(started, "verdict")
+    };
+    let outcome = shared.repo.publish(
+        &shared.remote,
+        &ref_name,
+        None,
+        &object,
+        &mut on_group,
+        cancel,
+    );
+    if let Some(group) = &group {
+        shared.group_ended(group);
+    }
+    match outcome? {
+        PushOutcome::Pushed => published(shared, id, object),
+        PushOutcome::Refused { message } | PushOutcome::Unknown { message } => {
+            tracing::warn!(claim = %id, message, "verdict is not published yet");
+            Ok(())
+        }
+    }
+}
+
+fn published(shared: &Shared, id: &ClaimId, object: String) -> Result<(), ServiceError> {
+    shared.append(
+        &daemon(),
+        Event::VerdictPublished {
+            claim_id: id.clone(),
+            object,
+        },
+    )
+}
