@@ -751,6 +751,6 @@ fn site_of(repo: &Path, base: &str, site: &SiteBrief) -> Result<Value> {
     let (line, _) = find_line(repo, base, &site.file, &site.find)?;
     Ok(json!({
         "file": site.file, "function": site.function,
-        "line_start": line.saturating_sub(site.around).max(1), "line_end": line + site.around,
+        "line_start": line, "line_end": line + site.lines.saturating_sub(1),
     }))
 }

@@ -78,9 +78,13 @@ pub struct SiteBrief {
     pub function: Option<String>,
     /// Text that the first line contains.
     pub find: String,
-    /// Lines before and after it that belong to the site.
-    #[serde(default)]
-    pub around: u32,
+    /// Lines that belong to the site, from that one on.
+    #[serde(default = "one")]
+    pub lines: u32,
+}
+
+fn one() -> u32 {
+    1
 }
 
 /// The pinned test.
