@@ -202,19 +202,18 @@ impl Case<'_> {
         let input = self.attestation.decision_input::<DecisionInput>();
         let decision = self.attestation.decision::<Decision>();
         let policy = self.attestation.policy::<PolicyFacts>();
-        for error in [
+        let errors = [
             input.as_ref().err(),
             decision.as_ref().err(),
             policy.as_ref().err(),
-        ] {
-            if let Some(error) = error {
-                report.refuse(
-                    "attestation_malformed",
-                    "attestation",
-                    error.to_string(),
-                    UNCHANGED,
-                );
-            }
+        ];
+        for error in errors.into_iter().flatten() {
+            report.refuse(
+                "attestation_malformed",
+                "attestation",
+                error.to_string(),
+                UNCHANGED,
+            );
         }
         let (input, decision) = (input.ok()?, decision.ok()?);
         if policy.ok()? != input.policy {

@@ -3,7 +3,7 @@
 //! Flow: a commit and its attestation ref → the attestation's files → everything a clone can
 //! recompute (policy, law, diff, ids, digests, signatures) compared with what the attestation says →
 //! `decide` run again → one [`CommitReport`] with every refusal at once. [`prereceive`] asks this of a
-//! push that is being received, [`audit`] of a clone, [`why`] prints it for a person.
+//! push that is being received, [`audit`](mod@audit) of a clone, [`audit::why`] explains one commit.
 //!
 //! # Architecture invariants
 //! - No state, no network, no async: a repository, a signers file and the time are all it reads.

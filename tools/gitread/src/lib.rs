@@ -15,6 +15,7 @@
 
 mod diff;
 mod error;
+mod history;
 mod object;
 pub mod path;
 mod reader;

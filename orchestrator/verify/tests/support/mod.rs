@@ -1,5 +1,6 @@
 //! A small project with a seeded bug, and everything that a push of its fix consists of.
 
+use std::cell::OnceCell;
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -24,7 +25,7 @@ use discipline::model::{
 use discipline::rules::decide;
 use gitread::GitReader;
 use verify::build::{self, DaemonKeys};
-use verify::{base_facts, change_facts};
+use verify::{BaseFacts, base_facts, change_facts};
 
 pub const MAIN: &str = "refs/heads/main";
 pub const APPROVER: u8 = 1;
@@ -147,6 +148,8 @@ pub struct World {
     pub dir: tempfile::TempDir,
     pub base: String,
     pub base_tree: String,
+    /// Policy and law of the base, read once: loading them checks every example of the catalogue.
+    facts: OnceCell<BaseFacts>,
 }
 
 impl World {
@@ -175,6 +178,7 @@ impl World {
             dir,
             base,
             base_tree,
+            facts: OnceCell::new(),
         };
         fs::write(world.path("signers"), signers_text()).unwrap();
         let root = &world.base;
@@ -231,6 +235,11 @@ impl World {
             b"",
         );
         run(&["write-tree"], b"")
+    }
+
+    fn facts(&self) -> BaseFacts {
+        let read = || base_facts(&self.reader(), &self.base).unwrap();
+        self.facts.get_or_init(read).clone()
     }
 
     pub fn fixed_tree(&self) -> String {
@@ -340,7 +349,7 @@ impl World {
             key_type: "ssh-ed25519".to_owned(),
         });
         (edits.input)(&mut input);
-        let rulebook = base_facts(&reader, &self.base).unwrap().rulebook;
+        let rulebook = self.facts().rulebook;
         let mut decision = decide(&input, &rulebook, Stage::Push);
         (edits.decision)(&mut decision);
         let bytes = subject.signed_bytes().unwrap();
@@ -388,7 +397,7 @@ impl World {
         commit: &str,
         edits: &Edits,
     ) -> DecisionInput {
-        let base = base_facts(reader, &self.base).unwrap();
+        let base = self.facts();
         let diff = change_facts(reader, &self.base_tree, body, &base.facts.policy).unwrap();
         let mut results = self.gate_results(&body.tree);
         (edits.gates)(&mut results);
