@@ -69,12 +69,19 @@ pub struct Separator {
 /// Cuts the selected rows of a run into segments, one per cell.
 #[must_use]
 pub fn segments(run: &str, cells: &[CellObservations], selector: &Selector) -> Vec<Segment> {
-    let meant = cells.iter().filter(|cell| selector.cell.as_ref().is_none_or(|name| name == &cell.cell));
+    let meant = cells
+        .iter()
+        .filter(|cell| selector.cell.as_ref().is_none_or(|name| name == &cell.cell));
     meant
         .map(|cell| Segment {
             name: name(run, &cell.cell, selector),
             complete: cell.complete,
-            observations: cell.observations.iter().filter(|row| selector.takes(row)).cloned().collect(),
+            observations: cell
+                .observations
+                .iter()
+                .filter(|row| selector.takes(row))
+                .cloned()
+                .collect(),
         })
         .collect()
 }
@@ -105,7 +112,10 @@ impl Selector {
 pub fn contrast(catalogue: &Catalogue, failing: &[Segment], passing: &[Segment]) -> Vec<Separator> {
     let mut found = Vec::new();
     for marker in catalogue.markers() {
-        let shown = |side: &[Segment]| side.iter().any(|s| s.observations.iter().any(|row| row.kind == marker.name));
+        let shown = |side: &[Segment]| {
+            side.iter()
+                .any(|s| s.observations.iter().any(|row| row.kind == marker.name))
+        };
         if shown(failing) || shown(passing) {
             found.extend(presence(marker, failing, passing));
             found.extend(values(marker, failing, passing));
@@ -127,15 +137,27 @@ fn key(s: &Separator) -> (&str, Option<&str>, &str) {
 type Said = Option<u64>;
 
 fn presence(marker: &Marker, failing: &[Segment], passing: &[Segment]) -> Vec<Separator> {
-    let rows = |s: &Segment| s.observations.iter().filter(|row| row.kind == marker.name).count() as u64;
+    let rows = |s: &Segment| {
+        s.observations
+            .iter()
+            .filter(|row| row.kind == marker.name)
+            .count() as u64
+    };
     let present = |s: &Segment| match rows(s) {
         0 => can_be_absent(marker, s).then_some(0),
         n => Some(n),
     };
     let absent = |s: &Segment| present(s).map(|n| u64::from(n == 0));
-    let judged = [("present", score(failing, passing, present)), ("absent", score(failing, passing, absent))];
-    let judged = judged.into_iter().filter_map(|(value, tally)| Some((value, tally?)));
-    judged.map(|(value, tally)| tally.separator(marker, None, value.to_owned())).collect()
+    let judged = [
+        ("present", score(failing, passing, present)),
+        ("absent", score(failing, passing, absent)),
+    ];
+    let judged = judged
+        .into_iter()
+        .filter_map(|(value, tally)| Some((value, tally?)));
+    judged
+        .map(|(value, tally)| tally.separator(marker, None, value.to_owned()))
+        .collect()
 }
 
 /// Absence counts only in a whole log that shows a witness of the emitter at work.
@@ -143,7 +165,9 @@ fn can_be_absent(marker: &Marker, segment: &Segment) -> bool {
     let shown = |witness: &markers::Witness| {
         segment.observations.iter().any(|row| {
             let same = |(name, text): (&String, &String)| {
-                row.fields.get(name).is_some_and(|value| &value.to_string() == text)
+                row.fields
+                    .get(name)
+                    .is_some_and(|value| &value.to_string() == text)
             };
             row.kind == witness.marker && witness.fields.iter().all(same)
         })
@@ -152,15 +176,29 @@ fn can_be_absent(marker: &Marker, segment: &Segment) -> bool {
 }
 
 fn values(marker: &Marker, failing: &[Segment], passing: &[Segment]) -> Vec<Separator> {
-    let fields = marker.fields.iter().filter(|field| !ENVELOPE.contains(&field.name.as_str()));
-    fields.flat_map(|field| field_values(marker, &field.name, failing, passing)).collect()
+    let fields = marker
+        .fields
+        .iter()
+        .filter(|field| !ENVELOPE.contains(&field.name.as_str()));
+    fields
+        .flat_map(|field| field_values(marker, &field.name, failing, passing))
+        .collect()
 }
 
-fn field_values(marker: &Marker, field: &str, failing: &[Segment], passing: &[Segment]) -> Vec<Separator> {
+fn field_values(
+    marker: &Marker,
+    field: &str,
+    failing: &[Segment],
+    passing: &[Segment],
+) -> Vec<Separator> {
     let read = |segment: &Segment| -> Option<BTreeMap<String, u64>> {
         let mut counts: BTreeMap<String, u64> = BTreeMap::new();
         let mut seen = false;
-        for row in segment.observations.iter().filter(|row| row.kind == marker.name) {
+        for row in segment
+            .observations
+            .iter()
+            .filter(|row| row.kind == marker.name)
+        {
             for value in row.fields.get(field).into_iter().flat_map(spoken) {
                 seen = true;
                 *counts.entry(value).or_default() += 1;
@@ -168,18 +206,31 @@ fn field_values(marker: &Marker, field: &str, failing: &[Segment], passing: &[Se
         }
         seen.then_some(counts)
     };
-    let (fail, pass): (Vec<_>, Vec<_>) = (failing.iter().map(read).collect(), passing.iter().map(read).collect());
-    let values: BTreeSet<&String> = fail.iter().chain(&pass).flatten().flat_map(BTreeMap::keys).collect();
+    let (fail, pass): (Vec<_>, Vec<_>) = (
+        failing.iter().map(read).collect(),
+        passing.iter().map(read).collect(),
+    );
+    let values: BTreeSet<&String> = fail
+        .iter()
+        .chain(&pass)
+        .flatten()
+        .flat_map(BTreeMap::keys)
+        .collect();
     if values.len() > MAX_VALUES {
         return Vec::new();
     }
     let says = |counts: &Option<BTreeMap<String, u64>>, value: &String| -> Said {
-        counts.as_ref().map(|counts| counts.get(value).copied().unwrap_or(0))
+        counts
+            .as_ref()
+            .map(|counts| counts.get(value).copied().unwrap_or(0))
     };
     values
         .into_iter()
         .filter_map(|value| {
-            let tally = Tally::of(fail.iter().map(|c| says(c, value)), pass.iter().map(|c| says(c, value)))?;
+            let tally = Tally::of(
+                fail.iter().map(|c| says(c, value)),
+                pass.iter().map(|c| says(c, value)),
+            )?;
             Some(tally.separator(marker, Some(field.to_owned()), value.clone()))
         })
         .collect()
@@ -189,12 +240,18 @@ fn field_values(marker: &Marker, field: &str, failing: &[Segment], passing: &[Se
 fn spoken(value: &Value) -> Vec<String> {
     match value {
         Value::NotAvailable | Value::Masked | Value::Buckets(Buckets::Disabled(_)) => Vec::new(),
-        Value::Buckets(Buckets::Populated(buckets)) => buckets.iter().map(|bucket| bucket.name.clone()).collect(),
+        Value::Buckets(Buckets::Populated(buckets)) => {
+            buckets.iter().map(|bucket| bucket.name.clone()).collect()
+        }
         other => vec![other.to_string()],
     }
 }
 
-fn score(failing: &[Segment], passing: &[Segment], says: impl Fn(&Segment) -> Said) -> Option<Tally> {
+fn score(
+    failing: &[Segment],
+    passing: &[Segment],
+    says: impl Fn(&Segment) -> Said,
+) -> Option<Tally> {
     Tally::of(failing.iter().map(&says), passing.iter().map(&says))
 }
 
@@ -208,8 +265,17 @@ struct Tally {
 
 impl Tally {
     /// `None` when no failing segment shows the candidate, so that it can explain nothing.
-    fn of(failing: impl Iterator<Item = Said>, passing: impl Iterator<Item = Said>) -> Option<Self> {
-        let mut tally = Self { fail: 0, fail_of: 0, pass: 0, pass_of: 0, good_rows: 0 };
+    fn of(
+        failing: impl Iterator<Item = Said>,
+        passing: impl Iterator<Item = Said>,
+    ) -> Option<Self> {
+        let mut tally = Self {
+            fail: 0,
+            fail_of: 0,
+            pass: 0,
+            pass_of: 0,
+            good_rows: 0,
+        };
         for rows in failing.flatten() {
             tally.fail_of += 1;
             tally.fail += u32::from(rows > 0);
@@ -240,7 +306,9 @@ impl Tally {
     fn ochiai_permille(&self) -> u32 {
         let (fail, of) = (u128::from(self.fail), u128::from(self.fail_of));
         let shown = fail + u128::from(self.pass);
-        let squared = (fail * fail * 1_000_000).checked_div(of * shown).unwrap_or(0);
+        let squared = (fail * fail * 1_000_000)
+            .checked_div(of * shown)
+            .unwrap_or(0);
         u32::try_from(squared.isqrt()).unwrap_or(1000)
     }
 }

@@ -7,7 +7,9 @@ use attest::claim::{Citation, ClaimBody};
 use attest::digest::Digest;
 use serde::{Deserialize, Serialize};
 
-use crate::model::{ClaimId, GateResult, GateRunId, HypothesisId, LoopId, Refusal, Run, RunId, Verdict};
+use crate::model::{
+    ClaimId, GateResult, GateRunId, HypothesisId, LoopId, Refusal, Run, RunId, Verdict,
+};
 
 /// Mechanism of a hypothesis: a closed list, so that a reworded dead theory is recognised.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

@@ -1,25 +1,31 @@
 //! One good claim, its facts and its whole story, for tests. Change one part and see one refusal.
 
-#![allow(clippy::unwrap_used, clippy::missing_panics_doc, reason = "fixtures are test code")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::missing_panics_doc,
+    reason = "fixtures are test code"
+)]
 
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
 use attest::approval::{ApprovalSubject, claim_digest};
-use attest::claim::{CLAIM_SCHEMA, Citation, ClaimBody, ClaimBudget, ClaimKind, Guard, PinnedTest, Site};
+use attest::claim::{
+    CLAIM_SCHEMA, Citation, ClaimBody, ClaimBudget, ClaimKind, Guard, PinnedTest, Site,
+};
 use attest::digest::Digest;
 use attest::json::canonical;
 use markers::CellObservations;
 
 use crate::decision::{
-    ApprovalFacts, BaselineFacts, DecisionInput, DiffFacts, EvidenceFact, GateFacts, Hunk, HypothesisFacts, LawFact,
-    PolicyFacts, RULES_VERSION, Stage, TargetFacts, gates_digest,
+    ApprovalFacts, BaselineFacts, DecisionInput, DiffFacts, EvidenceFact, GateFacts, Hunk,
+    HypothesisFacts, LawFact, PolicyFacts, RULES_VERSION, Stage, TargetFacts, gates_digest,
 };
 use crate::diff::{ChangedPath, FileMode};
 use crate::event::{Author, Event, HypothesisBody, Mechanism, PushOutcome, QuotedSite};
 use crate::model::{
-    ClaimId, Conclusion, GateResult, GateRole, GateRunId, GateVerdict, HypothesisId, Job, LogRef, LoopId, ProcessExit,
-    Run, RunId, RunStatus, Step, TestCounts, Trigger,
+    ClaimId, Conclusion, GateResult, GateRole, GateRunId, GateVerdict, HypothesisId, Job, LogRef,
+    LoopId, ProcessExit, Run, RunId, RunStatus, Step, TestCounts, Trigger,
 };
 use crate::policy::Policy;
 use crate::rulebook::Rulebook;
@@ -100,7 +106,10 @@ pub fn policy() -> Policy {
 /// An unverified author.
 #[must_use]
 pub fn author() -> Author {
-    Author { uid: 1000, name: "agent".into() }
+    Author {
+        uid: 1000,
+        name: "agent".into(),
+    }
 }
 
 /// A run log of one cell: red with a divergence, or green.
@@ -175,13 +184,21 @@ pub fn log_ref(text: &str) -> LogRef {
 /// A completed run of both cells.
 #[must_use]
 pub fn run(run_id: &str, head_sha: &str, trigger: Trigger, green: bool) -> Run {
-    let conclusion = Some(if green { Conclusion::Success } else { Conclusion::Failure });
+    let conclusion = Some(if green {
+        Conclusion::Success
+    } else {
+        Conclusion::Failure
+    });
     let exit = ProcessExit::Code(if green { 0 } else { 101 });
     let jobs = ["noop-0-summary", "noop-0-full"].map(|cell| Job {
         cell: cell.to_owned(),
         status: RunStatus::Completed,
         conclusion: conclusion.clone(),
-        steps: vec![Step { name: "cargo test".into(), exit, duration_ms: 60_000 }],
+        steps: vec![Step {
+            name: "cargo test".into(),
+            exit,
+            duration_ms: 60_000,
+        }],
         log: Some(log_ref(&log(cell, green))),
         why_empty: None,
     });
@@ -191,7 +208,11 @@ pub fn run(run_id: &str, head_sha: &str, trigger: Trigger, green: bool) -> Run {
         scope: SCOPE.into(),
         attempt: 1,
         head_sha: head_sha.into(),
-        tree: if head_sha == PARENT { BASE_TREE.into() } else { TREE.into() },
+        tree: if head_sha == PARENT {
+            BASE_TREE.into()
+        } else {
+            TREE.into()
+        },
         trigger,
         status: RunStatus::Completed,
         conclusion,
@@ -207,7 +228,13 @@ pub fn citation() -> Citation {
     let text = log("noop-0-full", false);
     let start = text.find("FIRST_DIVERGENCE").unwrap() as u64;
     let end = text.find("[TELEMETRY END]").unwrap() as u64 - 1;
-    Citation { log_id: Digest::of(text.as_bytes()), byte_start: start, byte_end: end, line_start: 4, line_end: 4 }
+    Citation {
+        log_id: Digest::of(text.as_bytes()),
+        byte_start: start,
+        byte_end: end,
+        line_start: 4,
+        line_end: 4,
+    }
 }
 
 /// A hypothesis that quotes the changed line.
@@ -305,9 +332,18 @@ pub fn gate_result(gate: &str, role: GateRole) -> GateResult {
         verdict: GateVerdict::Passed,
         refused: Vec::new(),
         argv: ["cargo", "test", "-p", "engine"].map(String::from).to_vec(),
-        tree: if role == GateRole::PinOnBase { BASE_TREE.into() } else { TREE.into() },
+        tree: if role == GateRole::PinOnBase {
+            BASE_TREE.into()
+        } else {
+            TREE.into()
+        },
         exit: ProcessExit::Code(if red { 101 } else { 0 }),
-        tests: TestCounts { passed: u64::from(!red) * 3, failed: u64::from(red), ignored: 0, filtered_out: 0 },
+        tests: TestCounts {
+            passed: u64::from(!red) * 3,
+            failed: u64::from(red),
+            ignored: 0,
+            filtered_out: 0,
+        },
         failed_tests: failed,
         compile_error: false,
         covered: changed().into_iter().map(|changed| changed.path).collect(),
@@ -379,7 +415,10 @@ pub fn good_input() -> DecisionInput {
             base_tree: BASE_TREE.into(),
             diff_digest: body.diff_digest.clone(),
             changed: changed(),
-            hunks: vec![hunk(CHANGED, 42, 1, 1), hunk("engine/tests/attn_norm.rs", 0, 0, 12)],
+            hunks: vec![
+                hunk(CHANGED, 42, 1, 1),
+                hunk("engine/tests/attn_norm.rs", 0, 0, 12),
+            ],
             findings: Vec::new(),
             site_findings: Vec::new(),
             behavioural_lines: 14,
@@ -450,7 +489,10 @@ pub fn story() -> Vec<Event> {
     let (claim_id, gate_run_id) = (ClaimId::nth(1), GateRunId::nth(1));
     let decision = decide(&good_input(), &rulebook(), Stage::Push);
     let mut events = vec![
-        Event::StateCreated { root_commit: ROOT.into(), remote: "https://example.org/repo.git".into() },
+        Event::StateCreated {
+            root_commit: ROOT.into(),
+            remote: "https://example.org/repo.git".into(),
+        },
         Event::LoopOpened {
             loop_id: LoopId::nth(1),
             goal: "turn the scope green".into(),
@@ -458,7 +500,9 @@ pub fn story() -> Vec<Event> {
             idempotency_key: "open".into(),
             author: author(),
         },
-        Event::RunChanged { run: run("R1", PARENT, Trigger::Manual, false) },
+        Event::RunChanged {
+            run: run("R1", PARENT, Trigger::Manual, false),
+        },
         Event::HypothesisOpened {
             hypothesis_id: HypothesisId::nth(1),
             loop_id: LoopId::nth(1),
@@ -467,15 +511,30 @@ pub fn story() -> Vec<Event> {
             author: author(),
         },
         proposal(),
-        Event::GatesStarted { claim_id: claim_id.clone(), gate_run_id: gate_run_id.clone() },
+        Event::GatesStarted {
+            claim_id: claim_id.clone(),
+            gate_run_id: gate_run_id.clone(),
+        },
     ];
-    events.extend(gate_results().into_iter().map(|result| Event::GateFinished {
-        gate_run_id: gate_run_id.clone(),
-        result: Box::new(result),
-    }));
+    events.extend(
+        gate_results()
+            .into_iter()
+            .map(|result| Event::GateFinished {
+                gate_run_id: gate_run_id.clone(),
+                result: Box::new(result),
+            }),
+    );
     events.extend([
-        Event::GatesFinished { gate_run_id, gates_digest: subject().gates_digest, refused: Vec::new() },
-        Event::ClaimStaged { claim_id: claim_id.clone(), commit: COMMIT.into(), shown_digest: subject().shown_digest },
+        Event::GatesFinished {
+            gate_run_id,
+            gates_digest: subject().gates_digest,
+            refused: Vec::new(),
+        },
+        Event::ClaimStaged {
+            claim_id: claim_id.clone(),
+            commit: COMMIT.into(),
+            shown_digest: subject().shown_digest,
+        },
         Event::ClaimApproved {
             claim_id: claim_id.clone(),
             subject: Box::new(subject()),
@@ -489,9 +548,24 @@ pub fn story() -> Vec<Event> {
             attestation: "f".repeat(40),
             decision: decision.digest().unwrap(),
         },
-        Event::PushSettled { claim_id: claim_id.clone(), outcome: PushOutcome::Pushed },
-        Event::RunChanged { run: run("R2", COMMIT, Trigger::Push { claim: claim_id.clone() }, true) },
-        Event::VerificationStarted { claim_id, run_id: RunId::nth(2) },
+        Event::PushSettled {
+            claim_id: claim_id.clone(),
+            outcome: PushOutcome::Pushed,
+        },
+        Event::RunChanged {
+            run: run(
+                "R2",
+                COMMIT,
+                Trigger::Push {
+                    claim: claim_id.clone(),
+                },
+                true,
+            ),
+        },
+        Event::VerificationStarted {
+            claim_id,
+            run_id: RunId::nth(2),
+        },
     ]);
     events
 }
@@ -514,5 +588,8 @@ pub fn proposal() -> Event {
 /// Counters to add to a loop.
 #[must_use]
 pub fn counted(name: &str, by: u64) -> Event {
-    Event::Counted { loop_id: LoopId::nth(1), grew: BTreeMap::from([(name.to_owned(), by)]) }
+    Event::Counted {
+        loop_id: LoopId::nth(1),
+        grew: BTreeMap::from([(name.to_owned(), by)]),
+    }
 }

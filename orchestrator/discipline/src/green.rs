@@ -1,7 +1,7 @@
 //! Green means proven: success, engagement proof, every cell, and no rule of any other class.
 
 use markers::{CellObservations, Truth};
-use playbooks::{Classification, ClassName, Disposition};
+use playbooks::{ClassName, Classification, Disposition};
 use serde::{Deserialize, Serialize};
 
 use crate::model::{Conclusion, Grade, Run, RunStatus};
@@ -46,11 +46,27 @@ pub struct ColourReport {
 
 /// Grades the engagement proof of a run's scope over its cells; a cell that is missing proves nothing.
 #[must_use]
-pub fn engagement(policy: &Policy, run: &Run, cells: &[CellObservations], rulebook: &Rulebook) -> Vec<Grade> {
-    let names: Vec<_> = policy.effective_cells(&run.scope).into_iter().map(|cell| cell.name).collect();
+pub fn engagement(
+    policy: &Policy,
+    run: &Run,
+    cells: &[CellObservations],
+    rulebook: &Rulebook,
+) -> Vec<Grade> {
+    let names: Vec<_> = policy
+        .effective_cells(&run.scope)
+        .into_iter()
+        .map(|cell| cell.name)
+        .collect();
     let cells = rulebook.whole_matrix(&names, cells);
-    let engage = policy.scope.get(&run.scope).map(|scope| scope.engage.as_slice()).unwrap_or_default();
-    engage.iter().map(|text| rulebook.grade("engage", text, &cells)).collect()
+    let engage = policy
+        .scope
+        .get(&run.scope)
+        .map(|scope| scope.engage.as_slice())
+        .unwrap_or_default();
+    engage
+        .iter()
+        .map(|text| rulebook.grade("engage", text, &cells))
+        .collect()
 }
 
 /// All engagement predicates as one answer, for [`playbooks::RunFacts::engaged`]. None declared proves nothing.
@@ -84,10 +100,18 @@ pub fn colour(
     let mut unproven: Vec<_> = engage
         .iter()
         .filter(|grade| grade.truth != Truth::Holds)
-        .map(|grade| format!("engagement `{}` is not proven: {}", grade.predicate, grade.observed))
+        .map(|grade| {
+            format!(
+                "engagement `{}` is not proven: {}",
+                grade.predicate, grade.observed
+            )
+        })
         .collect();
     if engage.is_empty() {
-        unproven.push(format!("scope `{}` declares no engagement proof", run.scope));
+        unproven.push(format!(
+            "scope `{}` declares no engagement proof",
+            run.scope
+        ));
     }
     unproven.extend(missing_cells(run, policy, cells));
     match classification {
@@ -97,7 +121,14 @@ pub fn colour(
         }
         Some(_) => {}
     }
-    report(if unproven.is_empty() { Colour::Green } else { Colour::GreenUnproven }, unproven)
+    report(
+        if unproven.is_empty() {
+            Colour::Green
+        } else {
+            Colour::GreenUnproven
+        },
+        unproven,
+    )
 }
 
 /// True only for a proven success.
@@ -137,13 +168,17 @@ fn failures(run: &Run, classification: Option<&Classification>) -> Vec<String> {
         });
     }
     // Assertions that pass on the wrong device are no success.
-    let environment = classification.filter(|class| matches!(class.disposition, Disposition::FixEnvironment { .. }));
+    let environment = classification
+        .filter(|class| matches!(class.disposition, Disposition::FixEnvironment { .. }));
     red.extend(environment.map(|class| format!("{} is of class {}", run.run_id, class.class)));
     red
 }
 
 fn missing_cells(run: &Run, policy: &Policy, cells: &[CellObservations]) -> Vec<String> {
-    let names = policy.effective_cells(&run.scope).into_iter().map(|cell| cell.name);
+    let names = policy
+        .effective_cells(&run.scope)
+        .into_iter()
+        .map(|cell| cell.name);
     names
         .filter_map(|name| {
             let job = run.jobs.iter().find(|job| job.cell == name);

@@ -13,8 +13,9 @@ use crate::state::{Hypothesis, HypothesisStatus, LoopState};
 const STATEMENT_WORDS: usize = 4;
 /// Words of Rust and of prose that stand in any line and make two sites no more alike.
 const COMMON: [&str; 28] = [
-    "as", "async", "await", "const", "else", "enum", "false", "fn", "for", "if", "impl", "in", "let", "loop", "match",
-    "mut", "pub", "ref", "return", "self", "Self", "static", "struct", "true", "use", "where", "while", "mod",
+    "as", "async", "await", "const", "else", "enum", "false", "fn", "for", "if", "impl", "in",
+    "let", "loop", "match", "mut", "pub", "ref", "return", "self", "Self", "static", "struct",
+    "true", "use", "where", "while", "mod",
 ];
 
 /// What the caller looked up for a hypothesis.
@@ -41,7 +42,11 @@ pub fn admit(
     refused.extend(quotes(body, &lookups.lines));
     refused.extend(predicates(body, rulebook));
     refused.extend(rivals(state, body));
-    refused.extend(citations("evidence", &body.evidence, &lookups.evidence_exists));
+    refused.extend(citations(
+        "evidence",
+        &body.evidence,
+        &lookups.evidence_exists,
+    ));
     if let Some(dead) = resembles_dead(state, body) {
         refused.push(resemblance(dead));
     }
@@ -113,7 +118,11 @@ fn resemblance(dead: &Hypothesis) -> Refusal {
     Refusal::new(
         "resembles_dead_hypothesis",
         "statement",
-        format!("it looks like {}, which died of: {}", dead.id, killer_reason(dead)),
+        format!(
+            "it looks like {}, which died of: {}",
+            dead.id,
+            killer_reason(dead)
+        ),
         format!(
             "quote other lines or name another mechanism; to revive {}, show a person evidence newer than its killer",
             dead.id
@@ -122,17 +131,28 @@ fn resemblance(dead: &Hypothesis) -> Refusal {
 }
 
 fn killer_reason(dead: &Hypothesis) -> String {
-    let Some(killer) = &dead.killer else { return "no recorded killer".to_owned() };
+    let Some(killer) = &dead.killer else {
+        return "no recorded killer".to_owned();
+    };
     match killer.citations.first() {
-        Some(at) => format!("{} ({} lines {}-{})", killer.reason, at.log_id, at.line_start, at.line_end),
+        Some(at) => format!(
+            "{} ({} lines {}-{})",
+            killer.reason, at.log_id, at.line_start, at.line_end
+        ),
         None => killer.reason.clone(),
     }
 }
 
 fn symbols(sites: &[QuotedSite]) -> BTreeSet<&str> {
-    let words = sites.iter().flat_map(|site| site.quote.split(|c: char| !c.is_alphanumeric() && c != '_'));
+    let words = sites
+        .iter()
+        .flat_map(|site| site.quote.split(|c: char| !c.is_alphanumeric() && c != '_'));
     words
-        .filter(|word| word.len() > 1 && !word.starts_with(|c: char| c.is_ascii_digit()) && !COMMON.contains(word))
+        .filter(|word| {
+            word.len() > 1
+                && !word.starts_with(|c: char| c.is_ascii_digit())
+                && !COMMON.contains(word)
+        })
         .collect()
 }
 
@@ -185,12 +205,17 @@ fn quotes(body: &HypothesisBody, lines: &[Option<String>]) -> Vec<Refusal> {
                 format!("{place} does not exist in {}", body.commit),
                 "name a file and line of that commit, the path from the root",
             )),
-            Some(text) if site.quote.trim().is_empty() || text.trim() != site.quote.trim() => Some(Refusal::new(
-                "quote_differs",
-                field,
-                format!("{place} does not read as quoted"),
-                format!("read the line in {} and quote it whole; reading it is the cheapest killer", body.commit),
-            )),
+            Some(text) if site.quote.trim().is_empty() || text.trim() != site.quote.trim() => {
+                Some(Refusal::new(
+                    "quote_differs",
+                    field,
+                    format!("{place} does not read as quoted"),
+                    format!(
+                        "read the line in {} and quote it whole; reading it is the cheapest killer",
+                        body.commit
+                    ),
+                ))
+            }
             Some(_) => None,
         }
     });
@@ -208,14 +233,21 @@ fn predicates(body: &HypothesisBody, rulebook: &Rulebook) -> Vec<Refusal> {
     }
     let lists = [("predicts", &body.predicts), ("forbids", &body.forbids)];
     let stated = lists.into_iter().flat_map(|(list, texts)| {
-        texts.iter().enumerate().map(move |(index, text)| (format!("{list}[{index}]"), text))
+        texts
+            .iter()
+            .enumerate()
+            .map(move |(index, text)| (format!("{list}[{index}]"), text))
     });
-    stated.filter_map(|(field, text)| rulebook.parse(text, &field).err()).collect()
+    stated
+        .filter_map(|(field, text)| rulebook.parse(text, &field).err())
+        .collect()
 }
 
 fn rivals(state: &LoopState, body: &HypothesisBody) -> Vec<Refusal> {
     let unknown = body.rivals.iter().enumerate().filter(|(_, rival)| {
-        !state.hypotheses.contains_key(&HypothesisId((*rival).clone()))
+        !state
+            .hypotheses
+            .contains_key(&HypothesisId((*rival).clone()))
     });
     unknown
         .map(|(index, rival)| {
@@ -230,7 +262,10 @@ fn rivals(state: &LoopState, body: &HypothesisBody) -> Vec<Refusal> {
 }
 
 fn citations(list: &str, cited: &[Citation], exists: &[bool]) -> Vec<Refusal> {
-    let missing = cited.iter().enumerate().filter(|(index, _)| !exists.get(*index).copied().unwrap_or(false));
+    let missing = cited
+        .iter()
+        .enumerate()
+        .filter(|(index, _)| !exists.get(*index).copied().unwrap_or(false));
     missing
         .map(|(index, cite)| {
             Refusal::new(

@@ -34,3 +34,6 @@ pub mod state;
 pub mod step;
 pub mod turn;
 pub mod verification;
+
+#[cfg(test)]
+mod tests;

@@ -12,7 +12,15 @@ use crate::state::{Claim, ClaimPhase};
 ///
 /// Nothing outside this module can make one,
 /// ```compile_fail
-/// let permit = discipline::permit::PushPermit {};
+/// let permit = discipline::permit::PushPermit {
+///     claim_id: "C1".into(),
+///     commit: String::new(),
+///     ref_name: String::new(),
+///     old_tip: String::new(),
+///     remote: String::new(),
+///     attestation: String::new(),
+///     decision: attest::digest::Digest::of(b""),
+/// };
 /// ```
 /// nobody can copy one to push twice,
 /// ```compile_fail
@@ -110,12 +118,21 @@ pub fn grant(
     refused.extend(of_claim(input, claim));
     for (field, text) in [("attestation", &attestation), ("remote", &remote)] {
         if text.is_empty() {
-            refused.push(again("permit_incomplete", field, format!("the push names no {field}")));
+            refused.push(again(
+                "permit_incomplete",
+                field,
+                format!("the push names no {field}"),
+            ));
         }
     }
-    let (Ok(digest), Some(commit), true) = (decision.digest(), &claim.commit, refused.is_empty()) else {
+    let (Ok(digest), Some(commit), true) = (decision.digest(), &claim.commit, refused.is_empty())
+    else {
         refused.extend(claim.commit.is_none().then(|| {
-            again("not_staged", "commit", "the daemon has made no commit of this claim".to_owned())
+            again(
+                "not_staged",
+                "commit",
+                "the daemon has made no commit of this claim".to_owned(),
+            )
         }));
         return Err(refused);
     };
@@ -149,8 +166,14 @@ fn of_claim(input: &DecisionInput, claim: &Claim) -> Vec<Refusal> {
         refused.push(Refusal::new(
             "claim_not_approved",
             "claim",
-            format!("{} is {}, a permit takes an approved claim", claim.id, claim.phase),
-            format!("see what {} needs next with `greenloop claim {}`", claim.id, claim.id),
+            format!(
+                "{} is {}, a permit takes an approved claim",
+                claim.id, claim.phase
+            ),
+            format!(
+                "see what {} needs next with `greenloop claim {}`",
+                claim.id, claim.id
+            ),
         ));
     }
     let subject = claim.approval.as_ref().map(|approval| &approval.subject);
@@ -163,12 +186,20 @@ fn of_claim(input: &DecisionInput, claim: &Claim) -> Vec<Refusal> {
         refused.push(again(
             "decision_of_other_claim",
             "decision",
-            format!("what was judged is not what the journal says of {}", claim.id),
+            format!(
+                "what was judged is not what the journal says of {}",
+                claim.id
+            ),
         ));
     }
     refused
 }
 
 fn again(code: &str, field: &str, reason: String) -> Refusal {
-    Refusal::new(code, field, reason, "ask for the push again with `request_push`, so that it is judged anew")
+    Refusal::new(
+        code,
+        field,
+        reason,
+        "ask for the push again with `request_push`, so that it is judged anew",
+    )
 }

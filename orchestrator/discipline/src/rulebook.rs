@@ -18,7 +18,9 @@ impl Rulebook {
     /// # Errors
     /// As [`Catalogue::builtin`].
     pub fn builtin() -> Result<Self, Error> {
-        Ok(Self { catalogue: Catalogue::builtin()? })
+        Ok(Self {
+            catalogue: Catalogue::builtin()?,
+        })
     }
 
     /// Rules over a project's catalogue.
@@ -32,7 +34,9 @@ impl Rulebook {
     pub fn catalogue_digest(&self) -> Digest {
         let printed = self.catalogue.digest();
         // A digest that does not read back is still one fixed value per catalogue.
-        printed.parse().unwrap_or_else(|_| Digest::of(printed.as_bytes()))
+        printed
+            .parse()
+            .unwrap_or_else(|_| Digest::of(printed.as_bytes()))
     }
 
     /// Parses a predicate and checks its marker, fields, types and units.
@@ -69,8 +73,14 @@ impl Rulebook {
     /// The run's cells, and an empty incomplete one for each of `names` that is missing: a cell that
     /// did not run must not make a predicate over all cells easier.
     #[must_use]
-    pub fn whole_matrix(&self, names: &[String], cells: &[CellObservations]) -> Vec<CellObservations> {
-        let absent = names.iter().filter(|name| !cells.iter().any(|cell| &cell.cell == *name));
+    pub fn whole_matrix(
+        &self,
+        names: &[String],
+        cells: &[CellObservations],
+    ) -> Vec<CellObservations> {
+        let absent = names
+            .iter()
+            .filter(|name| !cells.iter().any(|cell| &cell.cell == *name));
         let empty = absent.map(|name| CellObservations {
             cell: name.clone(),
             complete: false,
@@ -89,16 +99,28 @@ impl Rulebook {
             }
             Err(error) => (Truth::NotObservable, error.to_string()),
         };
-        Grade { role: role.to_owned(), predicate: text.to_owned(), truth, observed }
+        Grade {
+            role: role.to_owned(),
+            predicate: text.to_owned(),
+            truth,
+            observed,
+        }
     }
 }
 
 /// What keeps a mode from ever showing a predicate: a cell in which rows were read and cannot decide.
 #[must_use]
 pub fn blind_cell(verdict: &Verdict) -> Option<(&str, &str)> {
-    let blind = verdict.cells.iter().filter(|cell| cell.truth == Truth::NotObservable);
+    let blind = verdict
+        .cells
+        .iter()
+        .filter(|cell| cell.truth == Truth::NotObservable);
     blind
-        .filter(|cell| cell.observed.iter().any(|row| row.truth == Truth::NotObservable))
+        .filter(|cell| {
+            cell.observed
+                .iter()
+                .any(|row| row.truth == Truth::NotObservable)
+        })
         .map(|cell| (cell.cell.as_str(), cell.why.as_str()))
         .next()
 }

@@ -166,10 +166,20 @@ pub fn card(
     rulebook: &Rulebook,
 ) -> ClaimCard {
     let body = &input.body;
-    let law = input.policy.law.iter().find(|law| law.id == body.failing_invariant);
-    let hypothesis = state.hypotheses.values().find(|h| h.id.as_str() == body.hypothesis_id);
+    let law = input
+        .policy
+        .law
+        .iter()
+        .find(|law| law.id == body.failing_invariant);
+    let hypothesis = state
+        .hypotheses
+        .values()
+        .find(|h| h.id.as_str() == body.hypothesis_id);
     let today = today(input, rulebook);
-    let own_scope = body.guards.iter().filter(|guard| guard.scope == body.proof_scope);
+    let own_scope = body
+        .guards
+        .iter()
+        .filter(|guard| guard.scope == body.proof_scope);
     ClaimCard {
         claim_id: claim_id.clone(),
         kind: body.kind,
@@ -183,7 +193,12 @@ pub fn card(
         rivals: hypothesis.map(|h| rivals(state, h)).unwrap_or_default(),
         evidence: evidence(input, cited),
         change: ShownChange {
-            files: input.diff.changed.iter().map(|changed| clean(&changed.path)).collect(),
+            files: input
+                .diff
+                .changed
+                .iter()
+                .map(|changed| clean(&changed.path))
+                .collect(),
             behavioural_lines: input.diff.behavioural_lines,
             mechanical_lines: input.diff.mechanical_lines,
             findings: input.diff.findings.clone(),
@@ -195,7 +210,10 @@ pub fn card(
         labels: labels(input),
         budget: body.budget.clone(),
         message: clean(&body.message),
-        refused: decide(input, rulebook, Stage::Gates).refused().cloned().collect(),
+        refused: decide(input, rulebook, Stage::Gates)
+            .refused()
+            .cloned()
+            .collect(),
         binds: ShownBinding {
             claim_digest: input.claim_digest.clone(),
             repo: body.repo.clone(),
@@ -218,14 +236,32 @@ pub fn shown_digest(card: &ClaimCard) -> Result<Digest, attest::AttestError> {
     Ok(Digest::of(&attest::json::canonical(card)?))
 }
 
-fn today<'a>(input: &'a DecisionInput, rulebook: &'a Rulebook) -> impl Fn(&str) -> ShownPredicate + 'a {
-    let names: Vec<_> =
-        input.policy.policy.effective_cells(&input.body.proof_scope).into_iter().map(|cell| cell.name).collect();
-    let shown = input.baseline.as_ref().map(|facts| facts.cells.as_slice()).unwrap_or_default();
+fn today<'a>(
+    input: &'a DecisionInput,
+    rulebook: &'a Rulebook,
+) -> impl Fn(&str) -> ShownPredicate + 'a {
+    let names: Vec<_> = input
+        .policy
+        .policy
+        .effective_cells(&input.body.proof_scope)
+        .into_iter()
+        .map(|cell| cell.name)
+        .collect();
+    let shown = input
+        .baseline
+        .as_ref()
+        .map(|facts| facts.cells.as_slice())
+        .unwrap_or_default();
     let cells: Vec<CellObservations> = rulebook.whole_matrix(&names, shown);
     move |text| {
-        let Grade { truth, observed, .. } = rulebook.grade("", text, &cells);
-        ShownPredicate { predicate: clean(text), today: truth, observed: clean(&observed) }
+        let Grade {
+            truth, observed, ..
+        } = rulebook.grade("", text, &cells);
+        ShownPredicate {
+            predicate: clean(text),
+            today: truth,
+            observed: clean(&observed),
+        }
     }
 }
 
@@ -233,7 +269,12 @@ fn rivals(state: &LoopState, of: &Hypothesis) -> Vec<ShownHypothesis> {
     let rival = |other: &&Hypothesis| {
         other.body.rivals.contains(&of.id.0) || of.body.rivals.contains(&other.id.0)
     };
-    state.hypotheses.values().filter(rival).map(shown_hypothesis).collect()
+    state
+        .hypotheses
+        .values()
+        .filter(rival)
+        .map(shown_hypothesis)
+        .collect()
 }
 
 fn shown_hypothesis(hypothesis: &Hypothesis) -> ShownHypothesis {
@@ -241,12 +282,20 @@ fn shown_hypothesis(hypothesis: &Hypothesis) -> ShownHypothesis {
         id: hypothesis.id.to_string(),
         statement: clean(&hypothesis.body.statement),
         status: hypothesis.status,
-        killer: hypothesis.killer.as_ref().map(|killer| clean(&killer.reason)),
+        killer: hypothesis
+            .killer
+            .as_ref()
+            .map(|killer| clean(&killer.reason)),
     }
 }
 
 fn evidence(input: &DecisionInput, cited: &[String]) -> Vec<ShownEvidence> {
-    let text = |index: usize| cited.get(index).map(|text| excerpt(text)).unwrap_or_default();
+    let text = |index: usize| {
+        cited
+            .get(index)
+            .map(|text| excerpt(text))
+            .unwrap_or_default()
+    };
     let cites = input.body.evidence.iter().enumerate();
     cites
         .map(|(index, cite)| ShownEvidence {
@@ -273,14 +322,30 @@ fn gates(input: &DecisionInput) -> Vec<ShownGate> {
 fn labels(input: &DecisionInput) -> Vec<String> {
     let mut labels = Vec::new();
     let results = input.gates.iter().flat_map(|gates| &gates.results);
-    let weak = results.filter(|r| r.role == GateRole::PinOnBase && r.compile_error && r.failed_tests.is_empty());
-    labels.extend(weak.map(|_| "weak proof: the pinned test is red on base by a compile error only".to_owned()));
+    let weak = results
+        .filter(|r| r.role == GateRole::PinOnBase && r.compile_error && r.failed_tests.is_empty());
+    labels.extend(
+        weak.map(|_| {
+            "weak proof: the pinned test is red on base by a compile error only".to_owned()
+        }),
+    );
     if !input.body.budget.cancels.is_empty() {
-        labels.push(format!("cancels live runs: {}", input.body.budget.cancels.join(", ")));
+        labels.push(format!(
+            "cancels live runs: {}",
+            input.body.budget.cancels.join(", ")
+        ));
     }
-    let elsewhere = input.body.guards.iter().filter(|guard| guard.scope != input.body.proof_scope);
+    let elsewhere = input
+        .body
+        .guards
+        .iter()
+        .filter(|guard| guard.scope != input.body.proof_scope);
     labels.extend(elsewhere.map(|guard| {
-        format!("the guard `{}` of scope `{}` is not graded by this push's run", clean(&guard.predicate), guard.scope)
+        format!(
+            "the guard `{}` of scope `{}` is not graded by this push's run",
+            clean(&guard.predicate),
+            guard.scope
+        )
     }));
     labels
 }
@@ -299,5 +364,7 @@ fn clean(text: &str) -> String {
         (c.is_control() && c != '\n' && c != '\t')
             || matches!(c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{e0000}'..='\u{e007f}')
     };
-    text.chars().map(|c| if hidden(c) { '\u{fffd}' } else { c }).collect()
+    text.chars()
+        .map(|c| if hidden(c) { '\u{fffd}' } else { c })
+        .collect()
 }

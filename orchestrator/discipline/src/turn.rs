@@ -1,5 +1,7 @@
 //! Ways to end a turn, and what there is to do instead: the guard against paralysis.
 
+mod next;
+
 use std::sync::LazyLock;
 
 use regex::Regex;
@@ -8,7 +10,9 @@ use serde::{Deserialize, Serialize};
 use crate::event::TurnEnd;
 use crate::green::Colour;
 use crate::model::{Conclusion, LoopId, Refusal, RunId};
-use crate::state::{Claim, ClaimPhase, HypothesisStatus, Loop, LoopState};
+use crate::state::{ClaimPhase, Loop, LoopState};
+
+pub use next::next_actions;
 
 /// Something legal and useful to do now.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -70,20 +74,30 @@ pub fn judge_end_turn(state: &LoopState, loop_id: &LoopId, end: &TurnEnd) -> Tur
             format!("no loop `{loop_id}` exists"),
             "name one that `loop_status` lists",
         );
-        return TurnJudgement { refused: vec![refusal], work: Vec::new() };
+        return TurnJudgement {
+            refused: vec![refusal],
+            work: Vec::new(),
+        };
     };
     let refused = match end {
         TurnEnd::Staged => not_staged(state, found),
         TurnEnd::Blocked { what, unblocked_by } => not_blocked(state, loop_id, what, unblocked_by),
         TurnEnd::Green => not_green(state, found),
     };
-    let work = if refused.is_empty() { Vec::new() } else { next_actions(state, loop_id) };
+    let work = if refused.is_empty() {
+        Vec::new()
+    } else {
+        next_actions(state, loop_id)
+    };
     TurnJudgement { refused, work }
 }
 
 fn not_staged(state: &LoopState, found: &Loop) -> Vec<Refusal> {
     let claims = state.claims_of(&found.id);
-    if claims.iter().any(|claim| matches!(claim.phase, ClaimPhase::Staged | ClaimPhase::Approved)) {
+    if claims
+        .iter()
+        .any(|claim| matches!(claim.phase, ClaimPhase::Staged | ClaimPhase::Approved))
+    {
         return Vec::new();
     }
     let newest = claims.last().map_or_else(
@@ -103,12 +117,16 @@ fn not_green(state: &LoopState, found: &Loop) -> Vec<Refusal> {
     for scope in &found.scopes {
         let now = summary(state, scope, i64::MAX);
         let under_way = state.claims.values().find(|claim| {
-            &claim.body.proof_scope == scope && claim.phase.holds_scope() && !claim.phase.before_push()
+            &claim.body.proof_scope == scope
+                && claim.phase.holds_scope()
+                && !claim.phase.before_push()
         });
         let reason = match (now.colour, &now.closed, under_way) {
             (_, Some(why), _) => format!("scope `{scope}` waits for a rollback: {why}"),
             (Colour::Green, None, None) => continue,
-            (Colour::Green, None, Some(claim)) => format!("{} is {} and not graded yet", claim.id, claim.phase),
+            (Colour::Green, None, Some(claim)) => {
+                format!("{} is {} and not graded yet", claim.id, claim.phase)
+            }
             (colour, ..) => match &now.run_id {
                 Some(run) => format!("scope `{scope}` is {} on {run}", colour.as_str()),
                 None => format!("scope `{scope}` has no executed run"),
@@ -118,29 +136,60 @@ fn not_green(state: &LoopState, found: &Loop) -> Vec<Refusal> {
             "not_green",
             "how",
             reason,
-            format!("make `{scope}` pass with its engagement proof; `classify_run` says what is missing"),
+            format!(
+                "make `{scope}` pass with its engagement proof; `classify_run` says what is missing"
+            ),
         ));
     }
     refused
 }
 
-fn not_blocked(state: &LoopState, loop_id: &LoopId, what: &str, unblocked_by: &str) -> Vec<Refusal> {
+fn not_blocked(
+    state: &LoopState,
+    loop_id: &LoopId,
+    what: &str,
+    unblocked_by: &str,
+) -> Vec<Refusal> {
     let mut refused = Vec::new();
     for (code, field, text, remedy) in [
-        ("blocker_missing", "what", what, "name the one thing that stands in the way, with the command that shows it"),
-        ("unblocker_missing", "unblocked_by", unblocked_by, "name who or what would remove it"),
+        (
+            "blocker_missing",
+            "what",
+            what,
+            "name the one thing that stands in the way, with the command that shows it",
+        ),
+        (
+            "unblocker_missing",
+            "unblocked_by",
+            unblocked_by,
+            "name who or what would remove it",
+        ),
     ] {
         if text.split_whitespace().count() < 2 {
-            refused.push(Refusal::new(code, field, "it is not said in words that another can act on", remedy));
+            refused.push(Refusal::new(
+                code,
+                field,
+                "it is not said in words that another can act on",
+                remedy,
+            ));
         }
     }
-    let waits = [("what", WAITS_FOR.find(what)), ("unblocked_by", UNBLOCKED_BY_RUN.find(unblocked_by))];
-    if let Some((field, found)) = waits.into_iter().find_map(|(field, found)| Some((field, found?))) {
+    let waits = [
+        ("what", WAITS_FOR.find(what)),
+        ("unblocked_by", UNBLOCKED_BY_RUN.find(unblocked_by)),
+    ];
+    if let Some((field, found)) = waits
+        .into_iter()
+        .find_map(|(field, found)| Some((field, found?)))
+    {
         let first = next_actions(state, loop_id).into_iter().next();
         refused.push(Refusal::new(
             "waiting_is_not_blocked",
             field,
-            format!("`{}` is waiting; the daemon waits, and local work is never blocked by it", found.as_str()),
+            format!(
+                "`{}` is waiting; the daemon waits, and local work is never blocked by it",
+                found.as_str()
+            ),
             first.map_or_else(
                 || "work on: `edit`".to_owned(),
                 |action| format!("go on with `{}`: {}", action.tool, action.why),
@@ -150,107 +199,24 @@ fn not_blocked(state: &LoopState, loop_id: &LoopId, what: &str, unblocked_by: &s
     refused
 }
 
-const THE_MACHINE: &str = r"(?:runner|ci|c\.i\.|queue|workflow|pipeline|github actions|gpu lease|gate run|gates|(?:the|a|next|this|that|current|live|baseline|verification)\s+(?:\w+\s+)?(?:run|job)|runs?\s+(?:r?\d+|to\b)|R\d+|job)";
+/// What only the daemon waits for.
+const THE_MACHINE: &str = r"(?:runner|ci|queue|pipeline|github actions|gpu lease|gate run|gates? (?:to )?(?:finish|pass|complet|end)\w*|workflows? (?:runs?|results?|to|complet\w+|finish\w*)|(?:the|a|next|this|that|current|live|baseline|verification)\s+(?:\w+\s+)?(?:run|job)|runs? (?:r?\d+|to)|R\d+|job completion)";
 
 static WAITS_FOR: LazyLock<Regex> = LazyLock::new(|| {
+    let wait = r"(?:wait(?:s|ing|ed)?|await(?:s|ing)?|pending|blocked (?:on|by)|stuck behind)\b[^.;]{0,60}?";
+    let until = r"(?:until|once|as soon as)\s+(?:\w+\s+){0,2}?";
     pattern(&format!(
-        r"(?i)\b(?:wait(?:s|ing|ed)?|await(?:s|ing)?|pending|block(?:ed|s)? (?:on|by)|until|once|stuck behind)\b[^.;]{{0,60}}?\b{THE_MACHINE}\b|\b(?:signal|log)s? (?:is|are) (?:stale|old)\b"
+        r"(?i)\b(?:{wait}|{until})\b{THE_MACHINE}\b|\b(?:signal|log)s? (?:is|are) (?:stale|old)\b|\bnot ended yet\b"
     ))
 });
 
-static UNBLOCKED_BY_RUN: LazyLock<Regex> = LazyLock::new(|| {
-    pattern(&format!(r"(?i)\b{THE_MACHINE}\b|\b(?:wait(?:ing)?|more time|later)\b"))
-});
+static UNBLOCKED_BY_RUN: LazyLock<Regex> =
+    LazyLock::new(|| pattern(&format!(r"(?i)\b{THE_MACHINE}\b|\b(?:waiting|more time)\b")));
 
 /// The patterns are fixed; one that would not compile must refuse everything rather than nothing.
 fn pattern(text: &str) -> Regex {
     #[allow(clippy::unwrap_used, reason = "the empty pattern compiles")]
     Regex::new(text).unwrap_or_else(|_| Regex::new("").unwrap())
-}
-
-/// Legal next actions, most useful first; never empty for an open loop.
-#[must_use]
-pub fn next_actions(state: &LoopState, loop_id: &LoopId) -> Vec<NextAction> {
-    let Some(found) = state.loops.get(loop_id).filter(|found| found.open) else {
-        return vec![action("open_loop", "no loop is open here".to_owned())];
-    };
-    let claims = state.claims_of(loop_id);
-    let mut actions: Vec<_> = claims.iter().filter_map(|claim| of_claim(state, claim)).collect();
-    for scope in &found.scopes {
-        actions.extend(of_scope(state, scope, &claims));
-    }
-    let green = |scope: &String| summary(state, scope, i64::MAX).colour == Colour::Green;
-    if not_green(state, found).is_empty() && found.scopes.iter().all(green) {
-        actions.push(action("end_turn", "every scope of the loop is green: end with `green`".to_owned()));
-    } else {
-        let newest = claims.iter().rev().find(|claim| !claim.phase.is_final());
-        let law = newest.map_or("the failing law", |claim| claim.body.failing_invariant.as_str());
-        actions.push(action(
-            "edit",
-            format!("write an integration test in `tests/` that fails because of {law}, and the smallest fix that passes it"),
-        ));
-    }
-    actions
-}
-
-fn action(tool: &str, why: String) -> NextAction {
-    NextAction { tool: tool.to_owned(), why }
-}
-
-fn of_claim(state: &LoopState, claim: &Claim) -> Option<NextAction> {
-    let id = &claim.id;
-    let newer = state.claims_of(&claim.loop_id).last().is_some_and(|last| &last.id != id);
-    match claim.phase {
-        ClaimPhase::Drafted if !newer => {
-            let mut codes: Vec<_> = claim.refused.iter().map(|refusal| refusal.code.as_str()).collect();
-            codes.dedup();
-            Some(action("propose_claim", format!("{id} is refused for {}; propose it corrected", codes.join(", "))))
-        }
-        ClaimPhase::Checked => Some(match state.ahead_of(&claim.body, Some(id)) {
-            Some(ahead) => action("get_claim", format!("{id} queues behind {}, which is {}", ahead.id, ahead.phase)),
-            None if claim.refused.is_empty() => action("run_gates", format!("{id} is checked; its gates decide next")),
-            None => action("propose_claim", format!("the gates of {id} refused it; propose a tree that passes")),
-        }),
-        ClaimPhase::Staged => {
-            Some(action("end_turn", format!("{id} is staged and a person is asked: end with `staged`, or work on")))
-        }
-        ClaimPhase::Approved => Some(action("request_push", format!("{id} is approved"))),
-        _ => None,
-    }
-}
-
-fn of_scope(state: &LoopState, scope: &str, claims: &[&Claim]) -> Vec<NextAction> {
-    let mut actions = Vec::new();
-    if let Some(closure) = state.closed_scopes.get(scope) {
-        let why = format!("`{scope}` waits for the rollback of {}: {}", closure.claim_id, closure.reason);
-        actions.push(action("propose_claim", why));
-    }
-    let alive: Vec<_> = state
-        .hypotheses
-        .values()
-        .filter(|h| h.body.scope == scope && h.status != HypothesisStatus::Falsified)
-        .map(|h| h.id.as_str())
-        .collect();
-    let claimed = claims.iter().any(|claim| claim.body.proof_scope == scope && !claim.phase.is_final());
-    match (summary(state, scope, i64::MAX), alive.as_slice()) {
-        (ScopeSummary { colour: Colour::Green, .. }, _) => {}
-        (ScopeSummary { run_id: None, .. }, _) => {
-            let why = format!("no run of `{scope}` has executed: propose a claim of kind `baseline`, or run it by hand");
-            actions.push(action("propose_claim", why));
-        }
-        (ScopeSummary { run_id: Some(run), .. }, []) => {
-            actions.push(action("open_hypothesis", format!("{run} is red and no cause is on the ledger")));
-        }
-        (_, [_, _, ..]) => {
-            let why = format!("{} compete: kill one with bytes that it forbids", alive.join(", "));
-            actions.push(action("falsify_hypothesis", why));
-        }
-        (_, [one]) if !claimed => {
-            actions.push(action("propose_claim", format!("{one} stands: fix it, pin it with a test, and propose")));
-        }
-        (_, [_]) => {}
-    }
-    actions
 }
 
 /// Where a scope stands. Without a classification a success is unproven and anything else is red.
@@ -273,9 +239,14 @@ pub fn summary(state: &LoopState, scope: &str, now_ms: i64) -> ScopeSummary {
         run_id: signal.map(|run| run.run_id.clone()),
         commit: signal.map(|run| run.head_sha.clone()),
         class: classified.map(|classified| classified.classification.class.to_string()),
-        age_ms: signal.and_then(|run| run.finished_ms).map(|ended| now_ms.saturating_sub(ended).max(0)),
+        age_ms: signal
+            .and_then(|run| run.finished_ms)
+            .map(|ended| now_ms.saturating_sub(ended).max(0)),
         live_runs: state.live_runs(scope),
-        closed: state.closed_scopes.get(scope).map(|closure| closure.reason.clone()),
+        closed: state
+            .closed_scopes
+            .get(scope)
+            .map(|closure| closure.reason.clone()),
     }
 }
 
@@ -288,5 +259,9 @@ pub fn orient(state: &LoopState, loop_id: &LoopId, seen_news_seq: Option<u64>) -
         let next = next.map_or_else(String::new, |next| format!(" Next: `{}`, because {}.", next.tool, next.why));
         format!("Nothing has changed since you last asked: no new bytes, runs, commits or decisions.{next}")
     });
-    Orientation { nothing_new, note, news_seq: state.news_seq }
+    Orientation {
+        nothing_new,
+        note,
+        news_seq: state.news_seq,
+    }
 }

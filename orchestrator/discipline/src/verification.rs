@@ -49,7 +49,11 @@ pub fn grade(pushed: &Pushed<'_>, rulebook: &Rulebook) -> Verdict {
     }
     let grades = grades(pushed, rulebook);
     let (kind, mut reasons) = kind(pushed, &grades);
-    let alarms: Vec<_> = grades.iter().filter(|grade| alarms(grade)).map(describe_alarm).collect();
+    let alarms: Vec<_> = grades
+        .iter()
+        .filter(|grade| alarms(grade))
+        .map(describe_alarm)
+        .collect();
     let rollback_due = !alarms.is_empty();
     reasons.extend(alarms);
     verdict(kind, grades, rollback_due, reasons)
@@ -58,26 +62,61 @@ pub fn grade(pushed: &Pushed<'_>, rulebook: &Rulebook) -> Verdict {
 fn of_another_push(pushed: &Pushed<'_>) -> Option<String> {
     let (run, body) = (pushed.run, pushed.body);
     if run.head_sha != pushed.commit {
-        return Some(format!("{} ran commit {}, the claim's is {}", run.run_id, run.head_sha, pushed.commit));
+        return Some(format!(
+            "{} ran commit {}, the claim's is {}",
+            run.run_id, run.head_sha, pushed.commit
+        ));
     }
-    (run.scope != body.proof_scope)
-        .then(|| format!("{} ran scope `{}`, the claim's is `{}`", run.run_id, run.scope, body.proof_scope))
+    (run.scope != body.proof_scope).then(|| {
+        format!(
+            "{} ran scope `{}`, the claim's is `{}`",
+            run.run_id, run.scope, body.proof_scope
+        )
+    })
 }
 
 fn grades(pushed: &Pushed<'_>, rulebook: &Rulebook) -> Vec<Grade> {
-    let (body, scope) = (pushed.body, pushed.policy.scope.get(&pushed.body.proof_scope));
-    let names: Vec<_> = pushed.policy.effective_cells(&body.proof_scope).into_iter().map(|cell| cell.name).collect();
+    let (body, scope) = (
+        pushed.body,
+        pushed.policy.scope.get(&pushed.body.proof_scope),
+    );
+    let names: Vec<_> = pushed
+        .policy
+        .effective_cells(&body.proof_scope)
+        .into_iter()
+        .map(|cell| cell.name)
+        .collect();
     let cells = rulebook.whole_matrix(&names, pushed.cells);
     let grade = |role: &str, text: &String| rulebook.grade(role, text, &cells);
-    let own = body.guards.iter().filter(|guard| guard.scope == body.proof_scope).map(|guard| &guard.predicate);
+    let own = body
+        .guards
+        .iter()
+        .filter(|guard| guard.scope == body.proof_scope)
+        .map(|guard| &guard.predicate);
     let mut guards: Vec<&String> = own.collect();
-    let demanded = scope.map(|scope| scope.guards.as_slice()).unwrap_or_default();
-    guards.extend(demanded.iter().filter(|text| !body.guards.iter().any(|guard| &guard.predicate == *text)));
-    let engage = scope.map(|scope| scope.engage.as_slice()).unwrap_or_default();
-    let mut graded: Vec<_> = body.predictions.iter().map(|text| grade("prediction", text)).collect();
+    let demanded = scope
+        .map(|scope| scope.guards.as_slice())
+        .unwrap_or_default();
+    guards.extend(
+        demanded
+            .iter()
+            .filter(|text| !body.guards.iter().any(|guard| &guard.predicate == *text)),
+    );
+    let engage = scope
+        .map(|scope| scope.engage.as_slice())
+        .unwrap_or_default();
+    let mut graded: Vec<_> = body
+        .predictions
+        .iter()
+        .map(|text| grade("prediction", text))
+        .collect();
     graded.extend(guards.into_iter().map(|text| grade("guard", text)));
     graded.extend(engage.iter().map(|text| grade("engage", text)));
-    graded.extend(body.rollback_if.iter().map(|text| grade("rollback_if", text)));
+    graded.extend(
+        body.rollback_if
+            .iter()
+            .map(|text| grade("rollback_if", text)),
+    );
     graded
 }
 
@@ -86,8 +125,20 @@ fn kind(pushed: &Pushed<'_>, grades: &[Grade]) -> (VerdictKind, Vec<String>) {
         return (VerdictKind::Inconclusive, vec![why]);
     }
     let of = |roles: &[&str], truth| -> Vec<String> {
-        let wanted = grades.iter().filter(|g| roles.contains(&g.role.as_str()) && g.truth == truth);
-        wanted.map(|g| format!("{} `{}` {}: {}", g.role, g.predicate, word(truth), g.observed)).collect()
+        let wanted = grades
+            .iter()
+            .filter(|g| roles.contains(&g.role.as_str()) && g.truth == truth);
+        wanted
+            .map(|g| {
+                format!(
+                    "{} `{}` {}: {}",
+                    g.role,
+                    g.predicate,
+                    word(truth),
+                    g.observed
+                )
+            })
+            .collect()
     };
     let disengaged = of(&["engage"], Truth::Fails);
     if !disengaged.is_empty() {
@@ -104,7 +155,10 @@ fn kind(pushed: &Pushed<'_>, grades: &[Grade]) -> (VerdictKind, Vec<String>) {
     match grades.iter().any(|grade| grade.role == "engage") {
         true => (VerdictKind::Confirmed, Vec::new()),
         false => {
-            let why = format!("scope `{}` declares no engagement proof", pushed.body.proof_scope);
+            let why = format!(
+                "scope `{}` declares no engagement proof",
+                pushed.body.proof_scope
+            );
             (VerdictKind::Inconclusive, vec![why])
         }
     }
@@ -123,9 +177,10 @@ fn no_signal(pushed: &Pushed<'_>) -> Option<String> {
     }
     let class = pushed.classification?;
     match class.disposition {
-        Disposition::NoSignal | Disposition::FixEnvironment { .. } => {
-            Some(format!("{} is of class {}, which says nothing about the change", run.run_id, class.class))
-        }
+        Disposition::NoSignal | Disposition::FixEnvironment { .. } => Some(format!(
+            "{} is of class {}, which says nothing about the change",
+            run.run_id, class.class
+        )),
         Disposition::FixLocally | Disposition::Debug => None,
     }
 }
@@ -139,12 +194,21 @@ fn word(truth: Truth) -> &'static str {
 }
 
 fn alarms(grade: &Grade) -> bool {
-    matches!((grade.role.as_str(), grade.truth), ("rollback_if", Truth::Holds) | ("guard", Truth::Fails))
+    matches!(
+        (grade.role.as_str(), grade.truth),
+        ("rollback_if", Truth::Holds) | ("guard", Truth::Fails)
+    )
 }
 
 fn describe_alarm(grade: &Grade) -> String {
     match grade.role.as_str() {
-        "guard" => format!("rollback due: guard `{}` broke: {}", grade.predicate, grade.observed),
-        _ => format!("rollback due: `{}` holds: {}", grade.predicate, grade.observed),
+        "guard" => format!(
+            "rollback due: guard `{}` broke: {}",
+            grade.predicate, grade.observed
+        ),
+        _ => format!(
+            "rollback due: `{}` holds: {}",
+            grade.predicate, grade.observed
+        ),
     }
 }

@@ -10,7 +10,12 @@ const APPROVE: &str = "ask a person to run `greenloop approve`";
 
 pub(super) fn judge(case: &Case<'_>) -> Vec<Refusal> {
     let Some(approval) = &case.input.approval else {
-        return vec![Refusal::new("approval_missing", "approval", "no person has signed this claim", APPROVE)];
+        return vec![Refusal::new(
+            "approval_missing",
+            "approval",
+            "no person has signed this claim",
+            APPROVE,
+        )];
     };
     let mut refused = mismatches(case, &approval.subject);
     refused.extend(lifetime(case, &approval.subject));
@@ -28,16 +33,27 @@ pub(super) fn judge(case: &Case<'_>) -> Vec<Refusal> {
 fn mismatches(case: &Case<'_>, subject: &ApprovalSubject) -> Vec<Refusal> {
     let (input, body) = (case.input, case.body());
     let none = || "nothing".to_owned();
-    let gates = input.gates.as_ref().map_or_else(none, |gates| gates.gates_digest.to_string());
+    let gates = input
+        .gates
+        .as_ref()
+        .map_or_else(none, |gates| gates.gates_digest.to_string());
     let commit = input.target.commit.clone().unwrap_or_else(none);
     let pairs = [
-        ("claim_digest", input.claim_digest.to_string(), subject.claim_digest.to_string()),
+        (
+            "claim_digest",
+            input.claim_digest.to_string(),
+            subject.claim_digest.to_string(),
+        ),
         ("repo", body.repo.clone(), subject.repo.clone()),
         ("ref", body.ref_name.clone(), subject.ref_name.clone()),
         ("old_tip", body.parent.clone(), subject.old_tip.clone()),
         ("commit", commit, subject.commit.clone()),
         ("tree", body.tree.clone(), subject.tree.clone()),
-        ("diff_digest", body.diff_digest.to_string(), subject.diff_digest.to_string()),
+        (
+            "diff_digest",
+            body.diff_digest.to_string(),
+            subject.diff_digest.to_string(),
+        ),
         ("gates_digest", gates, subject.gates_digest.to_string()),
     ];
     let differing = pairs.into_iter().filter(|(_, is, signed)| is != signed);
@@ -64,7 +80,9 @@ fn lifetime(case: &Case<'_>, subject: &ApprovalSubject) -> Option<Refusal> {
             "propose the claim again and have it approved",
         ));
     }
-    let latest = now.saturating_add(i64::from(hours) * HOUR_MS).saturating_add(CLOCK_SKEW_MS);
+    let latest = now
+        .saturating_add(i64::from(hours) * HOUR_MS)
+        .saturating_add(CLOCK_SKEW_MS);
     (subject.expires_ms > latest).then(|| {
         Refusal::new(
             "approval_too_long",

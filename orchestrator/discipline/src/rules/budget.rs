@@ -26,12 +26,20 @@ pub(super) fn judge(case: &Case<'_>) -> Vec<Refusal> {
         refused.push(Refusal::new(
             "budget_exceeded",
             "budget.runner_minutes",
-            format!("it asks for {} minutes, {} are left today", budget.runner_minutes, target.minutes_left),
-            format!("ask for at most {}, or push when the day's minutes are renewed", target.minutes_left),
+            format!(
+                "it asks for {} minutes, {} are left today",
+                budget.runner_minutes, target.minutes_left
+            ),
+            format!(
+                "ask for at most {}, or push when the day's minutes are renewed",
+                target.minutes_left
+            ),
         ));
     }
+    // Once the claim is staged, a run that was to be cancelled may end by itself.
+    let staged = target.commit.is_some();
     for (index, run) in budget.cancels.iter().enumerate() {
-        if !target.live_runs.iter().any(|live| live.as_str() == run) {
+        if !staged && !target.live_runs.iter().any(|live| live.as_str() == run) {
             refused.push(Refusal::new(
                 "budget_cancels_no_live_run",
                 format!("budget.cancels[{index}]"),

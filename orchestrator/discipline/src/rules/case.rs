@@ -42,14 +42,28 @@ impl<'a> Case<'a> {
     pub fn new(input: &'a DecisionInput, rulebook: &'a Rulebook) -> Self {
         let body = &input.body;
         let own = body.proof_scope.as_str();
-        let of_proof_scope = |texts: &'a [String]| texts.iter().map(move |text| (own, text.as_str()));
-        let guards = body.guards.iter().map(|guard| (guard.scope.as_str(), guard.predicate.as_str()));
+        let of_proof_scope =
+            |texts: &'a [String]| texts.iter().map(move |text| (own, text.as_str()));
+        let guards = body
+            .guards
+            .iter()
+            .map(|guard| (guard.scope.as_str(), guard.predicate.as_str()));
         Self {
             input,
             rulebook,
-            predictions: state(rulebook, "predictions", "", of_proof_scope(&body.predictions)),
+            predictions: state(
+                rulebook,
+                "predictions",
+                "",
+                of_proof_scope(&body.predictions),
+            ),
             guards: state(rulebook, "guards", ".predicate", guards),
-            rollback_if: state(rulebook, "rollback_if", "", of_proof_scope(&body.rollback_if)),
+            rollback_if: state(
+                rulebook,
+                "rollback_if",
+                "",
+                of_proof_scope(&body.rollback_if),
+            ),
         }
     }
 
@@ -68,7 +82,11 @@ impl<'a> Case<'a> {
     /// The policy of the claim's proof scope.
     #[must_use]
     pub fn scope(&self) -> Option<&'a ScopePolicy> {
-        self.input.policy.policy.scope.get(&self.input.body.proof_scope)
+        self.input
+            .policy
+            .policy
+            .scope
+            .get(&self.input.body.proof_scope)
     }
 
     /// Names of the cells that the proof scope's run will have; empty for an unknown scope.
@@ -85,7 +103,12 @@ impl<'a> Case<'a> {
     /// Paths that the change touches.
     #[must_use]
     pub fn changed_paths(&self) -> Vec<&'a str> {
-        self.input.diff.changed.iter().map(|changed| changed.path.as_str()).collect()
+        self.input
+            .diff
+            .changed
+            .iter()
+            .map(|changed| changed.path.as_str())
+            .collect()
     }
 
     /// How a predicate grades on the baseline run; `None` without one that counts.
@@ -99,9 +122,13 @@ impl<'a> Case<'a> {
     /// Refusals of predicates that do not parse or name a cell that will not run.
     #[must_use]
     pub fn unreadable(&self, stated: &[Stated<'a>]) -> Vec<Refusal> {
-        let malformed = stated.iter().filter_map(|s| s.predicate.as_ref().err().cloned());
+        let malformed = stated
+            .iter()
+            .filter_map(|s| s.predicate.as_ref().err().cloned());
         let no_cell = stated.iter().filter_map(|s| {
-            let markers::Cells::One(cell) = s.predicate.as_ref().ok()?.cells() else { return None };
+            let markers::Cells::One(cell) = s.predicate.as_ref().ok()?.cells() else {
+                return None;
+            };
             let cells = self.cells_of(s.scope);
             let unknown = !cells.is_empty() && !cells.contains(cell);
             unknown.then(|| {
@@ -128,7 +155,12 @@ fn state<'a>(
         .map(|(index, (scope, text))| {
             let field = format!("{list}[{index}]{part}");
             let predicate = rulebook.parse(text, &field);
-            Stated { field, scope, text, predicate }
+            Stated {
+                field,
+                scope,
+                text,
+                predicate,
+            }
         })
         .collect()
 }
@@ -175,9 +207,21 @@ pub fn demands(kind: ClaimKind) -> Demands {
     };
     match kind {
         ClaimKind::Fix => all,
-        ClaimKind::Diagnostic => Demands { pinned_test: false, ..all },
-        ClaimKind::Rollback => Demands { hypothesis: false, sites: false, pinned_test: false, ..all },
-        ClaimKind::PolicyChange => Demands { sites: true, rollback_if: true, ..none },
+        ClaimKind::Diagnostic => Demands {
+            pinned_test: false,
+            ..all
+        },
+        ClaimKind::Rollback => Demands {
+            hypothesis: false,
+            sites: false,
+            pinned_test: false,
+            ..all
+        },
+        ClaimKind::PolicyChange => Demands {
+            sites: true,
+            rollback_if: true,
+            ..none
+        },
         ClaimKind::Baseline => none,
     }
 }

@@ -18,7 +18,11 @@ pub(super) fn judge(case: &Case<'_>) -> Vec<Refusal> {
             )],
         };
     }
-    let same = facts.len() == cited.len() && facts.iter().zip(cited).all(|(fact, cite)| &fact.citation == cite);
+    let same = facts.len() == cited.len()
+        && facts
+            .iter()
+            .zip(cited)
+            .all(|(fact, cite)| &fact.citation == cite);
     if !same {
         return vec![Refusal::new(
             "evidence_not_looked_up",
@@ -27,9 +31,13 @@ pub(super) fn judge(case: &Case<'_>) -> Vec<Refusal> {
             "propose the claim again, so that its citations are looked up",
         )];
     }
-    let mut refused: Vec<_> =
-        facts.iter().enumerate().flat_map(|(index, fact)| judge_one(case, index, fact)).collect();
-    if case.demands().evidence && refused.is_empty() && !facts.iter().any(|fact| fact.shows_failure) {
+    let mut refused: Vec<_> = facts
+        .iter()
+        .enumerate()
+        .flat_map(|(index, fact)| judge_one(case, index, fact))
+        .collect();
+    if case.demands().evidence && refused.is_empty() && !facts.iter().any(|fact| fact.shows_failure)
+    {
         refused.push(Refusal::new(
             "evidence_shows_no_failure",
             "evidence",

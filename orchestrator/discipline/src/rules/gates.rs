@@ -10,14 +10,28 @@ const FIELD: &str = "gates";
 pub(super) fn judge(case: &Case<'_>) -> Vec<Refusal> {
     let declared = &case.input.policy.policy.gate;
     let named = &case.body().gates;
-    let required = case.input.policy.policy.required_gates(&case.changed_paths());
+    let required = case
+        .input
+        .policy
+        .policy
+        .required_gates(&case.changed_paths());
     if named.is_empty() {
         let remedy = match (required.is_empty(), declared.is_empty()) {
             (false, _) => format!("name {}", required.join(", ")),
-            (true, false) => format!("name one of {}", declared.keys().cloned().collect::<Vec<_>>().join(", ")),
-            (true, true) => "declare `[gate.NAME]` in greenloop.toml with a `policy_change` claim".to_owned(),
+            (true, false) => format!(
+                "name one of {}",
+                declared.keys().cloned().collect::<Vec<_>>().join(", ")
+            ),
+            (true, true) => {
+                "declare `[gate.NAME]` in greenloop.toml with a `policy_change` claim".to_owned()
+            }
         };
-        return vec![Refusal::new("gates_missing", FIELD, "the claim names no local gate", remedy)];
+        return vec![Refusal::new(
+            "gates_missing",
+            FIELD,
+            "the claim names no local gate",
+            remedy,
+        )];
     }
     let mut refused = Vec::new();
     let mut seen = BTreeSet::new();
@@ -47,7 +61,12 @@ pub(super) fn judge(case: &Case<'_>) -> Vec<Refusal> {
             true => format!("`{name}` is required for every claim"),
             false => format!("the changed files call for `{name}`"),
         };
-        Refusal::new("gate_required", FIELD, reason, format!("add `{name}` to `gates`"))
+        Refusal::new(
+            "gate_required",
+            FIELD,
+            reason,
+            format!("add `{name}` to `gates`"),
+        )
     }));
     refused
 }

@@ -10,15 +10,22 @@ pub(super) fn judge(case: &Case<'_>) -> Vec<Refusal> {
     let mut refused = case.unreadable(&case.guards);
     let policy = &case.input.policy.policy;
     let guards = case.body().guards.iter().enumerate();
-    refused.extend(guards.filter(|(_, guard)| !policy.scope.contains_key(&guard.scope)).map(|(index, guard)| {
-        let scopes: Vec<_> = policy.scope.keys().map(String::as_str).collect();
-        Refusal::new(
-            "guard_scope_unknown",
-            format!("guards[{index}].scope"),
-            format!("`{}` is no scope of the parent's greenloop.toml", guard.scope),
-            format!("name one of: {}", scopes.join(", ")),
-        )
-    }));
+    refused.extend(
+        guards
+            .filter(|(_, guard)| !policy.scope.contains_key(&guard.scope))
+            .map(|(index, guard)| {
+                let scopes: Vec<_> = policy.scope.keys().map(String::as_str).collect();
+                Refusal::new(
+                    "guard_scope_unknown",
+                    format!("guards[{index}].scope"),
+                    format!(
+                        "`{}` is no scope of the parent's greenloop.toml",
+                        guard.scope
+                    ),
+                    format!("name one of: {}", scopes.join(", ")),
+                )
+            }),
+    );
     refused.extend(missing(case));
     refused.extend(broken_today(case));
     refused
@@ -31,15 +38,25 @@ fn missing(case: &Case<'_>) -> Vec<Refusal> {
     reached.push(case.body().proof_scope.clone());
     reached.sort();
     reached.dedup();
-    let demanded = reached.iter().filter_map(|name| Some((name, policy.scope.get(name)?)));
+    let demanded = reached
+        .iter()
+        .filter_map(|name| Some((name, policy.scope.get(name)?)));
     demanded
         .flat_map(|(name, scope)| scope.guards.iter().map(move |guard| (name, guard)))
-        .filter(|(name, guard)| !case.body().guards.iter().any(|own| &own.scope == *name && same(own, guard)))
+        .filter(|(name, guard)| {
+            !case
+                .body()
+                .guards
+                .iter()
+                .any(|own| &own.scope == *name && same(own, guard))
+        })
         .map(|(name, guard)| {
             Refusal::new(
                 "guard_missing",
                 "guards",
-                format!("the change reaches scope `{name}`, whose policy demands the guard `{guard}`"),
+                format!(
+                    "the change reaches scope `{name}`, whose policy demands the guard `{guard}`"
+                ),
                 format!("add {{\"scope\": \"{name}\", \"predicate\": {guard:?}}} to `guards`"),
             )
         })
@@ -55,17 +72,29 @@ fn same(own: &Guard, demanded: &str) -> bool {
 /// A guard of the claim's own choice that is broken today would close the scope at once.
 fn broken_today(case: &Case<'_>) -> Vec<Refusal> {
     let scope = &case.body().proof_scope;
-    let demanded = case.scope().map(|policy| policy.guards.as_slice()).unwrap_or_default();
-    let own = case.guards.iter().zip(&case.body().guards).filter(|(_, guard)| {
-        &guard.scope == scope && !demanded.iter().any(|text| same(guard, text))
-    });
+    let demanded = case
+        .scope()
+        .map(|policy| policy.guards.as_slice())
+        .unwrap_or_default();
+    let own = case
+        .guards
+        .iter()
+        .zip(&case.body().guards)
+        .filter(|(_, guard)| {
+            &guard.scope == scope && !demanded.iter().any(|text| same(guard, text))
+        });
     own.filter_map(|(stated, guard)| {
         let verdict = case.on_baseline(stated.predicate.as_ref().ok()?)?;
         (verdict.truth == Truth::Fails).then(|| {
             Refusal::new(
                 "guard_broken_today",
                 &stated.field,
-                format!("`{}` is already false on {}: {}", guard.predicate, case.body().baseline_run, verdict.why),
+                format!(
+                    "`{}` is already false on {}: {}",
+                    guard.predicate,
+                    case.body().baseline_run,
+                    verdict.why
+                ),
                 "guard what works today; what does not work yet belongs into `predictions`",
             )
         })

@@ -18,7 +18,11 @@ pub(super) fn judge(case: &Case<'_>) -> Vec<Refusal> {
             )],
         };
     }
-    let facts = case.input.hypothesis.as_ref().filter(|facts| facts.id == body.hypothesis_id);
+    let facts = case
+        .input
+        .hypothesis
+        .as_ref()
+        .filter(|facts| facts.id == body.hypothesis_id);
     let Some(facts) = facts else {
         return vec![Refusal::new(
             "hypothesis_unknown",
@@ -32,7 +36,10 @@ pub(super) fn judge(case: &Case<'_>) -> Vec<Refusal> {
         refused.push(Refusal::new(
             "hypothesis_falsified",
             FIELD,
-            format!("{} is {}; a fix of a dead cause fixes nothing", facts.id, facts.status),
+            format!(
+                "{} is {}; a fix of a dead cause fixes nothing",
+                facts.id, facts.status
+            ),
             "act on an open or surviving hypothesis; `loop_status` lists them with their killers",
         ));
     }
@@ -40,8 +47,14 @@ pub(super) fn judge(case: &Case<'_>) -> Vec<Refusal> {
         refused.push(Refusal::new(
             "hypothesis_other_scope",
             FIELD,
-            format!("{} explains `{}`, the claim is about `{}`", facts.id, facts.scope, body.proof_scope),
-            format!("open a hypothesis for `{}` with `open_hypothesis`", body.proof_scope),
+            format!(
+                "{} explains `{}`, the claim is about `{}`",
+                facts.id, facts.scope, body.proof_scope
+            ),
+            format!(
+                "open a hypothesis for `{}` with `open_hypothesis`",
+                body.proof_scope
+            ),
         ));
     }
     refused

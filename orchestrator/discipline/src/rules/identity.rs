@@ -17,7 +17,10 @@ pub(super) fn judge(case: &Case<'_>) -> Vec<Refusal> {
         refused.push(Refusal::new(
             "rules_version_unknown",
             "rules_version",
-            format!("decided by rules v{}, these are rules v{RULES_VERSION}", input.rules_version),
+            format!(
+                "decided by rules v{}, these are rules v{RULES_VERSION}",
+                input.rules_version
+            ),
             "replay it with the release of greenloop that carries those rules",
         ));
     }
@@ -25,16 +28,26 @@ pub(super) fn judge(case: &Case<'_>) -> Vec<Refusal> {
         refused.push(Refusal::new(
             "claim_schema_unknown",
             "schema",
-            format!("claims of schema {} are not known, {CLAIM_SCHEMA} is", body.schema),
+            format!(
+                "claims of schema {} are not known, {CLAIM_SCHEMA} is",
+                body.schema
+            ),
             format!("set `schema` to {CLAIM_SCHEMA}"),
         ));
     }
-    for (field, id) in [("repo", &body.repo), ("parent", &body.parent), ("tree", &body.tree)] {
+    for (field, id) in [
+        ("repo", &body.repo),
+        ("parent", &body.parent),
+        ("tree", &body.tree),
+    ] {
         if !is_object_id(id) {
             refused.push(Refusal::new(
                 "object_id_malformed",
                 field,
-                format!("`{}` is not an object id of 40 lower-case hex digits", clip(id)),
+                format!(
+                    "`{}` is not an object id of 40 lower-case hex digits",
+                    clip(id)
+                ),
                 "write the full id as `git rev-parse` prints it",
             ));
         }
@@ -43,7 +56,10 @@ pub(super) fn judge(case: &Case<'_>) -> Vec<Refusal> {
         refused.push(Refusal::new(
             "ref_malformed",
             "ref_name",
-            format!("`{}` is not the full name of a branch", clip(&body.ref_name)),
+            format!(
+                "`{}` is not the full name of a branch",
+                clip(&body.ref_name)
+            ),
             "write the full name, such as `refs/heads/main`",
         ));
     }
@@ -67,7 +83,10 @@ fn digests(case: &Case<'_>) -> Vec<Refusal> {
         refused.push(Refusal::new(
             "diff_digest_mismatch",
             "diff_digest",
-            format!("the body names {}, the trees differ by {}", body.diff_digest, input.diff.diff_digest),
+            format!(
+                "the body names {}, the trees differ by {}",
+                body.diff_digest, input.diff.diff_digest
+            ),
             RE_PROPOSE,
         ));
     }
@@ -83,7 +102,10 @@ fn digests(case: &Case<'_>) -> Vec<Refusal> {
 }
 
 fn is_object_id(text: &str) -> bool {
-    text.len() == 40 && text.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
+    text.len() == 40
+        && text
+            .bytes()
+            .all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
 }
 
 fn clip(text: &str) -> String {

@@ -25,7 +25,10 @@ pub(super) fn judge(case: &Case<'_>) -> Vec<Refusal> {
         ClaimKind::Rollback if case.input.target.scope_closed.is_none() => vec![Refusal::new(
             "rollback_not_due",
             "kind",
-            format!("scope `{}` is open, so nothing has to be rolled back", case.body().proof_scope),
+            format!(
+                "scope `{}` is open, so nothing has to be rolled back",
+                case.body().proof_scope
+            ),
             "propose the change as a `fix`",
         )],
         ClaimKind::Fix | ClaimKind::Rollback => Vec::new(),
@@ -63,12 +66,20 @@ fn policy_change(case: &Case<'_>, changes: bool) -> Vec<Refusal> {
         )];
     }
     let policy = &case.input.policy.policy;
-    let code = case.input.diff.changed.iter().filter(|changed| !policy.is_protected(&changed.path));
+    let code = case
+        .input
+        .diff
+        .changed
+        .iter()
+        .filter(|changed| !policy.is_protected(&changed.path));
     code.map(|changed| {
         Refusal::new(
             "policy_change_with_code",
             "change",
-            format!("`{}` is not policy, and policy never rides with code", changed.path),
+            format!(
+                "`{}` is not policy, and policy never rides with code",
+                changed.path
+            ),
             "move it into a claim of its own with `kind` = `fix`",
         )
     })

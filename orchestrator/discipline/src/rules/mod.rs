@@ -26,7 +26,6 @@ mod wording;
 #[cfg(test)]
 mod tests;
 
-
 pub use case::{Case, Demands, demands};
 
 use crate::decision::{Decision, DecisionInput, RULES_VERSION, RuleResult, Stage};
@@ -46,30 +45,126 @@ pub struct Rule {
 
 /// Every rule, in the order decisions list them.
 pub const RULES: &[Rule] = &[
-    Rule { name: "identity", stage: Stage::Propose, judge: identity::judge },
-    Rule { name: "kind", stage: Stage::Propose, judge: kind::judge },
-    Rule { name: "scope", stage: Stage::Propose, judge: scope::judge },
-    Rule { name: "failing_invariant", stage: Stage::Propose, judge: invariant::judge },
-    Rule { name: "evidence", stage: Stage::Propose, judge: evidence::judge },
-    Rule { name: "baseline_run", stage: Stage::Propose, judge: baseline::judge },
-    Rule { name: "hypothesis", stage: Stage::Propose, judge: hypothesis::judge },
-    Rule { name: "sites", stage: Stage::Propose, judge: sites::judge },
-    Rule { name: "diff_findings", stage: Stage::Propose, judge: sites::judge_findings },
-    Rule { name: "reasoning", stage: Stage::Propose, judge: wording::judge_reasoning },
-    Rule { name: "prediction", stage: Stage::Propose, judge: prediction::judge },
-    Rule { name: "guards", stage: Stage::Propose, judge: guards::judge },
-    Rule { name: "gates", stage: Stage::Propose, judge: gates::judge },
-    Rule { name: "pinned_test", stage: Stage::Propose, judge: pinned::judge },
-    Rule { name: "rollback_if", stage: Stage::Propose, judge: rollback::judge },
-    Rule { name: "budget", stage: Stage::Propose, judge: budget::judge },
-    Rule { name: "message", stage: Stage::Propose, judge: wording::judge_message },
-    Rule { name: "gate_results", stage: Stage::Gates, judge: results::judge },
-    Rule { name: "gate_trees", stage: Stage::Gates, judge: results::judge_trees },
-    Rule { name: "gate_coverage", stage: Stage::Gates, judge: results::judge_coverage },
-    Rule { name: "canaries", stage: Stage::Gates, judge: results::judge_canaries },
-    Rule { name: "pinned_test_results", stage: Stage::Gates, judge: pinned::judge_results },
-    Rule { name: "approval", stage: Stage::Push, judge: approval::judge },
-    Rule { name: "target", stage: Stage::Push, judge: target::judge },
+    Rule {
+        name: "identity",
+        stage: Stage::Propose,
+        judge: identity::judge,
+    },
+    Rule {
+        name: "kind",
+        stage: Stage::Propose,
+        judge: kind::judge,
+    },
+    Rule {
+        name: "scope",
+        stage: Stage::Propose,
+        judge: scope::judge,
+    },
+    Rule {
+        name: "failing_invariant",
+        stage: Stage::Propose,
+        judge: invariant::judge,
+    },
+    Rule {
+        name: "evidence",
+        stage: Stage::Propose,
+        judge: evidence::judge,
+    },
+    Rule {
+        name: "baseline_run",
+        stage: Stage::Propose,
+        judge: baseline::judge,
+    },
+    Rule {
+        name: "hypothesis",
+        stage: Stage::Propose,
+        judge: hypothesis::judge,
+    },
+    Rule {
+        name: "sites",
+        stage: Stage::Propose,
+        judge: sites::judge,
+    },
+    Rule {
+        name: "diff_findings",
+        stage: Stage::Propose,
+        judge: sites::judge_findings,
+    },
+    Rule {
+        name: "reasoning",
+        stage: Stage::Propose,
+        judge: wording::judge_reasoning,
+    },
+    Rule {
+        name: "prediction",
+        stage: Stage::Propose,
+        judge: prediction::judge,
+    },
+    Rule {
+        name: "guards",
+        stage: Stage::Propose,
+        judge: guards::judge,
+    },
+    Rule {
+        name: "gates",
+        stage: Stage::Propose,
+        judge: gates::judge,
+    },
+    Rule {
+        name: "pinned_test",
+        stage: Stage::Propose,
+        judge: pinned::judge,
+    },
+    Rule {
+        name: "rollback_if",
+        stage: Stage::Propose,
+        judge: rollback::judge,
+    },
+    Rule {
+        name: "budget",
+        stage: Stage::Propose,
+        judge: budget::judge,
+    },
+    Rule {
+        name: "message",
+        stage: Stage::Propose,
+        judge: wording::judge_message,
+    },
+    Rule {
+        name: "gate_results",
+        stage: Stage::Gates,
+        judge: results::judge,
+    },
+    Rule {
+        name: "gate_trees",
+        stage: Stage::Gates,
+        judge: results::judge_trees,
+    },
+    Rule {
+        name: "gate_coverage",
+        stage: Stage::Gates,
+        judge: results::judge_coverage,
+    },
+    Rule {
+        name: "canaries",
+        stage: Stage::Gates,
+        judge: results::judge_canaries,
+    },
+    Rule {
+        name: "pinned_test_results",
+        stage: Stage::Gates,
+        judge: pinned::judge_results,
+    },
+    Rule {
+        name: "approval",
+        stage: Stage::Push,
+        judge: approval::judge,
+    },
+    Rule {
+        name: "target",
+        stage: Stage::Push,
+        judge: target::judge,
+    },
 ];
 
 /// Judges a claim up to `stage`. Pure: the same input and rulebook give the same decision for ever.
@@ -79,8 +174,17 @@ pub fn decide(input: &DecisionInput, rulebook: &Rulebook, stage: Stage) -> Decis
     let rules: Vec<RuleResult> = RULES
         .iter()
         .filter(|rule| rule.stage <= stage)
-        .map(|rule| RuleResult { rule: rule.name.to_owned(), stage: rule.stage, refused: (rule.judge)(&case) })
+        .map(|rule| RuleResult {
+            rule: rule.name.to_owned(),
+            stage: rule.stage,
+            refused: (rule.judge)(&case),
+        })
         .collect();
     let allowed = rules.iter().all(|rule| rule.refused.is_empty());
-    Decision { rules_version: RULES_VERSION, stage, rules, allowed }
+    Decision {
+        rules_version: RULES_VERSION,
+        stage,
+        rules,
+        allowed,
+    }
 }

@@ -20,8 +20,16 @@ pub(super) fn judge(case: &Case<'_>) -> Vec<Refusal> {
         };
     };
     let mut refused = Vec::new();
-    let parts = [("package", &pin.package), ("target", &pin.target), ("name", &pin.name)];
-    let empty: Vec<_> = parts.iter().filter(|(_, text)| text.trim().is_empty()).map(|(part, _)| *part).collect();
+    let parts = [
+        ("package", &pin.package),
+        ("target", &pin.target),
+        ("name", &pin.name),
+    ];
+    let empty: Vec<_> = parts
+        .iter()
+        .filter(|(_, text)| text.trim().is_empty())
+        .map(|(part, _)| *part)
+        .collect();
     refused.extend(empty.iter().map(|part| {
         Refusal::new(
             "pinned_test_incomplete",
@@ -34,7 +42,10 @@ pub(super) fn judge(case: &Case<'_>) -> Vec<Refusal> {
         refused.push(Refusal::new(
             "pinned_test_not_found",
             format!("{FIELD}.name"),
-            format!("no integration test `{}` stands in target `{}` of the claim's tree", pin.name, pin.target),
+            format!(
+                "no integration test `{}` stands in target `{}` of the claim's tree",
+                pin.name, pin.target
+            ),
             "move it to `tests/` of the package and name its target",
         ));
     }
@@ -50,8 +61,16 @@ pub(super) fn judge(case: &Case<'_>) -> Vec<Refusal> {
 }
 
 pub(super) fn judge_results(case: &Case<'_>) -> Vec<Refusal> {
-    let (Some(gates), Some(pin)) = (&case.input.gates, &case.body().pinned_test) else { return Vec::new() };
-    let of = |role| gates.results.iter().filter(move |result| result.role == role).collect::<Vec<_>>();
+    let (Some(gates), Some(pin)) = (&case.input.gates, &case.body().pinned_test) else {
+        return Vec::new();
+    };
+    let of = |role| {
+        gates
+            .results
+            .iter()
+            .filter(move |result| result.role == role)
+            .collect::<Vec<_>>()
+    };
     let mut refused = Vec::new();
     match of(GateRole::PinOnBase).as_slice() {
         [] => refused.push(not_run("base")),
@@ -81,24 +100,35 @@ fn red_on_base(pin: &PinnedTest, run: &GateResult) -> Option<Refusal> {
         Refusal::new(
             "pinned_test_not_red",
             FIELD,
-            format!("`{}` is not seen failing on the base tree{}", pin.name, because(run)),
+            format!(
+                "`{}` is not seen failing on the base tree{}",
+                pin.name,
+                because(run)
+            ),
             "write a test that fails without the fix, by an assertion on the behaviour",
         )
     })
 }
 
 fn green_on_head(pin: &PinnedTest, run: &GateResult) -> Option<Refusal> {
-    let green = run.verdict == GateVerdict::Passed && run.failed_tests.is_empty() && run.tests.passed > 0;
+    let green =
+        run.verdict == GateVerdict::Passed && run.failed_tests.is_empty() && run.tests.passed > 0;
     (!green).then(|| {
         Refusal::new(
             "pinned_test_not_green",
             FIELD,
-            format!("`{}` is not seen passing on the claim's tree{}", pin.name, because(run)),
+            format!(
+                "`{}` is not seen passing on the claim's tree{}",
+                pin.name,
+                because(run)
+            ),
             "make it pass locally, then propose the new tree",
         )
     })
 }
 
 fn because(run: &GateResult) -> String {
-    run.refused.first().map_or_else(String::new, |refusal| format!(": {}", refusal.reason))
+    run.refused
+        .first()
+        .map_or_else(String::new, |refusal| format!(": {}", refusal.reason))
 }

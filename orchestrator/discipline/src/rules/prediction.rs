@@ -32,7 +32,10 @@ pub(super) fn judge(case: &Case<'_>) -> Vec<Refusal> {
 }
 
 fn unobservable(case: &Case<'_>) -> Vec<Refusal> {
-    let stated = case.predictions.iter().filter_map(|s| Some((s, s.predicate.as_ref().ok()?)));
+    let stated = case
+        .predictions
+        .iter()
+        .filter_map(|s| Some((s, s.predicate.as_ref().ok()?)));
     stated
         .filter_map(|(stated, predicate)| {
             let verdict = case.on_baseline(predicate)?;
@@ -40,19 +43,32 @@ fn unobservable(case: &Case<'_>) -> Vec<Refusal> {
             let remedy = match predicate.cells() {
                 Cells::Every => "name a cell that can show it, such as `@noop-0-full`".to_owned(),
                 Cells::One(_) => {
-                    format!("predict a field that this mode prints, in one of: {}", case.cell_names().join(", "))
+                    format!(
+                        "predict a field that this mode prints, in one of: {}",
+                        case.cell_names().join(", ")
+                    )
                 }
             };
             let reason = format!("`{}` cannot be seen in cell `{cell}`: {why}", stated.text);
-            Some(Refusal::new("prediction_unobservable", &stated.field, reason, remedy))
+            Some(Refusal::new(
+                "prediction_unobservable",
+                &stated.field,
+                reason,
+                remedy,
+            ))
         })
         .collect()
 }
 
 /// A prediction that is true already is no prediction; one that nobody can see is none either.
 fn predicts_nothing(case: &Case<'_>) -> Option<Refusal> {
-    let parsed = case.predictions.iter().filter_map(|stated| stated.predicate.as_ref().ok());
-    let truths: Vec<_> = parsed.map(|p| case.on_baseline(p).map(|v| v.truth)).collect::<Option<_>>()?;
+    let parsed = case
+        .predictions
+        .iter()
+        .filter_map(|stated| stated.predicate.as_ref().ok());
+    let truths: Vec<_> = parsed
+        .map(|p| case.on_baseline(p).map(|v| v.truth))
+        .collect::<Option<_>>()?;
     if truths.contains(&Truth::Fails) {
         return None;
     }
@@ -68,7 +84,9 @@ fn predicts_nothing(case: &Case<'_>) -> Option<Refusal> {
         false => Refusal::new(
             "prediction_not_false_today",
             FIELD,
-            format!("no prediction is seen to be false on {run}; those that do not hold cannot be seen there"),
+            format!(
+                "no prediction is seen to be false on {run}; those that do not hold cannot be seen there"
+            ),
             remedy,
         ),
     })

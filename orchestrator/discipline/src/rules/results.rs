@@ -16,7 +16,9 @@ pub(super) fn judge(case: &Case<'_>) -> Vec<Refusal> {
             "run them with `run_gates`",
         )];
     };
-    let mut refused: Vec<_> = numbered(case).flat_map(|(field, name)| judge_gate(gates, &field, name)).collect();
+    let mut refused: Vec<_> = numbered(case)
+        .flat_map(|(field, name)| judge_gate(gates, &field, name))
+        .collect();
     if gates_digest(&gates.results).ok().as_ref() != Some(&gates.gates_digest) {
         refused.push(Refusal::new(
             "gates_digest_mismatch",
@@ -29,21 +31,38 @@ pub(super) fn judge(case: &Case<'_>) -> Vec<Refusal> {
 }
 
 fn numbered<'a>(case: &Case<'a>) -> impl Iterator<Item = (String, &'a String)> {
-    case.body().gates.iter().enumerate().map(|(index, name)| (format!("gates[{index}]"), name))
+    case.body()
+        .gates
+        .iter()
+        .enumerate()
+        .map(|(index, name)| (format!("gates[{index}]"), name))
 }
 
 fn results<'a>(gates: &'a GateFacts, name: &str, role: GateRole) -> Vec<&'a GateResult> {
-    gates.results.iter().filter(|result| result.role == role && result.gate == name).collect()
+    gates
+        .results
+        .iter()
+        .filter(|result| result.role == role && result.gate == name)
+        .collect()
 }
 
 fn judge_gate(gates: &GateFacts, field: &str, name: &str) -> Vec<Refusal> {
     let found = results(gates, name, GateRole::Gate);
     if found.is_empty() {
         let reason = format!("`{name}` has no result");
-        return vec![Refusal::new("gate_result_missing", field, reason, RUN_AGAIN)];
+        return vec![Refusal::new(
+            "gate_result_missing",
+            field,
+            reason,
+            RUN_AGAIN,
+        )];
     }
-    let unpassed = found.into_iter().filter(|result| result.verdict != GateVerdict::Passed);
-    unpassed.flat_map(|result| unpassed_gate(field, result)).collect()
+    let unpassed = found
+        .into_iter()
+        .filter(|result| result.verdict != GateVerdict::Passed);
+    unpassed
+        .flat_map(|result| unpassed_gate(field, result))
+        .collect()
 }
 
 /// What the judgement of the gate itself said, under the gate's field.
@@ -54,8 +73,14 @@ fn unpassed_gate(field: &str, result: &GateResult) -> Vec<Refusal> {
     };
     if result.refused.is_empty() {
         let failed = result.failed_tests.join(", ");
-        let reason = format!("`{}` {word}: {:?}, failed tests: [{failed}]", result.gate, result.exit);
-        let remedy = format!("run `{}` in your work tree, then propose the tree that passes", result.argv.join(" "));
+        let reason = format!(
+            "`{}` {word}: {:?}, failed tests: [{failed}]",
+            result.gate, result.exit
+        );
+        let remedy = format!(
+            "run `{}` in your work tree, then propose the tree that passes",
+            result.argv.join(" ")
+        );
         return vec![Refusal::new(code, field, reason, remedy)];
     }
     let said = result.refused.iter();
@@ -68,16 +93,32 @@ fn unpassed_gate(field: &str, result: &GateResult) -> Vec<Refusal> {
 
 /// Results count for the tree they ran on and for no other.
 pub(super) fn judge_trees(case: &Case<'_>) -> Vec<Refusal> {
-    let Some(gates) = &case.input.gates else { return Vec::new() };
+    let Some(gates) = &case.input.gates else {
+        return Vec::new();
+    };
     let (head, base) = (&case.body().tree, &case.input.diff.base_tree);
-    let wanted = |result: &GateResult| if result.role == GateRole::PinOnBase { base } else { head };
-    let strays = gates.results.iter().filter(|result| &result.tree != wanted(result));
+    let wanted = |result: &GateResult| {
+        if result.role == GateRole::PinOnBase {
+            base
+        } else {
+            head
+        }
+    };
+    let strays = gates
+        .results
+        .iter()
+        .filter(|result| &result.tree != wanted(result));
     strays
         .map(|result| {
             Refusal::new(
                 "gate_on_other_tree",
                 "gates",
-                format!("`{}` ran on tree {}, not on {}", result.gate, result.tree, wanted(result)),
+                format!(
+                    "`{}` ran on tree {}, not on {}",
+                    result.gate,
+                    result.tree,
+                    wanted(result)
+                ),
                 RUN_AGAIN,
             )
         })
@@ -86,16 +127,27 @@ pub(super) fn judge_trees(case: &Case<'_>) -> Vec<Refusal> {
 
 /// Every changed file that has to be compiled was, by a gate that passed.
 pub(super) fn judge_coverage(case: &Case<'_>) -> Vec<Refusal> {
-    let Some(gates) = &case.input.gates else { return Vec::new() };
-    uncovered(&gates.results, &case.input.diff.changed, &case.input.policy.policy)
+    let Some(gates) = &case.input.gates else {
+        return Vec::new();
+    };
+    uncovered(
+        &gates.results,
+        &case.input.diff.changed,
+        &case.input.policy.policy,
+    )
 }
 
 /// A gate that was not seen failing on a failing test is broken.
 pub(super) fn judge_canaries(case: &Case<'_>) -> Vec<Refusal> {
-    let Some(gates) = &case.input.gates else { return Vec::new() };
+    let Some(gates) = &case.input.gates else {
+        return Vec::new();
+    };
     let dead = numbered(case).filter(|(_, name)| {
         let canaries = results(gates, name, GateRole::Canary);
-        canaries.is_empty() || canaries.iter().any(|canary| canary.verdict != GateVerdict::Passed)
+        canaries.is_empty()
+            || canaries
+                .iter()
+                .any(|canary| canary.verdict != GateVerdict::Passed)
     });
     dead.map(|(field, name)| {
         Refusal::new(

@@ -23,7 +23,10 @@ pub(super) fn judge(case: &Case<'_>) -> Vec<Refusal> {
     if !refused.is_empty() {
         return refused;
     }
-    case.rollback_if.iter().filter_map(|stated| on_baseline(case, stated)).collect()
+    case.rollback_if
+        .iter()
+        .filter_map(|stated| on_baseline(case, stated))
+        .collect()
 }
 
 fn on_baseline(case: &Case<'_>, stated: &Stated<'_>) -> Option<Refusal> {
@@ -32,7 +35,12 @@ fn on_baseline(case: &Case<'_>, stated: &Stated<'_>) -> Option<Refusal> {
         return Some(Refusal::new(
             "rollback_already_holds",
             &stated.field,
-            format!("`{}` already holds on {}: {}", stated.text, case.body().baseline_run, verdict.why),
+            format!(
+                "`{}` already holds on {}: {}",
+                stated.text,
+                case.body().baseline_run,
+                verdict.why
+            ),
             "name telemetry that only a worse tree shows; what fails today belongs into `predictions`",
         ));
     }
@@ -40,7 +48,13 @@ fn on_baseline(case: &Case<'_>, stated: &Stated<'_>) -> Option<Refusal> {
     Some(Refusal::new(
         "rollback_unobservable",
         &stated.field,
-        format!("`{}` could never be seen in cell `{cell}`: {why}", stated.text),
-        format!("name a cell that can show it, one of: {}", case.cell_names().join(", ")),
+        format!(
+            "`{}` could never be seen in cell `{cell}`: {why}",
+            stated.text
+        ),
+        format!(
+            "name a cell that can show it, one of: {}",
+            case.cell_names().join(", ")
+        ),
     ))
 }

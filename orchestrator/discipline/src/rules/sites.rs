@@ -4,7 +4,8 @@ use super::Case;
 use crate::model::Refusal;
 
 pub(super) fn judge(case: &Case<'_>) -> Vec<Refusal> {
-    let missing = case.demands().sites && case.body().sites.is_empty() && !case.input.diff.changed.is_empty();
+    let missing =
+        case.demands().sites && case.body().sites.is_empty() && !case.input.diff.changed.is_empty();
     if missing {
         return vec![Refusal::new(
             "sites_missing",

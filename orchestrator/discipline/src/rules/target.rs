@@ -16,7 +16,11 @@ pub(super) fn judge(case: &Case<'_>) -> Vec<Refusal> {
             "see what became of it with `greenloop claim`",
         ));
     }
-    if let Some(why) = target.scope_closed.as_ref().filter(|_| body.kind != ClaimKind::Rollback) {
+    if let Some(why) = target
+        .scope_closed
+        .as_ref()
+        .filter(|_| body.kind != ClaimKind::Rollback)
+    {
         refused.push(Refusal::new(
             "scope_closed",
             "proof_scope",
@@ -24,13 +28,18 @@ pub(super) fn judge(case: &Case<'_>) -> Vec<Refusal> {
             "push the rollback first (`kind` = `rollback`), or have a person reopen the scope with a reason",
         ));
     }
-    let live = target.live_runs.iter().filter(|run| !body.budget.cancels.contains(&run.0));
+    let live = target
+        .live_runs
+        .iter()
+        .filter(|run| !body.budget.cancels.contains(&run.0));
     refused.extend(live.map(|run| {
         Refusal::new(
             "run_live",
             "budget.cancels",
             format!("{run} of the same group is live, and this push would cancel it"),
-            format!("ask again when {run} has ended, or propose a claim whose `budget.cancels` names it"),
+            format!(
+                "ask again when {run} has ended, or propose a claim whose `budget.cancels` names it"
+            ),
         )
     }));
     refused
@@ -52,7 +61,10 @@ fn remote(case: &Case<'_>) -> Vec<Refusal> {
         refused.push(Refusal::new(
             "remote_moved",
             "parent",
-            format!("`{}` is {tip} at the remote, the claim is made on {}", body.ref_name, body.parent),
+            format!(
+                "`{}` is {tip} at the remote, the claim is made on {}",
+                body.ref_name, body.parent
+            ),
             "rebase the change on the remote's tip and propose it again",
         ));
     }

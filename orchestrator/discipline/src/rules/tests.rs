@@ -23,7 +23,10 @@ fn results(input: &mut DecisionInput, edit: impl Fn(&mut crate::model::GateResul
     input.approval.as_mut().unwrap().subject.gates_digest = gates.gates_digest.clone();
 }
 
-fn of_role(role: GateRole, edit: fn(&mut crate::model::GateResult)) -> impl Fn(&mut crate::model::GateResult) {
+fn of_role(
+    role: GateRole,
+    edit: fn(&mut crate::model::GateResult),
+) -> impl Fn(&mut crate::model::GateResult) {
     move |result| {
         if result.role == role {
             edit(result);
@@ -32,7 +35,12 @@ fn of_role(role: GateRole, edit: fn(&mut crate::model::GateResult)) -> impl Fn(&
 }
 
 fn refusal(code: &str) -> Refusal {
-    Refusal::new(code, "change", "reason of the finding", "remedy of the finding")
+    Refusal::new(
+        code,
+        "change",
+        "reason of the finding",
+        "remedy of the finding",
+    )
 }
 
 fn kind(input: &mut DecisionInput, kind: ClaimKind) {
@@ -41,13 +49,37 @@ fn kind(input: &mut DecisionInput, kind: ClaimKind) {
 
 const TABLE: &[Row] = &[
     // the four requirements, each alone
-    ("no failing invariant", |i| i.body.failing_invariant.clear(), &["failing_invariant_missing @ failing_invariant"]),
-    ("no predicted delta", |i| i.body.predictions.clear(), &["prediction_missing @ predictions"]),
-    ("no local gates", |i| i.body.gates.clear(), &["gates_missing @ gates"]),
-    ("no rollback condition", |i| i.body.rollback_if.clear(), &["rollback_missing @ rollback_if"]),
+    (
+        "no failing invariant",
+        |i| i.body.failing_invariant.clear(),
+        &["failing_invariant_missing @ failing_invariant"],
+    ),
+    (
+        "no predicted delta",
+        |i| i.body.predictions.clear(),
+        &["prediction_missing @ predictions"],
+    ),
+    (
+        "no local gates",
+        |i| i.body.gates.clear(),
+        &["gates_missing @ gates"],
+    ),
+    (
+        "no rollback condition",
+        |i| i.body.rollback_if.clear(),
+        &["rollback_missing @ rollback_if"],
+    ),
     // identity
-    ("other rules", |i| i.rules_version = 99, &["rules_version_unknown @ rules_version"]),
-    ("other schema", |i| i.body.schema = 2, &["claim_schema_unknown @ schema"]),
+    (
+        "other rules",
+        |i| i.rules_version = 99,
+        &["rules_version_unknown @ rules_version"],
+    ),
+    (
+        "other schema",
+        |i| i.body.schema = 2,
+        &["claim_schema_unknown @ schema"],
+    ),
     (
         "short repo id",
         |i| {
@@ -64,7 +96,11 @@ const TABLE: &[Row] = &[
         },
         &["ref_malformed @ ref_name"],
     ),
-    ("diff of other trees", |i| i.diff.diff_digest = Digest::of(b"x"), &["diff_digest_mismatch @ diff_digest"]),
+    (
+        "diff of other trees",
+        |i| i.diff.diff_digest = Digest::of(b"x"),
+        &["diff_digest_mismatch @ diff_digest"],
+    ),
     (
         "another catalogue",
         |i| i.policy.catalogue_digest = Digest::of(b"x"),
@@ -76,11 +112,18 @@ const TABLE: &[Row] = &[
         |i| {
             i.diff.changed.clear();
             i.body.guards.clear();
-            i.body.guards.push(Guard { scope: SCOPE.into(), predicate: "absent worker_exit{class=driver_crash}".into() });
+            i.body.guards.push(Guard {
+                scope: SCOPE.into(),
+                predicate: "absent worker_exit{class=driver_crash}".into(),
+            });
         },
         &["change_empty @ change"],
     ),
-    ("a diagnostic", |i| kind(i, ClaimKind::Diagnostic), &["diagnostic_unavailable @ kind"]),
+    (
+        "a diagnostic",
+        |i| kind(i, ClaimKind::Diagnostic),
+        &["diagnostic_unavailable @ kind"],
+    ),
     (
         "a baseline that changes files although a signal exists",
         |i| kind(i, ClaimKind::Baseline),
@@ -89,9 +132,16 @@ const TABLE: &[Row] = &[
     (
         "code in a policy change",
         |i| kind(i, ClaimKind::PolicyChange),
-        &["policy_change_with_code @ change", "policy_change_with_code @ change"],
+        &[
+            "policy_change_with_code @ change",
+            "policy_change_with_code @ change",
+        ],
     ),
-    ("a rollback of nothing", |i| kind(i, ClaimKind::Rollback), &["rollback_not_due @ kind"]),
+    (
+        "a rollback of nothing",
+        |i| kind(i, ClaimKind::Rollback),
+        &["rollback_not_due @ kind"],
+    ),
     // scope
     (
         "a scope nobody declared",
@@ -112,7 +162,11 @@ const TABLE: &[Row] = &[
         },
         &["invariant_unknown @ failing_invariant"],
     ),
-    ("a law without pin", |i| i.policy.law[0].pins.clear(), &["invariant_unpinned @ failing_invariant"]),
+    (
+        "a law without pin",
+        |i| i.policy.law[0].pins.clear(),
+        &["invariant_unpinned @ failing_invariant"],
+    ),
     (
         "a pin that does not exist",
         |i| i.policy.law[0].missing_pins.push("type Gone".into()),
@@ -127,25 +181,73 @@ const TABLE: &[Row] = &[
         },
         &["evidence_missing @ evidence"],
     ),
-    ("evidence of another claim", |i| i.evidence[0].citation.line_start = 9, &["evidence_not_looked_up @ evidence"]),
-    ("bytes that are not there", |i| i.evidence[0].exists = false, &["evidence_not_found @ evidence[0]"]),
-    ("a cut log", |i| i.evidence[0].complete = false, &["evidence_incomplete @ evidence[0]"]),
-    ("a log of another scope", |i| i.evidence[0].scope = None, &["evidence_other_scope @ evidence[0]"]),
-    ("a log of older files", |i| i.evidence[0].current = false, &["evidence_stale @ evidence[0]"]),
-    ("lines that show success", |i| i.evidence[0].shows_failure = false, &["evidence_shows_no_failure @ evidence"]),
+    (
+        "evidence of another claim",
+        |i| i.evidence[0].citation.line_start = 9,
+        &["evidence_not_looked_up @ evidence"],
+    ),
+    (
+        "bytes that are not there",
+        |i| i.evidence[0].exists = false,
+        &["evidence_not_found @ evidence[0]"],
+    ),
+    (
+        "a cut log",
+        |i| i.evidence[0].complete = false,
+        &["evidence_incomplete @ evidence[0]"],
+    ),
+    (
+        "a log of another scope",
+        |i| i.evidence[0].scope = None,
+        &["evidence_other_scope @ evidence[0]"],
+    ),
+    (
+        "a log of older files",
+        |i| i.evidence[0].current = false,
+        &["evidence_stale @ evidence[0]"],
+    ),
+    (
+        "lines that show success",
+        |i| i.evidence[0].shows_failure = false,
+        &["evidence_shows_no_failure @ evidence"],
+    ),
     // baseline run
-    ("no baseline run", |i| i.body.baseline_run.clear(), &["baseline_run_missing @ baseline_run"]),
-    ("an unknown run", |i| i.baseline = None, &["baseline_run_unknown @ baseline_run"]),
-    ("a run that did nothing", |i| i.baseline.as_mut().unwrap().executed = false, &["baseline_not_executed @ baseline_run"]),
+    (
+        "no baseline run",
+        |i| i.body.baseline_run.clear(),
+        &["baseline_run_missing @ baseline_run"],
+    ),
+    (
+        "an unknown run",
+        |i| i.baseline = None,
+        &["baseline_run_unknown @ baseline_run"],
+    ),
+    (
+        "a run that did nothing",
+        |i| i.baseline.as_mut().unwrap().executed = false,
+        &["baseline_not_executed @ baseline_run"],
+    ),
     (
         "a run of another scope",
         |i| i.baseline.as_mut().unwrap().scope = "dream".into(),
         &["baseline_other_scope @ baseline_run"],
     ),
-    ("a run of older files", |i| i.baseline.as_mut().unwrap().current = false, &["baseline_stale @ baseline_run"]),
+    (
+        "a run of older files",
+        |i| i.baseline.as_mut().unwrap().current = false,
+        &["baseline_stale @ baseline_run"],
+    ),
     // hypothesis
-    ("no hypothesis", |i| i.body.hypothesis_id.clear(), &["hypothesis_missing @ hypothesis_id"]),
-    ("an unknown hypothesis", |i| i.hypothesis = None, &["hypothesis_unknown @ hypothesis_id"]),
+    (
+        "no hypothesis",
+        |i| i.body.hypothesis_id.clear(),
+        &["hypothesis_missing @ hypothesis_id"],
+    ),
+    (
+        "an unknown hypothesis",
+        |i| i.hypothesis = None,
+        &["hypothesis_unknown @ hypothesis_id"],
+    ),
     (
         "a dead hypothesis",
         |i| {
@@ -161,20 +263,52 @@ const TABLE: &[Row] = &[
         &["hypothesis_other_scope @ hypothesis_id"],
     ),
     // places
-    ("no sites", |i| i.body.sites.clear(), &["sites_missing @ sites"]),
-    ("a hunk elsewhere", |i| i.diff.site_findings.push(refusal("hunk_outside_sites")), &["hunk_outside_sites @ change"]),
-    ("an ignored test", |i| i.diff.findings.push(refusal("test_ignored")), &["test_ignored @ change"]),
+    (
+        "no sites",
+        |i| i.body.sites.clear(),
+        &["sites_missing @ sites"],
+    ),
+    (
+        "a hunk elsewhere",
+        |i| i.diff.site_findings.push(refusal("hunk_outside_sites")),
+        &["hunk_outside_sites @ change"],
+    ),
+    (
+        "an ignored test",
+        |i| i.diff.findings.push(refusal("test_ignored")),
+        &["test_ignored @ change"],
+    ),
     // words
-    ("no reasoning", |i| i.body.reasoning = "  ".into(), &["reasoning_missing @ reasoning"]),
-    ("no sentence", |i| i.body.reasoning = "fixes it".into(), &["reasoning_too_short @ reasoning"]),
-    ("no subject", |i| i.body.message = "\n\nbody §4".into(), &["message_missing @ message"]),
-    ("a silent subject", |i| i.body.message = "fix things".into(), &["message_without_invariant @ message"]),
+    (
+        "no reasoning",
+        |i| i.body.reasoning = "  ".into(),
+        &["reasoning_missing @ reasoning"],
+    ),
+    (
+        "no sentence",
+        |i| i.body.reasoning = "fixes it".into(),
+        &["reasoning_too_short @ reasoning"],
+    ),
+    (
+        "no subject",
+        |i| i.body.message = "\n\nbody §4".into(),
+        &["message_missing @ message"],
+    ),
+    (
+        "a silent subject",
+        |i| i.body.message = "fix things".into(),
+        &["message_without_invariant @ message"],
+    ),
     (
         "a forged trailer",
         |i| i.body.message.push_str("\n\nclaim-digest : sha256:00"),
         &["message_forges_trailer @ message"],
     ),
-    ("an escape sequence", |i| i.body.message.push('\u{1b}'), &["message_control_characters @ message"]),
+    (
+        "an escape sequence",
+        |i| i.body.message.push('\u{1b}'),
+        &["message_control_characters @ message"],
+    ),
     // predictions
     (
         "no predicate",
@@ -208,27 +342,57 @@ const TABLE: &[Row] = &[
     ),
     (
         "what nobody sees today",
-        |i| i.body.predictions = vec!["all kl_top5.value <= 1e-4".into(), "all backend.cpu_fallback == false".into()],
+        |i| {
+            i.body.predictions = vec![
+                "all kl_top5.value <= 1e-4".into(),
+                "all backend.cpu_fallback == false".into(),
+            ]
+        },
         &["prediction_not_false_today @ predictions"],
     ),
     (
         "a histogram in summary mode",
-        |i| i.body.predictions.push("any gpu_perdispatch.shader_buckets.rms_norm.count >= 3".into()),
+        |i| {
+            i.body
+                .predictions
+                .push("any gpu_perdispatch.shader_buckets.rms_norm.count >= 3".into())
+        },
         &["prediction_unobservable @ predictions[2]"],
     ),
     // guards
-    ("no guards", |i| i.body.guards.clear(), &["guard_missing @ guards"]),
-    ("a guard of nowhere", |i| i.body.guards.push(Guard { scope: "x".into(), predicate: "absent envelope".into() }), &[
-        "guard_scope_unknown @ guards[1].scope",
-    ]),
+    (
+        "no guards",
+        |i| i.body.guards.clear(),
+        &["guard_missing @ guards"],
+    ),
+    (
+        "a guard of nowhere",
+        |i| {
+            i.body.guards.push(Guard {
+                scope: "x".into(),
+                predicate: "absent envelope".into(),
+            })
+        },
+        &["guard_scope_unknown @ guards[1].scope"],
+    ),
     (
         "a guard that is broken today",
-        |i| i.body.guards.push(Guard { scope: SCOPE.into(), predicate: "absent first_divergence".into() }),
+        |i| {
+            i.body.guards.push(Guard {
+                scope: SCOPE.into(),
+                predicate: "absent first_divergence".into(),
+            })
+        },
         &["guard_broken_today @ guards[1].predicate"],
     ),
     (
         "a guard that does not read",
-        |i| i.body.guards.push(Guard { scope: SCOPE.into(), predicate: "the dream stays".into() }),
+        |i| {
+            i.body.guards.push(Guard {
+                scope: SCOPE.into(),
+                predicate: "the dream stays".into(),
+            })
+        },
         &["predicate_malformed @ guards[1].predicate"],
     ),
     (
@@ -237,25 +401,48 @@ const TABLE: &[Row] = &[
         &["guard_missing @ guards", "gate_uncovered @ gates"],
     ),
     // gates
-    ("an unknown gate", |i| i.body.gates.push("lint".into()), &[
-        "gate_unknown @ gates[1]",
-        "gate_result_missing @ gates[1]",
-        "canary_not_failing @ gates[1]",
-    ]),
-    ("a gate named twice", |i| i.body.gates.push("engine_smoke".into()), &["gate_named_twice @ gates[1]"]),
+    (
+        "an unknown gate",
+        |i| i.body.gates.push("lint".into()),
+        &[
+            "gate_unknown @ gates[1]",
+            "gate_result_missing @ gates[1]",
+            "canary_not_failing @ gates[1]",
+        ],
+    ),
+    (
+        "a gate named twice",
+        |i| i.body.gates.push("engine_smoke".into()),
+        &["gate_named_twice @ gates[1]"],
+    ),
     (
         "the wrong gate",
         |i| i.body.gates = vec!["markers".into()],
-        &["gate_required @ gates", "gate_result_missing @ gates[0]", "canary_not_failing @ gates[0]"],
+        &[
+            "gate_required @ gates",
+            "gate_result_missing @ gates[0]",
+            "canary_not_failing @ gates[0]",
+        ],
     ),
     // pinned test
-    ("no pinned test", |i| i.body.pinned_test = None, &["pinned_test_missing @ pinned_test"]),
+    (
+        "no pinned test",
+        |i| i.body.pinned_test = None,
+        &["pinned_test_missing @ pinned_test"],
+    ),
     (
         "a test without name",
         |i| i.body.pinned_test.as_mut().unwrap().name.clear(),
-        &["pinned_test_incomplete @ pinned_test.name", "pinned_test_not_red @ pinned_test"],
+        &[
+            "pinned_test_incomplete @ pinned_test.name",
+            "pinned_test_not_red @ pinned_test",
+        ],
     ),
-    ("a test that is not there", |i| i.diff.pinned_test_exists = false, &["pinned_test_not_found @ pinned_test.name"]),
+    (
+        "a test that is not there",
+        |i| i.diff.pinned_test_exists = false,
+        &["pinned_test_not_found @ pinned_test.name"],
+    ),
     (
         "a test beside code",
         |i| i.diff.impure_test_files.push("engine/src/graph.rs".into()),
@@ -269,7 +456,11 @@ const TABLE: &[Row] = &[
     ),
     (
         "a rollback condition that nobody would see",
-        |i| i.body.rollback_if.push("any gpu_perdispatch.sum_us > 5ms @noop-0-summary".into()),
+        |i| {
+            i.body
+                .rollback_if
+                .push("any gpu_perdispatch.sum_us > 5ms @noop-0-summary".into())
+        },
         &["rollback_unobservable @ rollback_if[2]"],
     ),
     (
@@ -278,35 +469,64 @@ const TABLE: &[Row] = &[
         &["predicate_malformed @ rollback_if[2]"],
     ),
     // budget
-    ("no run", |i| i.body.budget.runs = 0, &["budget_without_runs @ budget.runs"]),
-    ("no minutes", |i| i.body.budget.runner_minutes = 0, &["budget_without_minutes @ budget.runner_minutes"]),
-    ("too many minutes", |i| i.target.minutes_left = 4, &["budget_exceeded @ budget.runner_minutes"]),
     (
-        "a cancelled run that is not live",
-        |i| i.body.budget.cancels.push("R9".into()),
-        &["budget_cancels_no_live_run @ budget.cancels[0]"],
+        "no run",
+        |i| i.body.budget.runs = 0,
+        &["budget_without_runs @ budget.runs"],
+    ),
+    (
+        "no minutes",
+        |i| i.body.budget.runner_minutes = 0,
+        &["budget_without_minutes @ budget.runner_minutes"],
+    ),
+    (
+        "too many minutes",
+        |i| i.target.minutes_left = 4,
+        &["budget_exceeded @ budget.runner_minutes"],
     ),
     // results of gates
-    ("gates that did not run", |i| i.gates = None, &["gates_not_run @ gates", "approval_mismatch @ approval.gates_digest"]),
+    (
+        "gates that did not run",
+        |i| i.gates = None,
+        &[
+            "gates_not_run @ gates",
+            "approval_mismatch @ approval.gates_digest",
+        ],
+    ),
     (
         "a failed gate",
-        |i| results(i, of_role(GateRole::Gate, |r| {
-            r.verdict = GateVerdict::Refused;
-            r.failed_tests.push("gpu_correctness_smoke_rope".into());
-        })),
+        |i| {
+            results(
+                i,
+                of_role(GateRole::Gate, |r| {
+                    r.verdict = GateVerdict::Refused;
+                    r.failed_tests.push("gpu_correctness_smoke_rope".into());
+                }),
+            )
+        },
         &["gate_failed @ gates[0]"],
     ),
     (
         "a vacuous gate",
-        |i| results(i, of_role(GateRole::Gate, |r| {
-            r.verdict = GateVerdict::Vacuous;
-            r.refused.push(refusal("gate_vacuous_no_tests"));
-        })),
+        |i| {
+            results(
+                i,
+                of_role(GateRole::Gate, |r| {
+                    r.verdict = GateVerdict::Vacuous;
+                    r.refused.push(refusal("gate_vacuous_no_tests"));
+                }),
+            )
+        },
         &["gate_vacuous_no_tests @ gates[0]"],
     ),
     (
         "a canary that sang",
-        |i| results(i, of_role(GateRole::Canary, |r| r.verdict = GateVerdict::Refused)),
+        |i| {
+            results(
+                i,
+                of_role(GateRole::Canary, |r| r.verdict = GateVerdict::Refused),
+            )
+        },
         &["canary_not_failing @ gates[0]"],
     ),
     (
@@ -316,7 +536,12 @@ const TABLE: &[Row] = &[
     ),
     (
         "a pin on another base",
-        |i| results(i, of_role(GateRole::PinOnBase, |r| r.tree = fixtures::TREE.into())),
+        |i| {
+            results(
+                i,
+                of_role(GateRole::PinOnBase, |r| r.tree = fixtures::TREE.into()),
+            )
+        },
         &["gate_on_other_tree @ gates"],
     ),
     (
@@ -339,19 +564,37 @@ const TABLE: &[Row] = &[
     ),
     (
         "a pin that is red on head",
-        |i| results(i, of_role(GateRole::PinOnHead, |r| r.failed_tests.push(fixtures::PINNED.into()))),
+        |i| {
+            results(
+                i,
+                of_role(GateRole::PinOnHead, |r| {
+                    r.failed_tests.push(fixtures::PINNED.into())
+                }),
+            )
+        },
         &["pinned_test_not_green @ pinned_test"],
     ),
     (
         "a pin that ran nowhere",
         |i| {
-            i.gates.as_mut().unwrap().results.retain(|r| matches!(r.role, GateRole::Gate | GateRole::Canary));
+            i.gates
+                .as_mut()
+                .unwrap()
+                .results
+                .retain(|r| matches!(r.role, GateRole::Gate | GateRole::Canary));
             results(i, |_| ());
         },
-        &["pinned_test_not_run @ pinned_test", "pinned_test_not_run @ pinned_test"],
+        &[
+            "pinned_test_not_run @ pinned_test",
+            "pinned_test_not_run @ pinned_test",
+        ],
     ),
     // approval
-    ("no approval", |i| i.approval = None, &["approval_missing @ approval"]),
+    (
+        "no approval",
+        |i| i.approval = None,
+        &["approval_missing @ approval"],
+    ),
     (
         "another commit approved",
         |i| i.approval.as_mut().unwrap().subject.commit = "9".repeat(40),
@@ -364,7 +607,10 @@ const TABLE: &[Row] = &[
             subject.tree = "9".repeat(40);
             subject.ref_name = "refs/heads/other".into();
         },
-        &["approval_mismatch @ approval.ref", "approval_mismatch @ approval.tree"],
+        &[
+            "approval_mismatch @ approval.ref",
+            "approval_mismatch @ approval.tree",
+        ],
     ),
     (
         "an expired approval",
@@ -382,12 +628,36 @@ const TABLE: &[Row] = &[
         &["approval_unsigned @ approval.signer"],
     ),
     // target
-    ("nothing staged", |i| i.target.commit = None, &["approval_mismatch @ approval.commit", "not_staged @ commit"]),
-    ("the remote moved", |i| i.target.remote_tip = Some("9".repeat(40)), &["remote_moved @ parent"]),
-    ("the ref is gone", |i| i.target.remote_tip = None, &["remote_moved @ parent"]),
-    ("pushed before", |i| i.target.already_pushed = true, &["already_pushed @ claim"]),
-    ("a closed scope", |i| i.target.scope_closed = Some("C0 broke a guard".into()), &["scope_closed @ proof_scope"]),
-    ("a live run", |i| i.target.live_runs.push("R7".into()), &["run_live @ budget.cancels"]),
+    (
+        "nothing staged",
+        |i| i.target.commit = None,
+        &["approval_mismatch @ approval.commit", "not_staged @ commit"],
+    ),
+    (
+        "the remote moved",
+        |i| i.target.remote_tip = Some("9".repeat(40)),
+        &["remote_moved @ parent"],
+    ),
+    (
+        "the ref is gone",
+        |i| i.target.remote_tip = None,
+        &["remote_moved @ parent"],
+    ),
+    (
+        "pushed before",
+        |i| i.target.already_pushed = true,
+        &["already_pushed @ claim"],
+    ),
+    (
+        "a closed scope",
+        |i| i.target.scope_closed = Some("C0 broke a guard".into()),
+        &["scope_closed @ proof_scope"],
+    ),
+    (
+        "a live run",
+        |i| i.target.live_runs.push("R7".into()),
+        &["run_live @ budget.cancels"],
+    ),
 ];
 
 fn judged(edit: Edit) -> Vec<Refusal> {
@@ -401,7 +671,11 @@ fn judged(edit: Edit) -> Vec<Refusal> {
 fn the_good_claim_is_allowed_at_every_stage() {
     for stage in [Stage::Propose, Stage::Gates, Stage::Push] {
         let decision = decide(&good_input(), &rulebook(), stage);
-        assert_eq!(decision.refused().collect::<Vec<_>>(), Vec::<&Refusal>::new(), "{stage:?}");
+        assert_eq!(
+            decision.refused().collect::<Vec<_>>(),
+            Vec::<&Refusal>::new(),
+            "{stage:?}"
+        );
         assert!(decision.allowed);
     }
 }
@@ -410,9 +684,15 @@ fn the_good_claim_is_allowed_at_every_stage() {
 fn each_rule_refuses_when_its_part_is_missing_or_false_and_no_other_does() {
     let mut wrong = String::new();
     for (name, edit, expected) in TABLE {
-        let found: Vec<_> = judged(*edit).iter().map(|r| format!("{} @ {}", r.code, r.field)).collect();
+        let found: Vec<_> = judged(*edit)
+            .iter()
+            .map(|r| format!("{} @ {}", r.code, r.field))
+            .collect();
         if found != *expected {
-            let _ = writeln!(wrong, "{name}:\n  expected {expected:?}\n  found    {found:?}");
+            let _ = writeln!(
+                wrong,
+                "{name}:\n  expected {expected:?}\n  found    {found:?}"
+            );
         }
     }
     assert!(wrong.is_empty(), "{wrong}");
@@ -425,7 +705,11 @@ fn every_rule_of_the_list_refuses_something_in_the_table() {
         let mut input = good_input();
         edit(&mut input);
         let decision = decide(&redigested(input), &rulebook(), Stage::Push);
-        for rule in decision.rules.iter().filter(|rule| !rule.refused.is_empty()) {
+        for rule in decision
+            .rules
+            .iter()
+            .filter(|rule| !rule.refused.is_empty())
+        {
             silent.remove(rule.rule.as_str());
         }
     }
@@ -441,9 +725,17 @@ fn a_bad_claim_hears_every_reason_at_once() {
     input.body.rollback_if.clear();
     input.diff.findings.push(refusal("test_deleted"));
     let decision = decide(&redigested(input), &rulebook(), Stage::Propose);
-    let codes: Vec<_> = decision.refused().map(|refusal| refusal.code.as_str()).collect();
-    let expected =
-        ["failing_invariant_missing", "test_deleted", "prediction_missing", "gates_missing", "rollback_missing"];
+    let codes: Vec<_> = decision
+        .refused()
+        .map(|refusal| refusal.code.as_str())
+        .collect();
+    let expected = [
+        "failing_invariant_missing",
+        "test_deleted",
+        "prediction_missing",
+        "gates_missing",
+        "rollback_missing",
+    ];
     assert_eq!(codes, expected);
 }
 
@@ -453,9 +745,41 @@ fn stages_judge_only_what_they_can_know() {
     (input.gates, input.approval, input.target.commit) = (None, None, None);
     assert!(decide(&input, &rulebook(), Stage::Propose).allowed);
     assert!(!decide(&input, &rulebook(), Stage::Gates).allowed);
-    let gated = DecisionInput { gates: good_input().gates, ..input };
+    let gated = DecisionInput {
+        gates: good_input().gates,
+        ..input
+    };
     assert!(decide(&gated, &rulebook(), Stage::Gates).allowed);
     assert!(!decide(&gated, &rulebook(), Stage::Push).allowed);
+}
+
+#[test]
+fn a_claim_cancels_live_runs_only_by_name() {
+    let mut input = good_input();
+    input.body.budget.cancels.push("R7".into());
+    let input = redigested(input);
+    let codes = |input: &DecisionInput, stage| -> Vec<String> {
+        decide(input, &rulebook(), stage)
+            .refused()
+            .map(|refusal| refusal.code.clone())
+            .collect()
+    };
+    let mut draft = input.clone();
+    draft.target.commit = None;
+    assert_eq!(
+        codes(&draft, Stage::Propose),
+        ["budget_cancels_no_live_run"]
+    );
+    draft.target.live_runs.push("R7".into());
+    assert_eq!(codes(&draft, Stage::Propose), Vec::<String>::new());
+    assert_eq!(
+        codes(&input, Stage::Push),
+        Vec::<String>::new(),
+        "it ended by itself"
+    );
+    let mut named = input;
+    named.target.live_runs = vec!["R7".into(), "R8".into()];
+    assert_eq!(codes(&named, Stage::Push), ["run_live"]);
 }
 
 #[test]
@@ -463,7 +787,10 @@ fn a_forged_digest_is_seen() {
     let mut input = good_input();
     input.body.reasoning.push_str(" (edited after the fact)");
     let decision = decide(&input, &rulebook(), Stage::Propose);
-    let codes: Vec<_> = decision.refused().map(|refusal| refusal.code.as_str()).collect();
+    let codes: Vec<_> = decision
+        .refused()
+        .map(|refusal| refusal.code.as_str())
+        .collect();
     assert_eq!(codes, ["claim_digest_mismatch"]);
 }
 
@@ -488,7 +815,10 @@ fn a_rollback_needs_no_hypothesis_and_passes_a_closed_scope() {
     input.hypothesis = None;
     input.target.scope_closed = Some("C1 broke a guard".into());
     let decision = decide(&redigested(input), &rulebook(), Stage::Push);
-    assert_eq!(decision.refused().collect::<Vec<_>>(), Vec::<&Refusal>::new());
+    assert_eq!(
+        decision.refused().collect::<Vec<_>>(),
+        Vec::<&Refusal>::new()
+    );
 }
 
 #[test]
@@ -497,15 +827,32 @@ fn a_cell_that_did_not_run_makes_no_prediction_easier() {
     input.body.predictions = vec!["all backend.cpu_fallback == false".into()];
     input.baseline.as_mut().unwrap().cells.truncate(1);
     let decision = decide(&redigested(input), &rulebook(), Stage::Propose);
-    let codes: Vec<_> = decision.refused().map(|refusal| refusal.code.as_str()).collect();
+    let codes: Vec<_> = decision
+        .refused()
+        .map(|refusal| refusal.code.as_str())
+        .collect();
     assert_eq!(codes, ["prediction_not_false_today"]);
 }
 
 #[test]
 fn the_fixture_logs_are_whole() {
-    let kinds = |green| -> Vec<_> { cells(green)[1].observations.iter().map(|row| row.kind.clone()).collect() };
-    assert!(kinds(false).contains(&"first_divergence".to_owned()), "{:?}", kinds(false));
-    assert!(!kinds(true).contains(&"first_divergence".to_owned()), "{:?}", kinds(true));
+    let kinds = |green| -> Vec<_> {
+        cells(green)[1]
+            .observations
+            .iter()
+            .map(|row| row.kind.clone())
+            .collect()
+    };
+    assert!(
+        kinds(false).contains(&"first_divergence".to_owned()),
+        "{:?}",
+        kinds(false)
+    );
+    assert!(
+        !kinds(true).contains(&"first_divergence".to_owned()),
+        "{:?}",
+        kinds(true)
+    );
 }
 
 #[test]

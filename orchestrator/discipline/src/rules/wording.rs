@@ -12,10 +12,20 @@ pub(super) fn judge_reasoning(case: &Case<'_>) -> Vec<Refusal> {
     let words = case.body().reasoning.split_whitespace().count();
     let remedy = "say in a sentence why the changed lines make the invariant hold";
     match words {
-        0 => vec![Refusal::new("reasoning_missing", "reasoning", "nothing ties the bug to the fix", remedy)],
+        0 => vec![Refusal::new(
+            "reasoning_missing",
+            "reasoning",
+            "nothing ties the bug to the fix",
+            remedy,
+        )],
         n if n < SENTENCE_WORDS => {
             let reason = format!("{n} words do not tie a bug to a fix");
-            vec![Refusal::new("reasoning_too_short", "reasoning", reason, remedy)]
+            vec![Refusal::new(
+                "reasoning_too_short",
+                "reasoning",
+                reason,
+                remedy,
+            )]
         }
         _ => Vec::new(),
     }
@@ -28,7 +38,11 @@ pub(super) fn judge_message(case: &Case<'_>) -> Vec<Refusal> {
     let mut refuse = |code, reason: String, remedy: String| {
         refused.push(Refusal::new(code, "message", reason, remedy));
     };
-    if message.lines().next().is_none_or(|subject| subject.trim().is_empty()) {
+    if message
+        .lines()
+        .next()
+        .is_none_or(|subject| subject.trim().is_empty())
+    {
         refuse(
             "message_missing",
             "the commit message has no subject line".into(),
@@ -37,25 +51,37 @@ pub(super) fn judge_message(case: &Case<'_>) -> Vec<Refusal> {
     } else if !message.contains(body.failing_invariant.trim()) {
         refuse(
             "message_without_invariant",
-            format!("the commit message does not name {}", body.failing_invariant),
+            format!(
+                "the commit message does not name {}",
+                body.failing_invariant
+            ),
             format!("name unit, phase and {} in it", body.failing_invariant),
         );
     }
-    if message.chars().any(|c| c.is_control() && c != '\n' && c != '\t') {
+    if message
+        .chars()
+        .any(|c| c.is_control() && c != '\n' && c != '\t')
+    {
         refuse(
             "message_control_characters",
             "the commit message holds control characters".into(),
             "write plain text; lines end with \\n".into(),
         );
     }
-    let forged = message.lines().filter_map(|line| line.split_once(':')).find(|(name, _)| {
-        let name = name.trim().to_ascii_lowercase();
-        OWN_TRAILERS.contains(&name.as_str())
-    });
+    let forged = message
+        .lines()
+        .filter_map(|line| line.split_once(':'))
+        .find(|(name, _)| {
+            let name = name.trim().to_ascii_lowercase();
+            OWN_TRAILERS.contains(&name.as_str())
+        });
     if let Some((name, _)) = forged {
         refuse(
             "message_forges_trailer",
-            format!("the trailer `{}` is written by the daemon alone", name.trim()),
+            format!(
+                "the trailer `{}` is written by the daemon alone",
+                name.trim()
+            ),
             "remove that line; the daemon adds Claim-Id and Claim-Digest".into(),
         );
     }

@@ -6,12 +6,13 @@ use attest::claim::{ClaimBody, ClaimKind};
 use attest::digest::Digest;
 use attest::json::canonical;
 
+use super::gates::{end_gate_run, finish_gates, live, start_gates};
 use super::{IllegalEvent, counters, equal, fresh, fresh_key, known, known_run, open};
-use crate::decision::gates_digest;
 use crate::event::{Event, PushOutcome};
-use crate::model::{ClaimId, GateResult, GateRole, GateRunId, GateVerdict, LoopId, VerdictKind};
+use crate::model::{ClaimId, LoopId, VerdictKind};
 use crate::state::{
-    ApprovalRecord, Claim, ClaimPhase, GateRun, GateRunStatus, LoopState, Operation, PushRecord, ScopeClosure,
+    ApprovalRecord, Claim, ClaimPhase, GateRunStatus, LoopState, Operation, PushRecord,
+    ScopeClosure,
 };
 
 /// What can happen to a claim after it was proposed.
@@ -65,36 +66,71 @@ pub(super) fn target(from: ClaimPhase, by: Move) -> Option<ClaimPhase> {
 
 pub(super) fn apply(state: &mut LoopState, event: &Event) -> Result<(), IllegalEvent> {
     match event {
-        Event::ClaimProposed { loop_id, body, claim_digest, idempotency_key, .. } => {
+        Event::ClaimProposed {
+            loop_id,
+            body,
+            claim_digest,
+            idempotency_key,
+            ..
+        } => {
             may_propose(state, loop_id, body, claim_digest, idempotency_key)?;
             propose(state, event)
         }
-        Event::GatesStarted { claim_id, gate_run_id } => start_gates(state, claim_id, gate_run_id),
-        Event::GateFinished { gate_run_id, result } => {
+        Event::GatesStarted {
+            claim_id,
+            gate_run_id,
+        } => start_gates(state, claim_id, gate_run_id),
+        Event::GateFinished {
+            gate_run_id,
+            result,
+        } => {
             live(state, gate_run_id)?;
             if let Some(gate_run) = state.gate_runs.get_mut(gate_run_id) {
                 gate_run.results.push((**result).clone());
             }
             Ok(())
         }
-        Event::GatesFinished { gate_run_id, gates_digest, refused } => {
-            let moved = if refused.is_empty() { Move::PassGates } else { Move::FailGates };
+        Event::GatesFinished {
+            gate_run_id,
+            gates_digest,
+            refused,
+        } => {
+            let moved = if refused.is_empty() {
+                Move::PassGates
+            } else {
+                Move::FailGates
+            };
             let claim_id = finish_gates(state, gate_run_id, gates_digest, moved)?;
-            change(state, &claim_id, moved, "gates_finished", |claim| claim.refused.clone_from(refused))
+            change(state, &claim_id, moved, "gates_finished", |claim| {
+                claim.refused.clone_from(refused)
+            })
         }
         Event::GatesCancelled { gate_run_id, .. } => {
             let claim_id = live(state, gate_run_id)?.claim_id.clone();
-            change(state, &claim_id, Move::CancelGates, "gates_cancelled", |_| ())?;
+            change(
+                state,
+                &claim_id,
+                Move::CancelGates,
+                "gates_cancelled",
+                |_| (),
+            )?;
             end_gate_run(state, gate_run_id, GateRunStatus::Cancelled);
             Ok(())
         }
-        Event::ClaimStaged { claim_id, commit, shown_digest } => {
-            change(state, claim_id, Move::Stage, "claim_staged", |claim| {
-                claim.commit = Some(commit.clone());
-                claim.shown_digest = Some(shown_digest.clone());
-            })
-        }
-        Event::ClaimApproved { claim_id, subject, signature, signer } => {
+        Event::ClaimStaged {
+            claim_id,
+            commit,
+            shown_digest,
+        } => change(state, claim_id, Move::Stage, "claim_staged", |claim| {
+            claim.commit = Some(commit.clone());
+            claim.shown_digest = Some(shown_digest.clone());
+        }),
+        Event::ClaimApproved {
+            claim_id,
+            subject,
+            signature,
+            signer,
+        } => {
             bound(get(state, claim_id)?, Move::Approve, "claim_approved")
                 .and_then(|claim| subject_matches(claim, subject))?;
             let record = ApprovalRecord {
@@ -102,17 +138,37 @@ pub(super) fn apply(state: &mut LoopState, event: &Event) -> Result<(), IllegalE
                 signature: signature.clone(),
                 signer: signer.clone(),
             };
-            change(state, claim_id, Move::Approve, "claim_approved", |claim| claim.approval = Some(record))
+            change(state, claim_id, Move::Approve, "claim_approved", |claim| {
+                claim.approval = Some(record)
+            })
         }
-        Event::ClaimRejected { claim_id, reason, .. } => close(state, claim_id, Move::Reject, "claim_rejected", reason),
-        Event::ClaimWithdrawn { claim_id, reason } => close(state, claim_id, Move::Withdraw, "claim_withdrawn", reason),
-        Event::ClaimExpired { claim_id } => {
-            close(state, claim_id, Move::Expire, "claim_expired", "the approval grew too old")
+        Event::ClaimRejected {
+            claim_id, reason, ..
+        } => close(state, claim_id, Move::Reject, "claim_rejected", reason),
+        Event::ClaimWithdrawn { claim_id, reason } => {
+            close(state, claim_id, Move::Withdraw, "claim_withdrawn", reason)
         }
-        Event::ClaimInvalidated { claim_id, reason } => {
-            close(state, claim_id, Move::Invalidate, "claim_invalidated", reason)
-        }
-        Event::PushIntended { claim_id, commit, old_tip, attestation, decision } => {
+        Event::ClaimExpired { claim_id } => close(
+            state,
+            claim_id,
+            Move::Expire,
+            "claim_expired",
+            "the approval grew too old",
+        ),
+        Event::ClaimInvalidated { claim_id, reason } => close(
+            state,
+            claim_id,
+            Move::Invalidate,
+            "claim_invalidated",
+            reason,
+        ),
+        Event::PushIntended {
+            claim_id,
+            commit,
+            old_tip,
+            attestation,
+            decision,
+        } => {
             let push = PushRecord {
                 commit: commit.clone(),
                 old_tip: old_tip.clone(),
@@ -121,7 +177,13 @@ pub(super) fn apply(state: &mut LoopState, event: &Event) -> Result<(), IllegalE
                 message: None,
             };
             may_push(state, claim_id, &push)?;
-            change(state, claim_id, Move::IntendPush, "push_intended", |claim| claim.push = Some(push))
+            change(
+                state,
+                claim_id,
+                Move::IntendPush,
+                "push_intended",
+                |claim| claim.push = Some(push),
+            )
         }
         Event::PushSettled { claim_id, outcome } => settle(state, claim_id, outcome),
         Event::VerificationStarted { claim_id, run_id } => {
@@ -129,52 +191,94 @@ pub(super) fn apply(state: &mut LoopState, event: &Event) -> Result<(), IllegalE
             let run = known_run(state, run_id)?;
             let subject = format!("claim {claim_id}");
             equal(&subject, "run.scope", &claim.body.proof_scope, &run.scope)?;
-            equal(&subject, "run.head_sha", claim.commit.as_deref().unwrap_or("none"), &run.head_sha)?;
+            equal(
+                &subject,
+                "run.head_sha",
+                claim.commit.as_deref().unwrap_or("none"),
+                &run.head_sha,
+            )?;
             let run_id = run_id.clone();
-            change(state, claim_id, Move::Verify, "verification_started", |claim| claim.verifying_run = Some(run_id))
+            change(
+                state,
+                claim_id,
+                Move::Verify,
+                "verification_started",
+                |claim| claim.verifying_run = Some(run_id),
+            )
         }
         Event::ClaimVerified { claim_id, verdict } => {
             let moved = Move::Grade(verdict.kind);
             let claim = bound(get(state, claim_id)?, moved, "claim_verified")?;
             let subject = format!("claim {claim_id}");
-            let graded = claim.verifying_run.as_ref().map_or("none", |run| run.as_str());
+            let graded = claim
+                .verifying_run
+                .as_ref()
+                .map_or("none", |run| run.as_str());
             equal(&subject, "verdict.run_id", graded, verdict.run_id.as_str())?;
-            equal(&subject, "verdict.commit", claim.commit.as_deref().unwrap_or("none"), &verdict.commit)?;
+            equal(
+                &subject,
+                "verdict.commit",
+                claim.commit.as_deref().unwrap_or("none"),
+                &verdict.commit,
+            )?;
             let scope = claim.body.proof_scope.clone();
-            change(state, claim_id, moved, "claim_verified", |claim| claim.verdict = Some((**verdict).clone()))?;
+            change(state, claim_id, moved, "claim_verified", |claim| {
+                claim.verdict = Some((**verdict).clone())
+            })?;
             if verdict.rollback_due {
                 close_scope(state, &scope, claim_id, &verdict.reasons.join("; "));
             }
             Ok(())
         }
-        Event::VerdictPublished { claim_id, object } => {
-            change(state, claim_id, Move::PublishVerdict, "verdict_published", |claim| {
+        Event::VerdictPublished { claim_id, object } => change(
+            state,
+            claim_id,
+            Move::PublishVerdict,
+            "verdict_published",
+            |claim| {
                 claim.verdict_object = Some(object.clone());
-            })
-        }
-        other => Err(IllegalEvent::Unknown { what: "claim event", id: format!("{other:?}").chars().take(40).collect() }),
+            },
+        ),
+        other => Err(IllegalEvent::Unknown {
+            what: "claim event",
+            id: format!("{other:?}").chars().take(40).collect(),
+        }),
     }
 }
 
 /// Closes a scope; the first reason stays until the scope is reopened.
 pub(super) fn close_scope(state: &mut LoopState, scope: &str, claim_id: &ClaimId, reason: &str) {
-    let closure = ScopeClosure { claim_id: claim_id.clone(), reason: reason.to_owned() };
-    state.closed_scopes.entry(scope.to_owned()).or_insert(closure);
+    let closure = ScopeClosure {
+        claim_id: claim_id.clone(),
+        reason: reason.to_owned(),
+    };
+    state
+        .closed_scopes
+        .entry(scope.to_owned())
+        .or_insert(closure);
 }
 
-fn get<'a>(state: &'a LoopState, id: &ClaimId) -> Result<&'a Claim, IllegalEvent> {
+pub(super) fn get<'a>(state: &'a LoopState, id: &ClaimId) -> Result<&'a Claim, IllegalEvent> {
     known(&state.claims, id, "claim", id.as_str())
 }
 
 /// The claim, when the move exists from where it stands.
-fn bound<'a>(claim: &'a Claim, by: Move, event: &'static str) -> Result<&'a Claim, IllegalEvent> {
+pub(super) fn bound<'a>(
+    claim: &'a Claim,
+    by: Move,
+    event: &'static str,
+) -> Result<&'a Claim, IllegalEvent> {
     match target(claim.phase, by) {
         Some(_) => Ok(claim),
-        None => Err(IllegalEvent::Transition { claim: claim.id.to_string(), from: claim.phase, event }),
+        None => Err(IllegalEvent::Transition {
+            claim: claim.id.to_string(),
+            from: claim.phase,
+            event,
+        }),
     }
 }
 
-fn change(
+pub(super) fn change(
     state: &mut LoopState,
     id: &ClaimId,
     by: Move,
@@ -182,7 +286,9 @@ fn change(
     edit: impl FnOnce(&mut Claim),
 ) -> Result<(), IllegalEvent> {
     let claim = bound(get(state, id)?, by, event)?;
-    let Some(to) = target(claim.phase, by) else { return Ok(()) };
+    let Some(to) = target(claim.phase, by) else {
+        return Ok(());
+    };
     if let Some(claim) = state.claims.get_mut(id) {
         claim.phase = to;
         edit(claim);
@@ -199,7 +305,9 @@ fn close(
 ) -> Result<(), IllegalEvent> {
     let was = get(state, id)?.phase;
     let gate_run = get(state, id)?.gate_run_id.clone();
-    change(state, id, by, event, |claim| claim.closed_because = Some(reason.to_owned()))?;
+    change(state, id, by, event, |claim| {
+        claim.closed_because = Some(reason.to_owned())
+    })?;
     if let Some(gate_run) = gate_run.filter(|_| was == ClaimPhase::Gating) {
         end_gate_run(state, &gate_run, GateRunStatus::Cancelled);
     }
@@ -215,11 +323,25 @@ fn may_propose(
 ) -> Result<(), IllegalEvent> {
     open(state, loop_id)?;
     fresh_key(state, Operation::ProposeClaim(loop_id), key)?;
-    equal("proposed claim", "claim_digest", &claim_digest(&canonical(body)?), digest)
+    equal(
+        "proposed claim",
+        "claim_digest",
+        &claim_digest(&canonical(body)?),
+        digest,
+    )
 }
 
 fn propose(state: &mut LoopState, event: &Event) -> Result<(), IllegalEvent> {
-    let Event::ClaimProposed { claim_id, loop_id, body, claim_digest, refused, idempotency_key, author } = event else {
+    let Event::ClaimProposed {
+        claim_id,
+        loop_id,
+        body,
+        claim_digest,
+        refused,
+        idempotency_key,
+        author,
+    } = event
+    else {
         return Ok(());
     };
     fresh(&state.claims, claim_id, "claim", claim_id.as_str())?;
@@ -229,7 +351,11 @@ fn propose(state: &mut LoopState, event: &Event) -> Result<(), IllegalEvent> {
         proposed_seq: state.head_seq,
         body: (**body).clone(),
         digest: claim_digest.clone(),
-        phase: if refused.is_empty() { ClaimPhase::Checked } else { ClaimPhase::Drafted },
+        phase: if refused.is_empty() {
+            ClaimPhase::Checked
+        } else {
+            ClaimPhase::Drafted
+        },
         refused: refused.clone(),
         gate_run_id: None,
         results: Vec::new(),
@@ -244,7 +370,10 @@ fn propose(state: &mut LoopState, event: &Event) -> Result<(), IllegalEvent> {
         closed_because: None,
         author: author.clone(),
     };
-    state.idempotency.insert(Operation::ProposeClaim(loop_id).key(idempotency_key), claim_id.to_string());
+    state.idempotency.insert(
+        Operation::ProposeClaim(loop_id).key(idempotency_key),
+        claim_id.to_string(),
+    );
     state.claims.insert(claim_id.clone(), claim);
     if let Some(counters) = counters(state, loop_id) {
         counters.proposals += 1;
@@ -252,92 +381,31 @@ fn propose(state: &mut LoopState, event: &Event) -> Result<(), IllegalEvent> {
     Ok(())
 }
 
-fn start_gates(state: &mut LoopState, claim_id: &ClaimId, id: &GateRunId) -> Result<(), IllegalEvent> {
-    fresh(&state.gate_runs, id, "gate run", id.as_str())?;
-    change(state, claim_id, Move::StartGates, "gates_started", |claim| {
-        claim.gate_run_id = Some(id.clone());
-        claim.refused.clear();
-    })?;
-    let gate_run =
-        GateRun { id: id.clone(), claim_id: claim_id.clone(), status: GateRunStatus::Live, results: Vec::new() };
-    state.gate_runs.insert(id.clone(), gate_run);
-    let loop_id = get(state, claim_id)?.loop_id.clone();
-    if let Some(counters) = counters(state, &loop_id) {
-        counters.gate_runs += 1;
-    }
-    Ok(())
-}
-
-fn live<'a>(state: &'a LoopState, id: &GateRunId) -> Result<&'a GateRun, IllegalEvent> {
-    let gate_run = known(&state.gate_runs, id, "gate run", id.as_str())?;
-    match gate_run.status {
-        GateRunStatus::Live => Ok(gate_run),
-        _ => Err(IllegalEvent::GateRunEnded { gate_run: id.to_string() }),
-    }
-}
-
-fn end_gate_run(state: &mut LoopState, id: &GateRunId, status: GateRunStatus) {
-    if let Some(gate_run) = state.gate_runs.get_mut(id) {
-        gate_run.status = status;
-    }
-}
-
-/// Checks what a finished gate run proves, then binds its results to the claim.
-fn finish_gates(
-    state: &mut LoopState,
-    id: &GateRunId,
-    digest: &Digest,
-    moved: Move,
-) -> Result<ClaimId, IllegalEvent> {
-    let gate_run = live(state, id)?;
-    let claim = bound(get(state, &gate_run.claim_id)?, moved, "gates_finished")?;
-    equal(&format!("gate run {id}"), "gates_digest", &gates_digest(&gate_run.results)?, digest)?;
-    if moved == Move::PassGates {
-        proves(&claim.body, &gate_run.results)
-            .map_err(|reason| IllegalEvent::GatesProveNothing { gate_run: id.to_string(), reason })?;
-    }
-    let (claim_id, results) = (claim.id.clone(), gate_run.results.clone());
-    end_gate_run(state, id, GateRunStatus::Finished);
-    if let Some(claim) = state.claims.get_mut(&claim_id) {
-        claim.results = results;
-        claim.gates_digest = Some(digest.clone());
-    }
-    Ok(claim_id)
-}
-
-/// The least that passed gates say: every named gate passed on exactly the claim's tree.
-fn proves(body: &ClaimBody, results: &[GateResult]) -> Result<(), String> {
-    if body.gates.is_empty() {
-        return Err("the claim names no gate".to_owned());
-    }
-    if let Some(result) = results.iter().find(|result| result.verdict != GateVerdict::Passed) {
-        return Err(format!("`{}` did not pass", result.gate));
-    }
-    let on_head = |result: &&GateResult| result.role != GateRole::PinOnBase;
-    if let Some(result) = results.iter().filter(on_head).find(|result| result.tree != body.tree) {
-        return Err(format!("`{}` ran on tree {}, the claim's is {}", result.gate, result.tree, body.tree));
-    }
-    let ran = |gate: &String| results.iter().any(|r| r.role == GateRole::Gate && &r.gate == gate);
-    match body.gates.iter().find(|gate| !ran(gate)) {
-        Some(gate) => Err(format!("`{gate}` has no result")),
-        None => Ok(()),
-    }
-}
-
 /// A signature counts for exactly what the claim is now.
 fn subject_matches(claim: &Claim, subject: &ApprovalSubject) -> Result<(), IllegalEvent> {
     let name = format!("claim {}", claim.id);
     let none = || "none".to_owned();
     let commit = claim.commit.clone().unwrap_or_else(none);
-    let gates = claim.gates_digest.as_ref().map_or_else(none, ToString::to_string);
-    let shown = claim.shown_digest.as_ref().map_or_else(none, ToString::to_string);
+    let gates = claim
+        .gates_digest
+        .as_ref()
+        .map_or_else(none, ToString::to_string);
+    let shown = claim
+        .shown_digest
+        .as_ref()
+        .map_or_else(none, ToString::to_string);
     equal(&name, "claim_digest", &claim.digest, &subject.claim_digest)?;
     equal(&name, "repo", &claim.body.repo, &subject.repo)?;
     equal(&name, "ref", &claim.body.ref_name, &subject.ref_name)?;
     equal(&name, "old_tip", &claim.body.parent, &subject.old_tip)?;
     equal(&name, "commit", &commit, &subject.commit)?;
     equal(&name, "tree", &claim.body.tree, &subject.tree)?;
-    equal(&name, "diff_digest", &claim.body.diff_digest, &subject.diff_digest)?;
+    equal(
+        &name,
+        "diff_digest",
+        &claim.body.diff_digest,
+        &subject.diff_digest,
+    )?;
     equal(&name, "gates_digest", &gates, &subject.gates_digest)?;
     equal(&name, "shown_digest", &shown, &subject.shown_digest)
 }
@@ -345,11 +413,19 @@ fn subject_matches(claim: &Claim, subject: &ApprovalSubject) -> Result<(), Illeg
 fn may_push(state: &LoopState, claim_id: &ClaimId, push: &PushRecord) -> Result<(), IllegalEvent> {
     let claim = bound(get(state, claim_id)?, Move::IntendPush, "push_intended")?;
     let subject = format!("claim {claim_id}");
-    equal(&subject, "commit", claim.commit.as_deref().unwrap_or("none"), &push.commit)?;
+    equal(
+        &subject,
+        "commit",
+        claim.commit.as_deref().unwrap_or("none"),
+        &push.commit,
+    )?;
     equal(&subject, "old_tip", &claim.body.parent, &push.old_tip)?;
     let scope = &claim.body.proof_scope;
     match state.scope_closed_for(scope, claim.body.kind) {
-        Some(closure) => Err(IllegalEvent::ScopeClosed { scope: scope.clone(), reason: closure.reason.clone() }),
+        Some(closure) => Err(IllegalEvent::ScopeClosed {
+            scope: scope.clone(),
+            reason: closure.reason.clone(),
+        }),
         None => Ok(()),
     }
 }

@@ -10,7 +10,8 @@ use crate::decision::gates_digest;
 use crate::event::{Event, PushOutcome, TurnEnd};
 use crate::fixtures::{self, COMMIT, PARENT, author, gate_results, story, subject};
 use crate::model::{
-    ClaimId, GateResult, GateRole, GateRunId, GateVerdict, LoopId, Refusal, RunId, RunStatus, Trigger, Verdict, VerdictKind,
+    ClaimId, GateResult, GateRole, GateRunId, GateVerdict, LoopId, Refusal, RunId, RunStatus,
+    Trigger, Verdict, VerdictKind,
 };
 use crate::state::{ClaimPhase, HypothesisStatus, LoopState, Operation};
 
@@ -26,7 +27,10 @@ fn prologue() -> LoopState {
 
 /// The least that gates the claim, so that the search stays small.
 fn one_gate() -> Vec<GateResult> {
-    gate_results().into_iter().filter(|result| result.role == GateRole::Gate).collect()
+    gate_results()
+        .into_iter()
+        .filter(|result| result.role == GateRole::Gate)
+        .collect()
 }
 
 fn verdict(kind: VerdictKind, rollback_due: bool) -> Event {
@@ -38,11 +42,18 @@ fn verdict(kind: VerdictKind, rollback_due: bool) -> Event {
         rollback_due,
         reasons: vec!["reason".into()],
     };
-    Event::ClaimVerified { claim_id: CLAIM.into(), verdict: Box::new(verdict) }
+    Event::ClaimVerified {
+        claim_id: CLAIM.into(),
+        verdict: Box::new(verdict),
+    }
 }
 
 fn finished(gate_run: &str, results: &[GateResult], refused: Vec<Refusal>) -> Event {
-    Event::GatesFinished { gate_run_id: gate_run.into(), gates_digest: gates_digest(results).unwrap(), refused }
+    Event::GatesFinished {
+        gate_run_id: gate_run.into(),
+        gates_digest: gates_digest(results).unwrap(),
+        refused,
+    }
 }
 
 fn approved(edit: impl Fn(&mut attest::approval::ApprovalSubject)) -> Event {
@@ -68,7 +79,10 @@ fn intended(commit: &str, old_tip: &str) -> Event {
 }
 
 fn settled(outcome: PushOutcome) -> Event {
-    Event::PushSettled { claim_id: CLAIM.into(), outcome }
+    Event::PushSettled {
+        claim_id: CLAIM.into(),
+        outcome,
+    }
 }
 
 /// Everything that can happen to one claim, honest and dishonest.
@@ -90,14 +104,28 @@ fn alphabet() -> Vec<Event> {
     let mut events = proposals;
     for gate_run in ["G1", "G2"] {
         let gate_run_id = || GateRunId::from(gate_run);
-        events.push(Event::GatesStarted { claim_id: claim_id(), gate_run_id: gate_run_id() });
-        for results in [one_gate(), on_other_tree.clone(), failed.clone(), Vec::new()] {
+        events.push(Event::GatesStarted {
+            claim_id: claim_id(),
+            gate_run_id: gate_run_id(),
+        });
+        for results in [
+            one_gate(),
+            on_other_tree.clone(),
+            failed.clone(),
+            Vec::new(),
+        ] {
             let each = results.iter().cloned().map(Box::new);
-            events.extend(each.map(|result| Event::GateFinished { gate_run_id: gate_run_id(), result }));
+            events.extend(each.map(|result| Event::GateFinished {
+                gate_run_id: gate_run_id(),
+                result,
+            }));
             events.push(finished(gate_run, &results, Vec::new()));
             events.push(finished(gate_run, &results, vec![refusal()]));
         }
-        events.push(Event::GatesCancelled { gate_run_id: gate_run_id(), reason: reason() });
+        events.push(Event::GatesCancelled {
+            gate_run_id: gate_run_id(),
+            reason: reason(),
+        });
     }
     let staged = |commit: &str| Event::ClaimStaged {
         claim_id: claim_id(),
@@ -112,23 +140,48 @@ fn alphabet() -> Vec<Event> {
         approved(|subject| subject.old_tip = "9".repeat(40)),
         approved(|subject| subject.gates_digest = Digest::of(b"other")),
         approved(|subject| subject.shown_digest = Digest::of(b"other")),
-        Event::ClaimRejected { claim_id: claim_id(), reason: reason(), author: author() },
-        Event::ClaimWithdrawn { claim_id: claim_id(), reason: reason() },
-        Event::ClaimInvalidated { claim_id: claim_id(), reason: reason() },
-        Event::ClaimExpired { claim_id: claim_id() },
+        Event::ClaimRejected {
+            claim_id: claim_id(),
+            reason: reason(),
+            author: author(),
+        },
+        Event::ClaimWithdrawn {
+            claim_id: claim_id(),
+            reason: reason(),
+        },
+        Event::ClaimInvalidated {
+            claim_id: claim_id(),
+            reason: reason(),
+        },
+        Event::ClaimExpired {
+            claim_id: claim_id(),
+        },
         intended(COMMIT, PARENT),
         intended(&other, PARENT),
         intended(COMMIT, &other),
         settled(PushOutcome::Pushed),
-        settled(PushOutcome::Refused { message: "stale info".into() }),
-        settled(PushOutcome::Unknown { message: "connection lost".into() }),
-        Event::VerificationStarted { claim_id: claim_id(), run_id: "R1".into() },
-        Event::VerificationStarted { claim_id: claim_id(), run_id: "R2".into() },
+        settled(PushOutcome::Refused {
+            message: "stale info".into(),
+        }),
+        settled(PushOutcome::Unknown {
+            message: "connection lost".into(),
+        }),
+        Event::VerificationStarted {
+            claim_id: claim_id(),
+            run_id: "R1".into(),
+        },
+        Event::VerificationStarted {
+            claim_id: claim_id(),
+            run_id: "R2".into(),
+        },
         verdict(VerdictKind::Confirmed, false),
         verdict(VerdictKind::Confirmed, true),
         verdict(VerdictKind::Refuted, false),
         verdict(VerdictKind::Inconclusive, false),
-        Event::VerdictPublished { claim_id: claim_id(), object: "e".repeat(40) },
+        Event::VerdictPublished {
+            claim_id: claim_id(),
+            object: "e".repeat(40),
+        },
     ]);
     events
 }
@@ -136,15 +189,37 @@ fn alphabet() -> Vec<Event> {
 /// What later events can depend on, without what only counts.
 fn shape(state: &LoopState) -> String {
     let claim = state.claims.get(&ClaimId::from(CLAIM)).map(|claim| {
-        let approved = claim.approval.as_ref().map(|approval| &approval.subject.commit);
-        let sent = claim.push.as_ref().map(|push| (&push.commit, &push.message));
+        let approved = claim
+            .approval
+            .as_ref()
+            .map(|approval| &approval.subject.commit);
+        let sent = claim
+            .push
+            .as_ref()
+            .map(|push| (&push.commit, &push.message));
         let graded = claim.verdict.as_ref().map(|verdict| verdict.kind);
-        (claim.phase, &claim.gate_run_id, &claim.gates_digest, &claim.commit, approved, sent, graded, &claim.verdict_object)
+        (
+            claim.phase,
+            &claim.gate_run_id,
+            &claim.gates_digest,
+            &claim.commit,
+            approved,
+            sent,
+            graded,
+            &claim.verdict_object,
+        )
     });
     let results = |run: &crate::state::GateRun| -> Vec<_> {
-        run.results.iter().map(|result| (result.tree.clone(), result.verdict)).collect()
+        run.results
+            .iter()
+            .map(|result| (result.tree.clone(), result.verdict))
+            .collect()
     };
-    let gate_runs: Vec<_> = state.gate_runs.values().map(|run| (run.status, results(run))).collect();
+    let gate_runs: Vec<_> = state
+        .gate_runs
+        .values()
+        .map(|run| (run.status, results(run)))
+        .collect();
     format!("{claim:?} {gate_runs:?} {:?}", state.closed_scopes.keys())
 }
 
@@ -170,20 +245,34 @@ fn table() -> BTreeSet<(ClaimPhase, ClaimPhase)> {
         (P::Verifying, P::Refuted),
         (P::Verifying, P::Inconclusive),
     ]);
-    for from in [P::Drafted, P::Checked, P::Gating, P::Gated, P::Staged, P::Approved] {
+    for from in [
+        P::Drafted,
+        P::Checked,
+        P::Gating,
+        P::Gated,
+        P::Staged,
+        P::Approved,
+    ] {
         table.extend([(from, P::Withdrawn), (from, P::Invalidated)]);
     }
     table
 }
 
 fn phase(state: &LoopState) -> Option<ClaimPhase> {
-    state.claims.get(&ClaimId::from(CLAIM)).map(|claim| claim.phase)
+    state
+        .claims
+        .get(&ClaimId::from(CLAIM))
+        .map(|claim| claim.phase)
 }
 
 /// What must be true of every claim that is on its way to the remote or beyond.
 fn assert_earned(state: &LoopState) {
     let claim = &state.claims[&ClaimId::from(CLAIM)];
-    let approval = &claim.approval.as_ref().expect("no push without approval").subject;
+    let approval = &claim
+        .approval
+        .as_ref()
+        .expect("no push without approval")
+        .subject;
     assert_eq!(Some(&approval.commit), claim.commit.as_ref());
     assert_eq!(approval.tree, claim.body.tree);
     assert_eq!(approval.old_tip, claim.body.parent);
@@ -191,11 +280,21 @@ fn assert_earned(state: &LoopState) {
     assert_eq!(gates_digest(&claim.results).unwrap(), approval.gates_digest);
     for gate in &claim.body.gates {
         let ran = |r: &&GateResult| &r.gate == gate && r.role == GateRole::Gate;
-        let result = claim.results.iter().find(ran).expect("no push without each gate");
-        assert_eq!((&result.tree, result.verdict), (&claim.body.tree, GateVerdict::Passed));
+        let result = claim
+            .results
+            .iter()
+            .find(ran)
+            .expect("no push without each gate");
+        assert_eq!(
+            (&result.tree, result.verdict),
+            (&claim.body.tree, GateVerdict::Passed)
+        );
     }
     let push = claim.push.as_ref().expect("intent is on record");
-    assert_eq!((&push.commit, &push.old_tip), (&approval.commit, &approval.old_tip));
+    assert_eq!(
+        (&push.commit, &push.old_tip),
+        (&approval.commit, &approval.old_tip)
+    );
 }
 
 #[test]
@@ -206,7 +305,14 @@ fn no_path_reaches_the_remote_without_gates_of_that_tree_and_approval_of_that_co
     let mut moves = BTreeSet::new();
     let mut phases = BTreeSet::new();
     let mut start = prologue();
-    let pushed = fixtures::run("R2", COMMIT, Trigger::Push { claim: CLAIM.into() }, true);
+    let pushed = fixtures::run(
+        "R2",
+        COMMIT,
+        Trigger::Push {
+            claim: CLAIM.into(),
+        },
+        true,
+    );
     step(&mut start, &Event::RunChanged { run: pushed }).unwrap();
     let mut queue = VecDeque::from([start]);
     while let Some(state) = queue.pop_front() {
@@ -249,7 +355,10 @@ fn the_story_is_legal_and_survives_being_written_down() {
     assert_eq!(claim.results, gate_results());
     assert_eq!(state.head_seq, story().len() as u64);
     let counters = &state.loops[&LoopId::nth(1)].counters;
-    assert_eq!((counters.proposals, counters.gate_runs, counters.pushes), (1, 1, 1));
+    assert_eq!(
+        (counters.proposals, counters.gate_runs, counters.pushes),
+        (1, 1, 1)
+    );
     assert_eq!(counters.runner_ms, 240_000);
     let text = serde_json::to_string(&state).unwrap();
     assert_eq!(serde_json::from_str::<LoopState>(&text).unwrap(), state);
@@ -258,9 +367,16 @@ fn the_story_is_legal_and_survives_being_written_down() {
 #[test]
 fn ids_follow_each_other() {
     let state = fold(&story()).unwrap();
-    let next = (state.next_loop_id(), state.next_claim_id(), state.next_hypothesis_id());
+    let next = (
+        state.next_loop_id(),
+        state.next_claim_id(),
+        state.next_hypothesis_id(),
+    );
     assert_eq!(next, ("L2".into(), "C2".into(), "H2".into()));
-    assert_eq!((state.next_run_id(), state.next_gate_run_id()), ("R3".into(), "G2".into()));
+    assert_eq!(
+        (state.next_run_id(), state.next_gate_run_id()),
+        ("R3".into(), "G2".into())
+    );
     let mut many = state;
     let tenth = fixtures::run("R10", COMMIT, Trigger::Manual, true);
     step(&mut many, &Event::RunChanged { run: tenth }).unwrap();
@@ -278,21 +394,82 @@ fn illegal_events_are_typed_errors() {
     let mut back = fixtures::run("R1", PARENT, Trigger::Manual, false);
     back.status = RunStatus::Queued;
     let mut changed_body = fixtures::proposal();
-    if let Event::ClaimProposed { body, idempotency_key, .. } = &mut changed_body {
+    if let Event::ClaimProposed {
+        body,
+        idempotency_key,
+        ..
+    } = &mut changed_body
+    {
         body.reasoning.push('!');
         idempotency_key.push('!');
     }
     let cases: Vec<(Event, Is)> = vec![
-        (story()[0].clone(), Box::new(|e| matches!(e, IllegalEvent::Beginning))),
-        (story()[1].clone(), Box::new(|e| matches!(e, IllegalEvent::Exists { what: "loop", .. }))),
-        (fixtures::proposal(), Box::new(|e| matches!(e, IllegalEvent::KeyUsed { .. }))),
-        (changed_body, Box::new(|e| matches!(e, IllegalEvent::Mismatch { field: "claim_digest", .. }))),
-        (Event::RunChanged { run: other_source }, Box::new(|e| matches!(e, IllegalEvent::Mismatch { field: "head_sha", .. }))),
-        (Event::RunChanged { run: back }, Box::new(|e| matches!(e, IllegalEvent::RunWentBack { .. }))),
-        (Event::ClaimExpired { claim_id: "C7".into() }, Box::new(unknown("claim"))),
-        (finished("G7", &[], Vec::new()), Box::new(unknown("gate run"))),
-        (finished("G1", &gate_results(), Vec::new()), Box::new(|e| matches!(e, IllegalEvent::GateRunEnded { .. }))),
-        (settled(PushOutcome::Pushed), Box::new(|e| matches!(e, IllegalEvent::Transition { from: ClaimPhase::Verifying, .. }))),
+        (
+            story()[0].clone(),
+            Box::new(|e| matches!(e, IllegalEvent::Beginning)),
+        ),
+        (
+            story()[1].clone(),
+            Box::new(|e| matches!(e, IllegalEvent::Exists { what: "loop", .. })),
+        ),
+        (
+            fixtures::proposal(),
+            Box::new(|e| matches!(e, IllegalEvent::KeyUsed { .. })),
+        ),
+        (
+            changed_body,
+            Box::new(|e| {
+                matches!(
+                    e,
+                    IllegalEvent::Mismatch {
+                        field: "claim_digest",
+                        ..
+                    }
+                )
+            }),
+        ),
+        (
+            Event::RunChanged { run: other_source },
+            Box::new(|e| {
+                matches!(
+                    e,
+                    IllegalEvent::Mismatch {
+                        field: "head_sha",
+                        ..
+                    }
+                )
+            }),
+        ),
+        (
+            Event::RunChanged { run: back },
+            Box::new(|e| matches!(e, IllegalEvent::RunWentBack { .. })),
+        ),
+        (
+            Event::ClaimExpired {
+                claim_id: "C7".into(),
+            },
+            Box::new(unknown("claim")),
+        ),
+        (
+            finished("G7", &[], Vec::new()),
+            Box::new(unknown("gate run")),
+        ),
+        (
+            finished("G1", &gate_results(), Vec::new()),
+            Box::new(|e| matches!(e, IllegalEvent::GateRunEnded { .. })),
+        ),
+        (
+            settled(PushOutcome::Pushed),
+            Box::new(|e| {
+                matches!(
+                    e,
+                    IllegalEvent::Transition {
+                        from: ClaimPhase::Verifying,
+                        ..
+                    }
+                )
+            }),
+        ),
         (
             Event::HypothesisFalsified {
                 hypothesis_id: "H1".into(),
@@ -303,29 +480,55 @@ fn illegal_events_are_typed_errors() {
             Box::new(|e| matches!(e, IllegalEvent::NotFalsifiable { .. })),
         ),
         (
-            Event::ScopeReopened { scope: "x".into(), reason: "r".into(), author: author() },
+            Event::ScopeReopened {
+                scope: "x".into(),
+                reason: "r".into(),
+                author: author(),
+            },
             Box::new(unknown("closed scope")),
         ),
-        (Event::GroupEnded { pgid: 1, start_ticks: 1 }, Box::new(unknown("process group"))),
-        (fixtures::counted("pushes", 1), Box::new(|e| matches!(e, IllegalEvent::Counter { .. }))),
+        (
+            Event::GroupEnded {
+                pgid: 1,
+                start_ticks: 1,
+            },
+            Box::new(unknown("process group")),
+        ),
+        (
+            fixtures::counted("pushes", 1),
+            Box::new(|e| matches!(e, IllegalEvent::Counter { .. })),
+        ),
     ];
     for (event, is) in cases {
         let mut state = whole.clone();
         let illegal = step(&mut state, &event).expect_err("illegal");
         assert!(is(&illegal), "{event:?}: {illegal:?}");
         assert_eq!(state, whole);
-        assert!(illegal.to_string().len() > 20 && !illegal.to_string().ends_with('.'), "{illegal}");
+        assert!(
+            illegal.to_string().len() > 20 && !illegal.to_string().ends_with('.'),
+            "{illegal}"
+        );
     }
-    assert_eq!(step(&mut LoopState::default(), &story()[1]), Err(IllegalEvent::Beginning));
+    assert_eq!(
+        step(&mut LoopState::default(), &story()[1]),
+        Err(IllegalEvent::Beginning)
+    );
 }
 
 #[test]
 fn a_due_rollback_closes_the_scope_until_the_rollback_lands() {
     let mut state = fold(&story()).unwrap();
     step(&mut state, &verdict(VerdictKind::Confirmed, true)).unwrap();
-    assert_eq!(state.closed_scopes[fixtures::SCOPE].claim_id, ClaimId::from(CLAIM));
+    assert_eq!(
+        state.closed_scopes[fixtures::SCOPE].claim_id,
+        ClaimId::from(CLAIM)
+    );
     let mut reopened = state.clone();
-    let reopen = Event::ScopeReopened { scope: fixtures::SCOPE.into(), reason: "by hand".into(), author: author() };
+    let reopen = Event::ScopeReopened {
+        scope: fixtures::SCOPE.into(),
+        reason: "by hand".into(),
+        author: author(),
+    };
     step(&mut reopened, &reopen).unwrap();
     assert!(reopened.closed_scopes.is_empty());
     use attest::claim::ClaimKind::{Fix, Rollback};
@@ -353,8 +556,14 @@ fn a_killed_rival_leaves_a_survivor() {
         author: author(),
     };
     step(&mut state, &killed).unwrap();
-    assert_eq!(state.hypotheses[&"H2".into()].status, HypothesisStatus::Surviving);
-    assert_eq!(state.hypotheses[&"H1".into()].status, HypothesisStatus::Falsified);
+    assert_eq!(
+        state.hypotheses[&"H2".into()].status,
+        HypothesisStatus::Surviving
+    );
+    assert_eq!(
+        state.hypotheses[&"H1".into()].status,
+        HypothesisStatus::Falsified
+    );
     assert!(step(&mut state, &killed).is_err());
     assert_eq!(state.loops[&LoopId::nth(1)].counters.hypotheses_killed, 1);
 }
@@ -363,13 +572,25 @@ fn a_killed_rival_leaves_a_survivor() {
 fn counters_turn_ends_and_process_groups_are_no_news() {
     let mut state = prologue();
     let news = state.news_seq;
-    let end = |end, refused| Event::TurnEndAsked { loop_id: LoopId::nth(1), end, refused, author: author() };
+    let end = |end, refused| Event::TurnEndAsked {
+        loop_id: LoopId::nth(1),
+        end,
+        refused,
+        author: author(),
+    };
     step(&mut state, &fixtures::counted("reads", 3)).unwrap();
     step(&mut state, &end(TurnEnd::Staged, vec![refusal()])).unwrap();
     assert_eq!((state.news_seq, state.head_seq), (news, news + 2));
     step(&mut state, &end(TurnEnd::Green, Vec::new())).unwrap();
     let found = &state.loops[&LoopId::nth(1)];
-    assert_eq!((found.open, found.counters.reads, found.counters.refused_ends), (false, 3, 1));
+    assert_eq!(
+        (
+            found.open,
+            found.counters.reads,
+            found.counters.refused_ends
+        ),
+        (false, 3, 1)
+    );
     let illegal = step(&mut state, &fixtures::proposal()).unwrap_err();
     assert!(matches!(illegal, IllegalEvent::LoopEnded { .. }));
 }
@@ -377,9 +598,18 @@ fn counters_turn_ends_and_process_groups_are_no_news() {
 #[test]
 fn keys_of_two_loops_are_two_keys() {
     let state = prologue();
-    assert_eq!(state.known(Operation::OpenHypothesis(&LoopId::nth(1)), "h1"), Some("H1"));
-    assert_eq!(state.known(Operation::OpenHypothesis(&LoopId::nth(2)), "h1"), None);
-    assert_eq!(state.known(Operation::ProposeClaim(&LoopId::nth(1)), "h1"), None);
+    assert_eq!(
+        state.known(Operation::OpenHypothesis(&LoopId::nth(1)), "h1"),
+        Some("H1")
+    );
+    assert_eq!(
+        state.known(Operation::OpenHypothesis(&LoopId::nth(2)), "h1"),
+        None
+    );
+    assert_eq!(
+        state.known(Operation::ProposeClaim(&LoopId::nth(1)), "h1"),
+        None
+    );
 }
 
 proptest! {
@@ -401,10 +631,13 @@ proptest! {
 
 #[test]
 fn the_alphabet_reaches_every_claim_event() {
-    let names: BTreeMap<String, u32> = alphabet().iter().fold(BTreeMap::new(), |mut names, event| {
-        let value = serde_json::to_value(event).unwrap();
-        *names.entry(value["event"].as_str().unwrap().to_owned()).or_default() += 1;
-        names
-    });
+    let names: BTreeMap<String, u32> =
+        alphabet().iter().fold(BTreeMap::new(), |mut names, event| {
+            let value = serde_json::to_value(event).unwrap();
+            *names
+                .entry(value["event"].as_str().unwrap().to_owned())
+                .or_default() += 1;
+            names
+        });
     assert_eq!(names.len(), 16, "{names:?}");
 }

@@ -1,0 +1,194 @@
+//! Questions to the state: next ids, retries, runs, minutes, closed scopes.
+
+use attest::claim::{ClaimBody, ClaimKind};
+
+use super::{Claim, LoopState, ScopeClosure};
+use crate::model::{ClaimId, GateRunId, HypothesisId, LoopId, Run, RunId, RunStatus, Trigger};
+
+/// Milliseconds of a day; budgets are per UTC day.
+const DAY_MS: i64 = 24 * 60 * 60 * 1000;
+const MINUTE_MS: u64 = 60 * 1000;
+
+/// Calls that a caller may retry with the same key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Operation<'a> {
+    /// `open_loop`
+    OpenLoop,
+    /// `open_hypothesis` in this loop.
+    OpenHypothesis(&'a LoopId),
+    /// `propose_claim` in this loop.
+    ProposeClaim(&'a LoopId),
+}
+
+impl Operation<'_> {
+    /// Keys of different loops are different keys, so that two agents never get each other's ids.
+    pub(crate) fn key(self, key: &str) -> String {
+        match self {
+            Self::OpenLoop => format!("open_loop:{key}"),
+            Self::OpenHypothesis(id) => format!("open_hypothesis:{id}:{key}"),
+            Self::ProposeClaim(id) => format!("propose_claim:{id}:{key}"),
+        }
+    }
+}
+
+fn next<'a>(prefix: &str, ids: impl Iterator<Item = &'a str>) -> usize {
+    let numbers = ids.filter_map(|id| id.strip_prefix(prefix)?.parse::<usize>().ok());
+    numbers.max().map_or(1, |n| n.saturating_add(1))
+}
+
+impl LoopState {
+    /// The id the next loop gets.
+    #[must_use]
+    pub fn next_loop_id(&self) -> LoopId {
+        LoopId::nth(next("L", self.loops.keys().map(LoopId::as_str)))
+    }
+
+    /// The id the next local run gets.
+    #[must_use]
+    pub fn next_run_id(&self) -> RunId {
+        RunId::nth(next("R", self.runs.keys().map(RunId::as_str)))
+    }
+
+    /// The id the next hypothesis gets.
+    #[must_use]
+    pub fn next_hypothesis_id(&self) -> HypothesisId {
+        HypothesisId::nth(next("H", self.hypotheses.keys().map(HypothesisId::as_str)))
+    }
+
+    /// The id the next claim gets.
+    #[must_use]
+    pub fn next_claim_id(&self) -> ClaimId {
+        ClaimId::nth(next("C", self.claims.keys().map(ClaimId::as_str)))
+    }
+
+    /// The id the next gate run gets.
+    #[must_use]
+    pub fn next_gate_run_id(&self) -> GateRunId {
+        GateRunId::nth(next("G", self.gate_runs.keys().map(GateRunId::as_str)))
+    }
+
+    /// The id that an earlier call with the same key made, if there was one.
+    #[must_use]
+    pub fn known(&self, operation: Operation<'_>, key: &str) -> Option<&str> {
+        self.idempotency
+            .get(&operation.key(key))
+            .map(String::as_str)
+    }
+
+    /// Claims of a loop, oldest first.
+    #[must_use]
+    pub fn claims_of(&self, loop_id: &LoopId) -> Vec<&Claim> {
+        let mut claims: Vec<_> = self
+            .claims
+            .values()
+            .filter(|claim| &claim.loop_id == loop_id)
+            .collect();
+        claims.sort_by_key(|claim| claim.proposed_seq);
+        claims
+    }
+
+    /// The claim whose commit this is.
+    #[must_use]
+    pub fn claim_of_commit(&self, commit: &str) -> Option<&Claim> {
+        self.claims
+            .values()
+            .find(|claim| claim.commit.as_deref() == Some(commit))
+    }
+
+    /// Another claim that holds the same ref and scope; it goes first.
+    #[must_use]
+    pub fn ahead_of(&self, body: &ClaimBody, own: Option<&ClaimId>) -> Option<&Claim> {
+        self.claims.values().find(|other| {
+            Some(&other.id) != own
+                && other.phase.holds_scope()
+                && other.body.ref_name == body.ref_name
+                && other.body.proof_scope == body.proof_scope
+        })
+    }
+
+    /// Runs of a scope, newest first.
+    #[must_use]
+    pub fn runs_of_scope(&self, scope: &str) -> Vec<&Run> {
+        let mut runs: Vec<_> = self
+            .runs
+            .values()
+            .filter(|run| run.scope == scope)
+            .collect();
+        runs.sort_by(|a, b| (b.created_ms, &b.run_id).cmp(&(a.created_ms, &a.run_id)));
+        runs
+    }
+
+    /// Ids of runs that are queued or executing in a scope.
+    #[must_use]
+    pub fn live_runs(&self, scope: &str) -> Vec<RunId> {
+        let live = self
+            .runs_of_scope(scope)
+            .into_iter()
+            .filter(|run| run.status != RunStatus::Completed);
+        live.map(|run| run.run_id.clone()).collect()
+    }
+
+    /// The last run of a scope that executed steps: the signal, however old.
+    #[must_use]
+    pub fn last_signal(&self, scope: &str) -> Option<&Run> {
+        self.runs_of_scope(scope)
+            .into_iter()
+            .find(|run| run.status == RunStatus::Completed && run.executed())
+    }
+
+    /// True when a completed run executed steps on this commit in this scope.
+    #[must_use]
+    pub fn signal_exists(&self, scope: &str, commit: &str) -> bool {
+        let mut runs = self.runs.values();
+        runs.any(|run| {
+            run.scope == scope
+                && run.head_sha == commit
+                && run.status == RunStatus::Completed
+                && run.executed()
+        })
+    }
+
+    /// Minutes that runs created on the UTC day of `now_ms` have cost, rounded up. Minutes of runs
+    /// that are still live count up to `now_ms`.
+    #[must_use]
+    pub fn runner_minutes_today(&self, now_ms: i64) -> u32 {
+        let today = now_ms.div_euclid(DAY_MS);
+        let of_today = self
+            .runs
+            .values()
+            .filter(|run| run.created_ms.div_euclid(DAY_MS) == today);
+        let spent: u64 = of_today
+            .map(|run| {
+                run.finished_ms
+                    .unwrap_or(now_ms)
+                    .saturating_sub(run.created_ms)
+            })
+            .map(|ms| u64::try_from(ms).unwrap_or(0))
+            .sum();
+        u32::try_from(spent.div_ceil(MINUTE_MS)).unwrap_or(u32::MAX)
+    }
+
+    /// The loop that pays for a run: the pushed claim's, else the newest open one of its scope.
+    #[must_use]
+    pub fn loop_of_run(&self, run: &Run) -> Option<LoopId> {
+        if let Trigger::Push { claim } = &run.trigger {
+            return self.claims.get(claim).map(|claim| claim.loop_id.clone());
+        }
+        let of_scope = self
+            .loops
+            .values()
+            .filter(|l| l.open && l.scopes.contains(&run.scope));
+        of_scope
+            .map(|l| &l.id)
+            .max_by_key(|id| (id.as_str().len(), id.as_str()))
+            .cloned()
+    }
+
+    /// Why a scope takes no pushes; `None` when it is open. Rollbacks pass a closed scope.
+    #[must_use]
+    pub fn scope_closed_for(&self, scope: &str, kind: ClaimKind) -> Option<&ScopeClosure> {
+        self.closed_scopes
+            .get(scope)
+            .filter(|_| kind != ClaimKind::Rollback)
+    }
+}
