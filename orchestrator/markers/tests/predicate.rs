@@ -80,6 +80,9 @@ fn predicates_are_graded() {
         "gpu_perdispatch{path=single_graph}.cb_us < 0.9ms ±1us",
         Holds,
     );
+    check("gpu_perdispatch{path=single_graph}.cb_us > 900", Fails);
+    check("gpu_perdispatch{path=single_graph}.cb_us >= 900.0", Holds);
+    check("gpu_perdispatch{path=single_graph}.cb_us != 900", Fails);
     check("gpu_perdispatch.cb_us == 1000 ±10%", Holds);
     check("gpu_perdispatch.cb_us == 1000 ±9.99%", Fails);
     check("gpu_perdispatch.cb_us == 1ms ±100us", Holds);
@@ -269,6 +272,67 @@ fn what_a_cell_could_not_have_shown_is_not_observable() {
 }
 
 #[test]
+fn lists_are_compared_whole_by_item_and_by_length() {
+    let file = "name = \"top\"\ntitle = \"t\"\nowner = \"o\"\ntag = \"TOP\"\n\
+        [[field]]\nname = \"ids\"\ntype = \"int_list\"\n[[field]]\nname = \"names\"\ntype = \"text_list\"\noptional = true\n\
+        [[match]]\nlog = \"TOP ids=[3, 1,2] names=[a,b]\"\nfields = { ids = \"[3,1,2]\" }\n\
+        [[not_match]]\nlog = \"TOP ids=[3,x]\"\nwhy = \"`x` is no number\"\n";
+    let catalogue = Catalogue::with_project([("top.toml", file)]).unwrap();
+    let cells = [scan(&catalogue, b"TOP ids=[3,1,2] names=[a,b]\n").into_cell("c")];
+    let check = |text: &str, expect: Truth| {
+        let verdict = evaluate(&text.parse().unwrap(), &catalogue, &cells);
+        assert_eq!(verdict.truth, expect, "{text}: {}", verdict.why);
+    };
+    check("top.ids == [3,1,2]", Truth::Holds);
+    check("top.ids == [3,1]", Truth::Fails);
+    check("top.ids != [1,2,3]", Truth::Holds);
+    check("top.ids.0 >= 3", Truth::Holds);
+    check("top.ids.2 == 3", Truth::Fails);
+    check("top.ids.3 == 1", Truth::NotObservable);
+    check("top.ids.len == 3", Truth::Holds);
+    check("top.names.1 == b", Truth::Holds);
+    check("present top{names=[a,b]}", Truth::Holds);
+    check("top.ids == [3us,1,2]", Truth::NotObservable);
+    check("top.ids < [9]", Truth::NotObservable);
+}
+
+#[test]
+fn units_convert_exactly() {
+    let log = "canonical envelope needs 3221225472 B but only 2000000000 B remain\n";
+    let check = |text: &str, expect: Truth| {
+        let verdict = grade(text, &[cell("c", log)]);
+        assert_eq!(verdict.truth, expect, "{text}: {}", verdict.why);
+    };
+    for text in [
+        "3GiB",
+        "3072MiB",
+        "3145728KiB",
+        "3221225472B",
+        "3221225472",
+        "3.221225472GB",
+        "3221.225472MB",
+    ] {
+        check(&format!("envelope.needed == {text}"), Truth::Holds);
+    }
+    check("envelope.needed == 3221225.472kB", Truth::Holds);
+    check("envelope.needed == 3GB", Truth::Fails);
+    check("envelope.remaining == 2GiB ±140MiB", Truth::Fails);
+    check("envelope.remaining == 2GiB ±141MiB", Truth::Holds);
+    let log = backend() + &pass(1, "single_graph", "1500", true) + &end(2);
+    for text in ["1500us", "1.5ms", "0.0015s", "1500000ns"] {
+        assert_eq!(
+            grade(
+                &format!("gpu_perdispatch.cb_us == {text}"),
+                &[cell("c", &log)]
+            )
+            .truth,
+            Truth::Holds,
+            "{text}"
+        );
+    }
+}
+
+#[test]
 fn floats_that_are_no_numbers_are_compared_as_what_they_are() {
     let row = |gpu: &str| {
         format!(
@@ -361,6 +425,7 @@ fn syntax_errors_name_the_column_and_what_was_expected() {
     );
     check("backend.cpu_fallback == false ±x", 32, "tolerance");
     check("backend.cpu_fallback == false ±-1", 32, "tolerance");
+    check("gpu_perdispatch.cb_us == 1 ±5us%", 32, "@cell or the end");
     check("backend.cpu_fallback == false @", 32, "cell name");
     check("backend.cpu_fallback == false @a b", 34, "the end");
     check("backend{mode}.x == 1", 13, "`=`");

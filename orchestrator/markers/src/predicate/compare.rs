@@ -36,18 +36,16 @@ impl Target {
         let mut unit = field_unit;
         let value = match &shape {
             shape if shape.is_number() => {
-                if let Literal::Number {
-                    unit: Some(given), ..
-                } = literal
-                {
-                    check_unit(*given, field_unit)?;
-                    unit = if Some(*given) == field_unit {
-                        field_unit
-                    } else {
-                        Some(given.base())
-                    };
+                let given = match literal {
+                    Literal::Number { unit, .. } => *unit,
+                    _ => None,
+                };
+                if let Some(given) = given {
+                    check_unit(given, field_unit)?;
                 }
-                read_number(literal, unit != field_unit)?
+                let other = given.filter(|given| Some(*given) != field_unit);
+                unit = other.map(Unit::base).or(field_unit);
+                read_number(literal, other)?
             }
             Shape::Bool => read_bool(literal)?,
             Shape::List(numeric) => read_list(literal, *numeric)?,
@@ -179,13 +177,13 @@ pub(super) fn ordered(op: Op, order: Ordering) -> bool {
     }
 }
 
-fn read_number(literal: &Literal, to_base: bool) -> Result<Value, String> {
+/// The number of a literal, converted to the base unit where it is given in unit `from`.
+fn read_number(literal: &Literal, from: Option<Unit>) -> Result<Value, String> {
     match literal {
-        Literal::Number {
-            value,
-            unit: Some(unit),
-        } if to_base => Ok(Value::Number(unit.to_base(value))),
-        Literal::Number { value, .. } => Ok(Value::Number(value.clone())),
+        Literal::Number { value, .. } => {
+            let value = from.map_or_else(|| value.clone(), |unit| unit.to_base(value));
+            Ok(Value::Number(value))
+        }
         Literal::Word(word) if word == "none" => Ok(Value::Nothing),
         Literal::Word(word) => match non_finite(word) {
             Some(value) => Ok(Value::NonFinite(value)),
@@ -229,12 +227,12 @@ fn read_list(literal: &Literal, numeric: bool) -> Result<Value, String> {
             "holds a list; write [a,b], or an index such as .0, instead of `{literal}`"
         ));
     };
-    let read = |item| {
-        if numeric {
-            read_number(item, false)
-        } else {
-            read_text(item, &[])
-        }
+    let read = |item: &Literal| match item {
+        Literal::Number {
+            unit: Some(unit), ..
+        } if numeric => Err(format!("is a list; write its numbers without `{unit}`")),
+        item if numeric => read_number(item, None),
+        item => read_text(item, &[]),
     };
     Ok(Value::List(
         items.iter().map(read).collect::<Result<_, _>>()?,
