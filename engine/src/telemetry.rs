@@ -226,10 +226,8 @@ impl Line {
     }
 
     fn text(&mut self, key: &str, value: &str) -> &mut Self {
-        let bare = !value.is_empty()
-            && value
-                .chars()
-                .all(|c| c.is_ascii_alphanumeric() || "._-+/:".contains(c));
+        let breaks = |c: char| c.is_whitespace() || c.is_control() || matches!(c, '"' | '\\');
+        let bare = !value.is_empty() && !value.contains(breaks);
         if bare {
             self.key(key, value)
         } else {

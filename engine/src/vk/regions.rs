@@ -69,12 +69,12 @@ impl Regions {
     }
 
     /// Makes sure that every region of a stream has memory. Scratch regions grow, and lose their contents when they
-    /// do; weights and state do not.
+    /// do; weights and state do not. Returns the scratch regions of the device that are new and hold undefined bytes.
     ///
     /// # Errors
     /// [`VkError::Budget`], [`VkError::RegionTooLarge`], driver failures, and [`VkError::BadStream`] when the stream
     /// wants more weights or state than the model has.
-    pub fn ensure(&mut self, sizes: &[RegionSize]) -> Result<(), VkError> {
+    pub fn ensure(&mut self, sizes: &[RegionSize]) -> Result<Vec<RegionSize>, VkError> {
         for size in sizes.iter().filter(|s| lasts(s.region)) {
             let have = self.location(size.region).map_or(0, |l| l.bytes);
             if have < size.bytes {
@@ -92,7 +92,7 @@ impl Regions {
             .iter()
             .any(|s| !lasts(s.region) && self.location(s.region).is_none_or(|l| l.bytes < s.bytes));
         if !short {
-            return Ok(());
+            return Ok(Vec::new());
         }
         let wanted = self.grown(sizes);
         self.scratch = None;
@@ -102,7 +102,10 @@ impl Regions {
             &wanted,
             self.budget.saturating_sub(used),
         )?);
-        Ok(())
+        let undefined = wanted.into_iter();
+        Ok(undefined
+            .filter(|size| placement(size.region) == Placement::Device)
+            .collect())
     }
 
     fn grown(&self, sizes: &[RegionSize]) -> Vec<RegionSize> {

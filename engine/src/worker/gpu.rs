@@ -47,7 +47,11 @@ impl Resident {
         regions.place_lasting(&lasting_sizes(weights, plan.state_bytes))?;
         let mut resident = Self { regions, envelope };
         resident.upload(executor, file, weights)?;
-        resident.reset_state(executor, plan.state_bytes)?;
+        let state = RegionSize {
+            region: Region::State,
+            bytes: plan.state_bytes,
+        };
+        resident.zero(executor, &[state])?;
         Ok(resident)
     }
 
@@ -76,14 +80,10 @@ impl Resident {
         Ok(())
     }
 
-    fn reset_state(&mut self, executor: &mut Executor, state_bytes: u64) -> Result<()> {
-        let zero = record_initialisation(&[RegionSize {
-            region: Region::State,
-            bytes: state_bytes,
-        }]);
+    fn zero(&mut self, executor: &mut Executor, sizes: &[RegionSize]) -> Result<()> {
         let nothing = |_: HostInput, _: u64| None;
         executor.play(
-            &zero,
+            &record_initialisation(sizes),
             &mut self.regions,
             &nothing,
             &play_options(SyncKind::Fence, false),
@@ -100,6 +100,10 @@ impl Resident {
         options: &PlayOptions,
     ) -> Result<Played> {
         let host = |input: HostInput, _: u64| data.bytes(input).map(|b| Cow::Owned(b.to_vec()));
+        let undefined = self.regions.ensure(&stream.region_sizes)?;
+        if !undefined.is_empty() {
+            self.zero(executor, &undefined)?;
+        }
         let played = executor.play(stream, &mut self.regions, &host, options)?;
         self.regions.check_guards()?;
         Ok(played)
