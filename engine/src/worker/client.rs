@@ -105,7 +105,7 @@ enum Incoming {
     End,
 }
 
-/// A running worker. Dropping it kills the process; [`Worker::shutdown`] ends it properly.
+/// A running worker. Dropping it ends the process; [`Worker::shutdown`] also says whether it ended well.
 pub struct Worker {
     child: Child,
     // Its own thread writes, so that a worker that reads nothing cannot block its parent.
@@ -334,19 +334,22 @@ impl Worker {
     fn end(&mut self, class: &str, step: &str, detail: String, kill: bool) -> WorkerError {
         self.requests = None;
         let status = reap(&mut self.child, kill);
-        let (code, signal) =
-            status.map_or((None, None), |status| (status.code(), signal_of(status)));
-        let exit = WorkerExit {
+        let exit = self.exit_of(status, class, step);
+        self.report(&exit);
+        let error = WorkerError::Down { exit, detail };
+        self.down = Some(error.clone());
+        error
+    }
+
+    fn exit_of(&self, status: Option<ExitStatus>, class: &str, step: &str) -> WorkerExit {
+        let (code, signal) = status.map_or((None, None), |s| (s.code(), signal_of(s)));
+        WorkerExit {
             pid: self.child.id(),
             code,
             signal,
             class: class.into(),
             step: step.into(),
-        };
-        self.report(&exit);
-        let error = WorkerError::Down { exit, detail };
-        self.down = Some(error.clone());
-        error
+        }
     }
 
     fn report(&mut self, exit: &WorkerExit) {
@@ -378,10 +381,16 @@ impl Worker {
 
 impl Drop for Worker {
     fn drop(&mut self) {
-        if self.down.is_none() {
-            self.requests = None;
-            reap(&mut self.child, true);
+        if self.down.is_some() {
+            return;
         }
+        // The end of its stdin lets a worker finish; one that does not is killed.
+        self.requests = None;
+        let status = reap(&mut self.child, false);
+        let clean = status.is_some_and(|status| status.success());
+        let class = if clean { "clean" } else { "driver_crash" };
+        let exit = self.exit_of(status, class, "idle");
+        self.report(&exit);
     }
 }
 

@@ -196,6 +196,9 @@ impl Serving {
         if POISONED_CODES.contains(&code.as_str()) {
             self.poisoned = Some(code.clone());
         }
+        if matches!(code.as_str(), "envelope" | "budget") {
+            self.session.phrase(&message);
+        }
         match error {
             EngineError::Conflict(_) => Answer::Invalidated {
                 id,

@@ -116,13 +116,7 @@ impl Session {
             DeviceKind::Vulkan => {
                 let executor = self.gpu.executor()?;
                 let caps = executor.device().caps().clone();
-                let resident = Resident::load(executor, &file, &model, &weights, budget);
-                let resident = resident.inspect_err(|error| {
-                    if matches!(error, EngineError::Envelope { .. }) {
-                        // The phrase is evidence by itself; a parent that closed stderr still gets the error.
-                        let _ = self.telemetry.phrase(&error.to_string());
-                    }
-                })?;
+                let resident = Resident::load(executor, &file, &model, &weights, budget)?;
                 loaded.backend = "vulkan".into();
                 loaded.device = caps.device;
                 loaded.driver = caps.driver;
@@ -225,6 +219,12 @@ impl Session {
         };
         let plan = Plan::new(&graph, envelope)?;
         record_pass(&graph, &plan, &held.weights, &profile)
+    }
+
+    /// Prints a line that is evidence by itself, whatever becomes of the request.
+    pub(super) fn phrase(&mut self, phrase: &str) {
+        // A parent that closed stderr still gets the answer.
+        let _ = self.telemetry.phrase(phrase);
     }
 
     pub(super) fn say(&mut self, marker: &Marker) -> Result<()> {
