@@ -1,0 +1,13 @@
+//! The command layer on a real project, with a real remote, real gates and a real signature.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    missing_docs,
+    unreachable_pub,
+    reason = "tests"
+)]
+
+mod refusals;
+mod resume;
+mod story;
+mod support;
