@@ -70,7 +70,11 @@ impl Diff {
         let side = |s: &Option<FileSide>| s.as_ref().map(|s| (s.mode, s.oid.clone()));
         self.files
             .iter()
-            .map(|f| ChangedPath { path: f.path.clone(), old: side(&f.old), new: side(&f.new) })
+            .map(|f| ChangedPath {
+                path: f.path.clone(),
+                old: side(&f.old),
+                new: side(&f.new),
+            })
             .collect()
     }
 

@@ -8,6 +8,8 @@ mod keys;
 mod parse;
 mod query;
 mod reference;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeMap;
 
@@ -213,7 +215,10 @@ pub struct BudgetPolicy {
 
 impl Default for BudgetPolicy {
     fn default() -> Self {
-        Self { runner_minutes_per_day: 240, diagnostic_runs: 4 }
+        Self {
+            runner_minutes_per_day: 240,
+            diagnostic_runs: 4,
+        }
     }
 }
 

@@ -8,12 +8,31 @@ use crate::model::Refusal;
 use crate::policy::Policy;
 
 /// Tables that redirect what is built, run or fetched, as a whole.
-const HOSTILE_TABLES: &[&str] =
-    &["alias", "env", "include", "patch", "paths", "registries", "registry", "replace", "source", "unstable"];
+const HOSTILE_TABLES: &[&str] = &[
+    "alias",
+    "env",
+    "include",
+    "patch",
+    "paths",
+    "registries",
+    "registry",
+    "replace",
+    "source",
+    "unstable",
+];
 /// Keys of `[build]`, `[host]`, `[profile]` and `[target.*]` that do the same.
 const HOSTILE_KEYS: &[&str] = &[
-    "linker", "runner", "rustc", "rustc-workspace-wrapper", "rustc-wrapper", "rustdoc", "rustdocflags", "rustflags",
-    "target", "target-dir", "build-dir",
+    "linker",
+    "runner",
+    "rustc",
+    "rustc-workspace-wrapper",
+    "rustc-wrapper",
+    "rustdoc",
+    "rustdocflags",
+    "rustflags",
+    "target",
+    "target-dir",
+    "build-dir",
 ];
 /// Where cargo looks for configuration, from the folder it runs in.
 const ROOT_FILES: [&str; 2] = [".cargo/config.toml", ".cargo/config"];
@@ -23,13 +42,22 @@ const ROOT_FILES: [&str; 2] = [".cargo/config.toml", ".cargo/config"];
 /// Content that is not TOML is refused, because what cargo makes of it is not known.
 #[must_use]
 pub fn hostile_cargo_config(path: &str, content: &[u8], allowed: &[String]) -> Vec<Refusal> {
-    let table = std::str::from_utf8(content).ok().and_then(|text| text.parse::<Table>().ok());
+    let table = std::str::from_utf8(content)
+        .ok()
+        .and_then(|text| text.parse::<Table>().ok());
     let Some(table) = table else {
         return vec![hostile(path, "cannot be read as TOML")];
     };
-    let listed = |key: &str| allowed.iter().any(|entry| key == entry || key.starts_with(&format!("{entry}.")));
+    let listed = |key: &str| {
+        allowed
+            .iter()
+            .any(|entry| key == entry || key.starts_with(&format!("{entry}.")))
+    };
     let keys = hostile_keys(&table);
-    keys.into_iter().filter(|key| !listed(key)).map(|key| hostile(path, &format!("sets `{key}`"))).collect()
+    keys.into_iter()
+        .filter(|key| !listed(key))
+        .map(|key| hostile(path, &format!("sets `{key}`")))
+        .collect()
 }
 
 fn hostile(path: &str, what: &str) -> Refusal {
@@ -76,15 +104,28 @@ pub(super) fn findings(diff: &Diff, policy: &Policy, head: Lookup<'_>) -> Vec<Re
             found.extend(hostile_cargo_config(&file.path, &new.content, allowed));
         }
     }
-    for path in ROOT_FILES.iter().filter(|path| diff.files.iter().all(|file| file.path != **path)) {
+    for path in ROOT_FILES
+        .iter()
+        .filter(|path| diff.files.iter().all(|file| file.path != **path))
+    {
         if let Some(content) = head(path) {
             found.extend(hostile_cargo_config(path, &content, allowed));
         }
     }
-    for file in diff.files.iter().filter(|file| file.path.ends_with("Cargo.toml")) {
+    for file in diff
+        .files
+        .iter()
+        .filter(|file| file.path.ends_with("Cargo.toml"))
+    {
         let before = replaced(file.old.as_ref());
-        for key in replaced(file.new.as_ref()).into_iter().filter(|key| !before.contains(key)) {
-            if !allowed.iter().any(|entry| key == *entry || key.starts_with(&format!("{entry}."))) {
+        for key in replaced(file.new.as_ref())
+            .into_iter()
+            .filter(|key| !before.contains(key))
+        {
+            if !allowed
+                .iter()
+                .any(|entry| key == *entry || key.starts_with(&format!("{entry}.")))
+            {
                 found.push(hostile(&file.path, &format!("sets `{key}`")));
             }
         }
@@ -94,18 +135,36 @@ pub(super) fn findings(diff: &Diff, policy: &Policy, head: Lookup<'_>) -> Vec<Re
 
 fn is_config(path: &str) -> bool {
     let lower = path.to_ascii_lowercase();
-    ROOT_FILES.iter().any(|file| lower == *file || lower.ends_with(&format!("/{file}")))
+    ROOT_FILES
+        .iter()
+        .any(|file| lower == *file || lower.ends_with(&format!("/{file}")))
 }
 
 /// Crates that a manifest replaces, as `patch.SOURCE.NAME` with what replaces them.
 fn replaced(side: Option<&FileSide>) -> Vec<String> {
-    let table = side.and_then(|side| std::str::from_utf8(&side.content).ok()?.parse::<Table>().ok());
-    let Some(table) = table else { return Vec::new() };
+    let table = side.and_then(|side| {
+        std::str::from_utf8(&side.content)
+            .ok()?
+            .parse::<Table>()
+            .ok()
+    });
+    let Some(table) = table else {
+        return Vec::new();
+    };
     let mut found = Vec::new();
     for name in ["patch", "replace"] {
-        for (key, value) in table.get(name).and_then(Value::as_table).into_iter().flatten() {
+        for (key, value) in table
+            .get(name)
+            .and_then(Value::as_table)
+            .into_iter()
+            .flatten()
+        {
             match value.as_table().filter(|_| name == "patch") {
-                Some(inner) => found.extend(inner.iter().map(|(krate, to)| format!("patch.{key}.{krate} = {to}"))),
+                Some(inner) => found.extend(
+                    inner
+                        .iter()
+                        .map(|(krate, to)| format!("patch.{key}.{krate} = {to}")),
+                ),
                 None => found.push(format!("{name}.{key} = {value}")),
             }
         }

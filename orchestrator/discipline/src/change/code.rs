@@ -5,10 +5,10 @@
 
 use std::collections::BTreeMap;
 
+use super::finding;
 use super::lexical::Token;
 use super::sides::{Pair, Side};
 use super::syntax::{Function, RustFile, closing, joined};
-use super::finding;
 use crate::model::Refusal;
 
 /// Tokens of context before an occurrence that make its key.
@@ -48,8 +48,11 @@ static STUB: Kind = Kind {
     what: "stands for code that is not written",
     remedy: "write the code, or leave the function out",
 };
-static ALLOW: Kind =
-    Kind { code: "allow_added", what: "silences a lint", remedy: "write the code that the lint asks for" };
+static ALLOW: Kind = Kind {
+    code: "allow_added",
+    what: "silences a lint",
+    remedy: "write the code that the lint asks for",
+};
 static WAIT: Kind = Kind {
     code: "blanket_wait",
     what: "waits for the whole device",
@@ -72,13 +75,19 @@ static PROFILE: Kind = Kind {
 };
 
 pub(super) fn findings(pairs: &[Pair<'_>]) -> Vec<Refusal> {
-    let old = pairs.iter().flat_map(|pair| occurrences(pair, pair.old.as_ref(), |_| false));
+    let old = pairs
+        .iter()
+        .flat_map(|pair| occurrences(pair, pair.old.as_ref(), |_| false));
     let mut known: BTreeMap<(&str, String), usize> = BTreeMap::new();
     for occurrence in old {
-        *known.entry((occurrence.kind.code, occurrence.key)).or_default() += 1;
+        *known
+            .entry((occurrence.kind.code, occurrence.key))
+            .or_default() += 1;
     }
-    let mut new: Vec<_> =
-        pairs.iter().flat_map(|pair| occurrences(pair, pair.new.as_ref(), |line| pair.changes_new(line))).collect();
+    let mut new: Vec<_> = pairs
+        .iter()
+        .flat_map(|pair| occurrences(pair, pair.new.as_ref(), |line| pair.changes_new(line)))
+        .collect();
     new.sort_by_key(|occurrence| occurrence.changed);
     let mut found = Vec::new();
     for occurrence in new {
@@ -92,29 +101,72 @@ pub(super) fn findings(pairs: &[Pair<'_>]) -> Vec<Refusal> {
 }
 
 fn refusal(occurrence: &Occurrence<'_>) -> Refusal {
-    let Occurrence { path, line, kind, shown, .. } = occurrence;
-    finding(kind.code, format!("{path}:{line}: `{shown}` {}", kind.what), kind.remedy)
+    let Occurrence {
+        path,
+        line,
+        kind,
+        shown,
+        ..
+    } = occurrence;
+    finding(
+        kind.code,
+        format!("{path}:{line}: `{shown}` {}", kind.what),
+        kind.remedy,
+    )
 }
 
-fn occurrences<'a>(pair: &'a Pair<'_>, side: Option<&'a Side>, changed: impl Fn(u32) -> bool) -> Vec<Occurrence<'a>> {
+fn occurrences<'a>(
+    pair: &'a Pair<'_>,
+    side: Option<&'a Side>,
+    changed: impl Fn(u32) -> bool,
+) -> Vec<Occurrence<'a>> {
     let Some(side) = side else { return Vec::new() };
     let mut raw: Vec<(&'static Kind, u32, String, String)> = Vec::new();
     if let Some(file) = side.rust() {
         let product = |line: u32| !side.is_test_line(line);
-        raw.extend(in_tokens(&file.lexed.tokens).into_iter().filter(|(_, line, ..)| product(*line)));
+        raw.extend(
+            in_tokens(&file.lexed.tokens)
+                .into_iter()
+                .filter(|(_, line, ..)| product(*line)),
+        );
         raw.extend(allows(&file.lexed.tokens, side));
-        raw.extend(barriers(&file.lexed.tokens).into_iter().filter(|(_, line, ..)| product(*line)));
-        raw.extend(file.lexed.comments.iter().filter_map(|comment| todo(&comment.text, comment.line)));
+        raw.extend(
+            barriers(&file.lexed.tokens)
+                .into_iter()
+                .filter(|(_, line, ..)| product(*line)),
+        );
+        raw.extend(
+            file.lexed
+                .comments
+                .iter()
+                .filter_map(|comment| todo(&comment.text, comment.line)),
+        );
         if !pair.path.ends_with(PROFILE_FILE) {
             let lines = file.profiles.iter().filter(|line| product(**line));
-            raw.extend(lines.map(|line| (&PROFILE, *line, "ExecutionProfile { … }".into(), String::new())));
+            raw.extend(lines.map(|line| {
+                (
+                    &PROFILE,
+                    *line,
+                    "ExecutionProfile { … }".into(),
+                    String::new(),
+                )
+            }));
         }
     } else if side.rust.is_none() && !super::paths::is_document(pair.path) {
         let lines = side.text.lines().enumerate();
-        raw.extend(lines.filter_map(|(index, line)| todo(line.trim(), u32::try_from(index + 1).ok()?)));
+        raw.extend(
+            lines.filter_map(|(index, line)| todo(line.trim(), u32::try_from(index + 1).ok()?)),
+        );
     }
     raw.into_iter()
-        .map(|(kind, line, shown, key)| Occurrence { path: pair.path, line, changed: changed(line), kind, shown, key })
+        .map(|(kind, line, shown, key)| Occurrence {
+            path: pair.path,
+            line,
+            changed: changed(line),
+            kind,
+            shown,
+            key,
+        })
         .collect()
 }
 
@@ -124,15 +176,21 @@ fn in_tokens(tokens: &[Token]) -> Vec<Raw> {
     let mut found = Vec::new();
     for at in 0..tokens.len() {
         let text = |n: usize| tokens.get(at + n).map_or("", |token| token.text.as_str());
-        let previous = at.checked_sub(1).map_or("", |index| tokens[index].text.as_str());
+        let previous = at
+            .checked_sub(1)
+            .map_or("", |index| tokens[index].text.as_str());
         let context = || joined(&tokens[at.saturating_sub(CONTEXT)..=at]);
         let behind = || joined(&tokens[at..tokens.len().min(at + 2 + CONTEXT)]);
         let line = tokens[at].line;
         match text(0) {
-            name @ ("unwrap" | "unwrap_err") if previous == "." && text(1) == "(" && text(2) == ")" => {
+            name @ ("unwrap" | "unwrap_err")
+                if previous == "." && text(1) == "(" && text(2) == ")" =>
+            {
                 found.push((&PANIC, line, format!(".{name}()"), context()));
             }
-            name @ ("expect" | "expect_err") if previous == "." && text(1) == "(" && takes_text(text(2)) => {
+            name @ ("expect" | "expect_err")
+                if previous == "." && text(1) == "(" && takes_text(text(2)) =>
+            {
                 found.push((&PANIC, line, format!(".{name}({})", text(2)), context()));
             }
             name @ ("panic" | "unreachable") if text(1) == "!" && is_open(text(2)) => {
@@ -141,7 +199,8 @@ fn in_tokens(tokens: &[Token]) -> Vec<Raw> {
             name @ ("todo" | "unimplemented") if text(1) == "!" && is_open(text(2)) => {
                 found.push((&STUB, line, format!("{name}!"), context()));
             }
-            name @ ("queue_wait_idle" | "device_wait_idle" | "vkQueueWaitIdle" | "vkDeviceWaitIdle")
+            name @ ("queue_wait_idle" | "device_wait_idle" | "vkQueueWaitIdle"
+            | "vkDeviceWaitIdle")
                 if text(1) == "(" && previous != "fn" =>
             {
                 found.push((&WAIT, line, format!("{name}()"), context()));
@@ -158,7 +217,10 @@ fn is_open(text: &str) -> bool {
 
 /// `expect` of a parser takes a token; that of `Option` and `Result` takes text.
 fn takes_text(text: &str) -> bool {
-    text.starts_with('"') || text.starts_with("r\"") || text.starts_with("r#") || matches!(text, "&" | "concat" | "format")
+    text.starts_with('"')
+        || text.starts_with("r\"")
+        || text.starts_with("r#")
+        || matches!(text, "&" | "concat" | "format")
 }
 
 /// Lints that attributes allow. In test code an allowance with a reason is the custom.
@@ -170,19 +232,25 @@ fn allows(tokens: &[Token], side: &Side) -> Vec<Raw> {
         if tokens[at].text != "#" || tokens.get(open).is_none_or(|token| token.text != "[") {
             continue;
         }
-        let Some(close) = closing(tokens, open) else { continue };
+        let Some(close) = closing(tokens, open) else {
+            continue;
+        };
         let inside = &tokens[open + 1..close];
         let first = inside.first().map_or("", |token| token.text.as_str());
         if !matches!(first, "allow" | "expect" | "cfg_attr") {
             continue;
         }
-        let has_reason = inside.windows(2).any(|w| w[0].text == "reason" && w[1].text == "=");
+        let has_reason = inside
+            .windows(2)
+            .any(|w| w[0].text == "reason" && w[1].text == "=");
         if has_reason && side.is_test_line(tokens[at].line) {
             continue;
         }
-        for (start, _) in inside.windows(2).enumerate().filter(|(_, w)| {
-            matches!(w[0].text.as_str(), "allow" | "expect") && w[1].text == "("
-        }) {
+        for (start, _) in inside
+            .windows(2)
+            .enumerate()
+            .filter(|(_, w)| matches!(w[0].text.as_str(), "allow" | "expect") && w[1].text == "(")
+        {
             let end = closing(inside, start + 1).unwrap_or(inside.len());
             for lint in lints(&inside[start + 2..end]) {
                 found.push((&ALLOW, tokens[at].line, format!("allow({lint})"), lint));
@@ -202,7 +270,9 @@ fn lints(tokens: &[Token]) -> Vec<String> {
 
 /// Pairs of `ALL_COMMANDS` close to each other: source and destination of one barrier.
 fn barriers(tokens: &[Token]) -> Vec<Raw> {
-    let every: Vec<usize> = (0..tokens.len()).filter(|&at| tokens[at].text.contains("ALL_COMMANDS")).collect();
+    let every: Vec<usize> = (0..tokens.len())
+        .filter(|&at| tokens[at].text.contains("ALL_COMMANDS"))
+        .collect();
     let mut found = Vec::new();
     let mut index = 0;
     while index + 1 < every.len() {
@@ -213,7 +283,12 @@ fn barriers(tokens: &[Token]) -> Vec<Raw> {
             continue;
         }
         let key = joined(&tokens[first..=second]);
-        found.push((&BARRIER, tokens[first].line, "ALL_COMMANDS → ALL_COMMANDS".to_owned(), key));
+        found.push((
+            &BARRIER,
+            tokens[first].line,
+            "ALL_COMMANDS → ALL_COMMANDS".to_owned(),
+            key,
+        ));
         index += 2;
     }
     found
@@ -238,12 +313,22 @@ fn stubs(pairs: &[Pair<'_>]) -> Vec<Refusal> {
     for pair in pairs {
         for (file, function, trivial) in product_functions(pair.new.as_ref()) {
             let was = old.get(&(function.path.as_str(), function.params));
-            let new_stub = was.is_none() && function.params > 0 && !function.of_trait && file.body(function).len() == 2;
+            let new_stub = was.is_none()
+                && function.params > 0
+                && !function.of_trait
+                && file.body(function).len() == 2;
             if trivial && (was == Some(&false) || new_stub) {
-                let what = if new_stub { "has an empty body" } else { "lost its body" };
+                let what = if new_stub {
+                    "has an empty body"
+                } else {
+                    "lost its body"
+                };
                 found.push(finding(
                     STUB.code,
-                    format!("{}:{}: `{}` {what}", pair.path, function.start, function.path),
+                    format!(
+                        "{}:{}: `{}` {what}",
+                        pair.path, function.start, function.path
+                    ),
                     STUB.remedy,
                 ));
             }
@@ -253,13 +338,22 @@ fn stubs(pairs: &[Pair<'_>]) -> Vec<Refusal> {
 }
 
 fn product_functions(side: Option<&Side>) -> Vec<(&RustFile, &Function, bool)> {
-    let Some((side, file)) = side.and_then(|side| Some((side, side.rust()?))) else { return Vec::new() };
-    let own = file.functions.iter().filter(|function| !function.in_test && !side.test_file);
-    own.map(|function| (file, function, is_trivial(file.body(function)))).collect()
+    let Some((side, file)) = side.and_then(|side| Some((side, side.rust()?))) else {
+        return Vec::new();
+    };
+    let own = file
+        .functions
+        .iter()
+        .filter(|function| !function.in_test && !side.test_file);
+    own.map(|function| (file, function, is_trivial(file.body(function))))
+        .collect()
 }
 
 /// A body, braces included, that does nothing.
 fn is_trivial(body: &[Token]) -> bool {
     let inner: String = body.iter().map(|token| token.text.as_str()).collect();
-    matches!(inner.as_str(), "{}" | "{Ok(())}" | "{None}" | "{Ok(None)}" | "{Default::default()}" | "{()}")
+    matches!(
+        inner.as_str(),
+        "{}" | "{Ok(())}" | "{None}" | "{Ok(None)}" | "{Default::default()}" | "{()}"
+    )
 }

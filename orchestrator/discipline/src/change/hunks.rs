@@ -16,7 +16,10 @@ const WORK_BUDGET: u64 = 2_000_000_000;
 #[must_use]
 pub fn hunks(diff: &Diff) -> Vec<Hunk> {
     let mut budget = WORK_BUDGET;
-    diff.files.iter().flat_map(|file| file_hunks(file, &mut budget)).collect()
+    diff.files
+        .iter()
+        .flat_map(|file| file_hunks(file, &mut budget))
+        .collect()
 }
 
 fn file_hunks(file: &FileChange, budget: &mut u64) -> Vec<Hunk> {
@@ -26,7 +29,12 @@ fn file_hunks(file: &FileChange, budget: &mut u64) -> Vec<Hunk> {
     let (old, new) = (split_lines(old), split_lines(new));
     let prefix = old.iter().zip(&new).take_while(|(a, b)| a == b).count();
     let (old, new) = (&old[prefix..], &new[prefix..]);
-    let suffix = old.iter().rev().zip(new.iter().rev()).take_while(|(a, b)| a == b).count();
+    let suffix = old
+        .iter()
+        .rev()
+        .zip(new.iter().rev())
+        .take_while(|(a, b)| a == b)
+        .count();
     let (old, new) = (&old[..old.len() - suffix], &new[..new.len() - suffix]);
     if old.is_empty() && new.is_empty() {
         return Vec::new();

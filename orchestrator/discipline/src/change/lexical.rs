@@ -1,14 +1,6 @@
-//! Rust source as a flat list of tokens with places, its comments, and a bound on its nesting.
-//!
-//! `syn` recurses with the nesting of what it parses, and a stack overflow cannot be caught; so the
-//! nesting is measured on the token trees, iteratively, before anything recursive sees them.
+//! Rust source as a flat list of tokens with places, and its comments.
 
-use proc_macro2::{Delimiter, Spacing, Span, TokenStream, TokenTree};
-
-/// Sum of positions and levels on the way to the deepest token. Ordinary code stays below 300.
-const MAX_NESTING: usize = 1_000;
-/// What one level of brackets weighs.
-const LEVEL_WEIGHT: usize = 8;
+use proc_macro2::{Span, TokenStream, TokenTree};
 
 /// A token; brackets are tokens of their own. Doc comments are comments, not tokens.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,53 +36,6 @@ pub(super) fn clean(text: &str) -> String {
         return " ".repeat(end) + &text[end..];
     }
     text.to_owned()
-}
-
-/// True when parsing these tokens could exhaust the stack.
-pub(super) fn too_deep(stream: &TokenStream) -> bool {
-    struct Level {
-        trees: std::iter::Peekable<proc_macro2::token_stream::IntoIter>,
-        base: usize,
-        run: usize,
-    }
-    let level = |stream: TokenStream, base| Level { trees: stream.into_iter().peekable(), base, run: 0 };
-    let mut stack = vec![level(stream.clone(), 0)];
-    while let Some(top) = stack.last_mut() {
-        let Some(tree) = top.trees.next() else {
-            stack.pop();
-            continue;
-        };
-        top.run += 1;
-        let weight = top.base + top.run;
-        if weight > MAX_NESTING {
-            return true;
-        }
-        match tree {
-            TokenTree::Punct(punct) if matches!(punct.as_char(), ';' | ',') => top.run = 0,
-            TokenTree::Punct(punct) if punct.as_char() == '=' && punct.spacing() == Spacing::Joint => {
-                let arrow = matches!(top.trees.peek(), Some(TokenTree::Punct(next)) if next.as_char() == '>');
-                top.run = if arrow { 0 } else { top.run };
-            }
-            TokenTree::Group(group) => {
-                if group.delimiter() == Delimiter::Brace && ends_statement(top.trees.peek()) {
-                    top.run = 0;
-                }
-                let inner = level(group.stream(), weight + LEVEL_WEIGHT);
-                stack.push(inner);
-            }
-            _ => {}
-        }
-    }
-    false
-}
-
-/// After a block, a new statement or item begins, unless an operator or `else` continues it.
-fn ends_statement(next: Option<&TokenTree>) -> bool {
-    match next {
-        Some(TokenTree::Punct(punct)) => punct.as_char() == '#',
-        Some(TokenTree::Ident(ident)) => *ident != "else" && *ident != "as",
-        _ => true,
-    }
 }
 
 /// Flattens the token trees of `source`.
@@ -130,7 +75,9 @@ pub(super) fn flatten(source: &str, stream: TokenStream) -> Lexed {
 /// Span of the doc comment whose attribute begins with `first`, and how many more trees it has.
 fn doc_comment(first: char, rest: &[TokenTree]) -> Option<(Span, usize)> {
     let inner = matches!(rest.first(), Some(TokenTree::Punct(punct)) if punct.as_char() == '!');
-    let Some(TokenTree::Group(group)) = rest.get(usize::from(inner)) else { return None };
+    let Some(TokenTree::Group(group)) = rest.get(usize::from(inner)) else {
+        return None;
+    };
     let mut tokens = group.stream().into_iter();
     let is_doc = first == '#'
         && matches!(tokens.next(), Some(TokenTree::Ident(ident)) if ident == "doc")
@@ -147,19 +94,40 @@ struct Reader<'a> {
 
 impl<'a> Reader<'a> {
     fn new(source: &'a str) -> Self {
-        let line_starts: Vec<usize> =
-            std::iter::once(0).chain(source.match_indices('\n').map(|(at, _)| at + 1)).collect();
-        let lexed = Lexed { code: vec![false; line_starts.len() + 1], ..Lexed::default() };
-        Self { source, line_starts, end: 0, lexed }
+        let line_starts: Vec<usize> = std::iter::once(0)
+            .chain(source.match_indices('\n').map(|(at, _)| at + 1))
+            .collect();
+        let lexed = Lexed {
+            code: vec![false; line_starts.len() + 1],
+            ..Lexed::default()
+        };
+        Self {
+            source,
+            line_starts,
+            end: 0,
+            lexed,
+        }
     }
 
     fn token(&mut self, span: Span, text: Option<String>) {
         let range = span.byte_range();
         self.gap(range.start);
-        let (first, last) = (self.line(range.start), self.line(range.end.saturating_sub(1)));
+        let (first, last) = (
+            self.line(range.start),
+            self.line(range.end.saturating_sub(1)),
+        );
         self.lexed.code[first..=last.max(first)].fill(true);
-        let text = text.unwrap_or_else(|| self.source.get(range.clone()).unwrap_or_default().to_owned());
-        self.lexed.tokens.push(Token { text, line: number(first), at: range.start });
+        let text = text.unwrap_or_else(|| {
+            self.source
+                .get(range.clone())
+                .unwrap_or_default()
+                .to_owned()
+        });
+        self.lexed.tokens.push(Token {
+            text,
+            line: number(first),
+            at: range.start,
+        });
         self.end = self.end.max(range.end);
     }
 
@@ -171,13 +139,22 @@ impl<'a> Reader<'a> {
 
     /// Between tokens stand white space and comments only.
     fn gap(&mut self, to: usize) {
-        let Some(text) = self.source.get(self.end..to) else { return };
+        let Some(text) = self.source.get(self.end..to) else {
+            return;
+        };
         if text.trim().is_empty() {
             return;
         }
         let first = self.line(self.end);
-        for (index, line) in text.split('\n').enumerate().filter(|(_, line)| !line.trim().is_empty()) {
-            self.lexed.comments.push(Comment { text: line.trim().to_owned(), line: number(first + index) });
+        for (index, line) in text
+            .split('\n')
+            .enumerate()
+            .filter(|(_, line)| !line.trim().is_empty())
+        {
+            self.lexed.comments.push(Comment {
+                text: line.trim().to_owned(),
+                line: number(first + index),
+            });
         }
     }
 

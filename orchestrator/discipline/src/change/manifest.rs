@@ -21,7 +21,11 @@ pub(super) fn package_folder(package: &str, hints: &[String], tree: Lookup<'_>) 
     let mut found: Vec<String> = candidates
         .into_iter()
         .filter(|folder| {
-            let path = if folder.is_empty() { "Cargo.toml".to_owned() } else { format!("{folder}/Cargo.toml") };
+            let path = if folder.is_empty() {
+                "Cargo.toml".to_owned()
+            } else {
+                format!("{folder}/Cargo.toml")
+            };
             let named = manifest(&path, tree).and_then(|table| text(&table, &["package", "name"]));
             named.as_deref() == Some(package)
         })
@@ -44,26 +48,41 @@ fn manifest(path: &str, tree: Lookup<'_>) -> Option<Table> {
 
 fn text(table: &Table, path: &[&str]) -> Option<String> {
     let (last, tables) = path.split_last()?;
-    let inner = tables.iter().try_fold(table, |table, key| table.get(*key)?.as_table())?;
+    let inner = tables
+        .iter()
+        .try_fold(table, |table, key| table.get(*key)?.as_table())?;
     inner.get(*last)?.as_str().map(str::to_owned)
 }
 
 /// Folders that a root manifest names; the last `*` of a pattern stands for the package's name.
 fn members(root: &Table, package: &str) -> Vec<String> {
     let workspace = root.get("workspace").and_then(Value::as_table);
-    let listed = workspace.and_then(|table| table.get("members")).and_then(Value::as_array);
+    let listed = workspace
+        .and_then(|table| table.get("members"))
+        .and_then(Value::as_array);
     let members = listed.into_iter().flatten().filter_map(Value::as_str);
-    let dependencies = [workspace.and_then(|table| table.get("dependencies")), root.get("dependencies")];
+    let dependencies = [
+        workspace.and_then(|table| table.get("dependencies")),
+        root.get("dependencies"),
+    ];
     let paths = dependencies
         .into_iter()
         .flatten()
         .filter_map(Value::as_table)
         .flat_map(|table| table.values())
         .filter_map(|dependency| dependency.get("path")?.as_str());
-    let names = [package.to_owned(), package.replace('-', "_"), package.replace('_', "-")];
+    let names = [
+        package.to_owned(),
+        package.replace('-', "_"),
+        package.replace('_', "-"),
+    ];
     members
         .chain(paths)
-        .flat_map(|folder| names.iter().map(move |name| folder.trim_end_matches('/').replace('*', name)))
+        .flat_map(|folder| {
+            names
+                .iter()
+                .map(move |name| folder.trim_end_matches('/').replace('*', name))
+        })
         .collect()
 }
 
@@ -72,7 +91,9 @@ pub(super) fn findings(diff: &Diff) -> Vec<Refusal> {
     let mut found = Vec::new();
     for file in &diff.files {
         let is_manifest = file.path == "Cargo.toml" || file.path.ends_with("/Cargo.toml");
-        let (Some(old), Some(new)) = (&file.old, &file.new) else { continue };
+        let (Some(old), Some(new)) = (&file.old, &file.new) else {
+            continue;
+        };
         if let (true, Some(old), Some(new)) = (is_manifest, side(old), side(new)) {
             compare(&file.path, &old, &new, &mut found);
         }
@@ -93,7 +114,8 @@ fn compare(path: &str, old: &Table, new: &Table, found: &mut Vec<Refusal>) {
             "keep the targets that run today; add a new test target instead",
         ));
     }
-    let named = |table: &Table| -> BTreeSet<String> { tests(table).map(|(name, _)| name).collect() };
+    let named =
+        |table: &Table| -> BTreeSet<String> { tests(table).map(|(name, _)| name).collect() };
     for name in named(old).difference(&named(new)) {
         found.push(finding(
             "test_deleted",
@@ -111,8 +133,22 @@ fn compare(path: &str, old: &Table, new: &Table, found: &mut Vec<Refusal>) {
 }
 
 fn tests(table: &Table) -> impl Iterator<Item = (String, &Table)> {
-    let entries = table.get("test").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_table);
-    entries.map(|entry| (entry.get("name").and_then(Value::as_str).unwrap_or_default().to_owned(), entry))
+    let entries = table
+        .get("test")
+        .and_then(Value::as_array)
+        .into_iter()
+        .flatten()
+        .filter_map(Value::as_table);
+    entries.map(|entry| {
+        (
+            entry
+                .get("name")
+                .and_then(Value::as_str)
+                .unwrap_or_default()
+                .to_owned(),
+            entry,
+        )
+    })
 }
 
 /// Settings that make cargo run fewer tests.
@@ -132,21 +168,40 @@ fn switches(table: &Table) -> BTreeMap<String, String> {
         }
     }
     for (name, entry) in tests(table) {
-        for feature in entry.get("required-features").and_then(Value::as_array).into_iter().flatten() {
-            found.insert(format!("test.{name}.required-features[{feature}]"), feature.to_string());
+        for feature in entry
+            .get("required-features")
+            .and_then(Value::as_array)
+            .into_iter()
+            .flatten()
+        {
+            found.insert(
+                format!("test.{name}.required-features[{feature}]"),
+                feature.to_string(),
+            );
         }
     }
     found
 }
 
 fn allowed_lints(table: &Table) -> BTreeSet<String> {
-    let workspace = table.get("workspace").and_then(|workspace| workspace.get("lints"));
-    let tools = [table.get("lints"), workspace].into_iter().flatten().filter_map(Value::as_table);
+    let workspace = table
+        .get("workspace")
+        .and_then(|workspace| workspace.get("lints"));
+    let tools = [table.get("lints"), workspace]
+        .into_iter()
+        .flatten()
+        .filter_map(Value::as_table);
     tools
         .flat_map(|tools| tools.iter())
         .filter_map(|(tool, lints)| Some((tool, lints.as_table()?)))
-        .flat_map(|(tool, lints)| lints.iter().map(move |(lint, level)| (format!("{tool}::{lint}"), level)))
-        .filter(|(_, level)| level.as_str().or_else(|| level.get("level")?.as_str()) == Some("allow"))
+        .flat_map(|(tool, lints)| {
+            lints
+                .iter()
+                .map(move |(lint, level)| (format!("{tool}::{lint}"), level))
+        })
+        .filter(|(_, level)| {
+            level.as_str().or_else(|| level.get("level")?.as_str()) == Some("allow")
+        })
         .map(|(lint, _)| lint)
         .collect()
 }

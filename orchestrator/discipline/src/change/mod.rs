@@ -13,14 +13,15 @@ mod code;
 mod hunks;
 mod lexical;
 mod manifest;
+mod nesting;
 mod paths;
 mod shape;
 mod sides;
 mod sites;
 mod syntax;
 pub mod test_code;
-mod tests_weakened;
 mod walk;
+mod weakened;
 
 pub use cargo_config::hostile_cargo_config;
 pub use hunks::hunks;
@@ -53,7 +54,11 @@ pub struct ChangeClaim<'a> {
 
 impl<'a> From<&'a ClaimBody> for ChangeClaim<'a> {
     fn from(body: &'a ClaimBody) -> Self {
-        Self { kind: body.kind, sites: &body.sites, pinned_test: body.pinned_test.as_ref() }
+        Self {
+            kind: body.kind,
+            sites: &body.sites,
+            pinned_test: body.pinned_test.as_ref(),
+        }
     }
 }
 
@@ -76,12 +81,12 @@ pub fn facts(
     findings.extend(sides::findings(&sides));
     findings.extend(code::findings(&sides));
     if claim.kind != ClaimKind::Rollback {
-        findings.extend(tests_weakened::findings(&sides));
+        findings.extend(weakened::findings(&sides));
     }
     findings.extend(shape::findings(diff, &sides, claim.kind));
     findings.extend(test_code::pin_findings(diff, claim.pinned_test, base, head));
     let lines = shape::count(&sides);
-    Ok(DiffFacts {
+    let facts = DiffFacts {
         diff_digest: diff.digest()?,
         base_tree: diff.base_tree.clone(),
         changed: diff.changed_paths(),
@@ -90,9 +95,15 @@ pub fn facts(
         behavioural_lines: lines.behavioural,
         mechanical_lines: lines.mechanical,
         impure_test_files: test_code::impure_files(claim.pinned_test, head),
-        pinned_test_exists: claim.pinned_test.is_some_and(|pin| test_code::pin_exists(pin, head)),
+        pinned_test_exists: claim
+            .pinned_test
+            .is_some_and(|pin| test_code::pin_exists(pin, head)),
         hunks,
-    })
+    };
+    // The table of sources behind spans only grows; a daemon that judges many diffs empties it here,
+    // where nothing that was parsed is alive any more.
+    proc_macro2::extra::invalidate_current_thread_spans();
+    Ok(facts)
 }
 
 /// Sorted by code and place, without repetitions, and bounded.

@@ -14,8 +14,8 @@ const DOCUMENT_ENDINGS: &[&str] = &[".md", ".txt", ".png", ".svg", ".jpg", ".ado
 
 /// Characters that make a line read differently from what it says.
 const BIDI_CONTROLS: &[char] = &[
-    '\u{061c}', '\u{200e}', '\u{200f}', '\u{202a}', '\u{202b}', '\u{202c}', '\u{202d}', '\u{202e}', '\u{2066}',
-    '\u{2067}', '\u{2068}', '\u{2069}',
+    '\u{061c}', '\u{200e}', '\u{200f}', '\u{202a}', '\u{202b}', '\u{202c}', '\u{202d}', '\u{202e}',
+    '\u{2066}', '\u{2067}', '\u{2068}', '\u{2069}',
 ];
 
 /// True when the path holds text for people, by its ending.
@@ -23,7 +23,10 @@ pub(crate) fn is_document(path: &str) -> bool {
     let lower = path.to_ascii_lowercase();
     let name = lower.rsplit('/').next().unwrap_or(&lower);
     DOCUMENT_ENDINGS.iter().any(|ending| name.ends_with(ending))
-        || matches!(name, "license" | "license-mit" | "license-apache" | "notice" | "authors" | ".gitignore")
+        || matches!(
+            name,
+            "license" | "license-mit" | "license-apache" | "notice" | "authors" | ".gitignore"
+        )
 }
 
 pub(super) fn findings(diff: &Diff, kind: ClaimKind, policy: &Policy) -> Vec<Refusal> {
@@ -38,7 +41,10 @@ pub(super) fn findings(diff: &Diff, kind: ClaimKind, policy: &Policy) -> Vec<Ref
     if kind == ClaimKind::Baseline && !diff.files.is_empty() {
         found.push(finding(
             "baseline_changes_tree",
-            format!("a baseline pushes an unchanged tree, this changes {} files", diff.files.len()),
+            format!(
+                "a baseline pushes an unchanged tree, this changes {} files",
+                diff.files.len()
+            ),
             "propose the change as kind fix, or take it out",
         ));
     }
@@ -84,7 +90,8 @@ fn modes(file: &FileChange) -> Vec<Refusal> {
     let pair = (old, new);
     if matches!(
         pair,
-        (Some(FileMode::Regular), Some(FileMode::Executable)) | (Some(FileMode::Executable), Some(FileMode::Regular))
+        (Some(FileMode::Regular), Some(FileMode::Executable))
+            | (Some(FileMode::Executable), Some(FileMode::Regular))
     ) {
         found.push(finding(
             "mode_change",
@@ -99,7 +106,9 @@ fn names(file: &FileChange) -> Vec<Refusal> {
     let path = &file.path;
     let mut found = Vec::new();
     let odd = |part: &str| {
-        matches!(part, "" | "." | "..") || part.eq_ignore_ascii_case(".git") || part.chars().any(char::is_control)
+        matches!(part, "" | "." | "..")
+            || part.eq_ignore_ascii_case(".git")
+            || part.chars().any(char::is_control)
     };
     if file.path_escaped || path.contains('\\') || path.split('/').any(odd) {
         found.push(finding(
@@ -127,7 +136,9 @@ fn names(file: &FileChange) -> Vec<Refusal> {
 
 fn bytes(file: &FileChange) -> Vec<Refusal> {
     let regular = |side: &&FileSide| matches!(side.mode, FileMode::Regular | FileMode::Executable);
-    let Some(new) = file.new.as_ref().filter(regular) else { return Vec::new() };
+    let Some(new) = file.new.as_ref().filter(regular) else {
+        return Vec::new();
+    };
     if is_binary(&new.content) {
         return vec![finding(
             "binary_change",
@@ -135,17 +146,28 @@ fn bytes(file: &FileChange) -> Vec<Refusal> {
             "generate the bytes in a test, or store them as text",
         )];
     }
-    let old = file.old.as_ref().map(|side| String::from_utf8_lossy(&side.content).into_owned()).unwrap_or_default();
+    let old = file
+        .old
+        .as_ref()
+        .map(|side| String::from_utf8_lossy(&side.content).into_owned())
+        .unwrap_or_default();
     let known: std::collections::BTreeSet<&str> = old.lines().collect();
     let text = String::from_utf8_lossy(&new.content);
-    let lines = text.lines().enumerate().filter(|(_, line)| line.contains(BIDI_CONTROLS) && !known.contains(line));
-    lines.map(|(index, _)| bidi(&file.path, index + 1)).collect()
+    let lines = text
+        .lines()
+        .enumerate()
+        .filter(|(_, line)| line.contains(BIDI_CONTROLS) && !known.contains(line));
+    lines
+        .map(|(index, _)| bidi(&file.path, index + 1))
+        .collect()
 }
 
 fn bidi(path: &str, line: usize) -> Refusal {
     finding(
         "bidi_control",
-        format!("{path}:{line} holds a bidirectional control character, so it reads differently from what it says"),
+        format!(
+            "{path}:{line} holds a bidirectional control character, so it reads differently from what it says"
+        ),
         "remove the character, or write it as \\u{…}",
     )
 }

@@ -56,16 +56,30 @@ pub(super) fn count(pairs: &[Pair<'_>]) -> Lines {
 
 /// Changed lines of one side, one block per hunk.
 fn blocks<'a>(pair: &'a Pair<'_>, head: bool) -> Vec<Vec<Line<'a>>> {
-    let Some(side) = (if head { pair.new.as_ref() } else { pair.old.as_ref() }) else { return Vec::new() };
+    let Some(side) = (if head {
+        pair.new.as_ref()
+    } else {
+        pair.old.as_ref()
+    }) else {
+        return Vec::new();
+    };
     let all: Vec<&str> = side.text.split_inclusive('\n').collect();
     pair.hunks
         .iter()
         .map(|hunk| {
-            let (start, len) = if head { (hunk.new_start, hunk.new_len) } else { (hunk.old_start, hunk.old_len) };
+            let (start, len) = if head {
+                (hunk.new_start, hunk.new_len)
+            } else {
+                (hunk.old_start, hunk.old_len)
+            };
             (start..start + len)
                 .filter_map(|number| {
                     let text = all.get(number as usize - 1)?.trim();
-                    Some(Line { number, text, idle: is_idle(pair.path, side, number, text) })
+                    Some(Line {
+                        number,
+                        text,
+                        idle: is_idle(pair.path, side, number, text),
+                    })
                 })
                 .collect()
         })
@@ -79,7 +93,12 @@ fn is_idle(path: &str, side: &Side, number: u32, text: &str) -> bool {
     }
     match side.rust() {
         Some(file) => {
-            let has_code = file.lexed.code.get(number as usize).copied().unwrap_or(false);
+            let has_code = file
+                .lexed
+                .code
+                .get(number as usize)
+                .copied()
+                .unwrap_or(false);
             !has_code || within(&file.imports, number)
         }
         None => is_comment(path, text),
@@ -112,7 +131,10 @@ fn moved(block: &[Line<'_>], other: &BTreeMap<&str, usize>) -> Vec<bool> {
     while start < block.len() {
         let known = |line: &Line<'_>| line.idle || other.contains_key(line.text);
         let len = block[start..].iter().take_while(|line| known(line)).count();
-        let substance = block[start..start + len].iter().filter(|line| !line.idle).count();
+        let substance = block[start..start + len]
+            .iter()
+            .filter(|line| !line.idle)
+            .count();
         if substance >= MOVED_BLOCK {
             marks[start..start + len].fill(true);
         }
@@ -127,7 +149,11 @@ pub(super) fn findings(diff: &Diff, pairs: &[Pair<'_>], kind: ClaimKind) -> Vec<
         return Vec::new();
     }
     if pairs.iter().all(|pair| is_same_behaviour(pair)) && !changes_modes(diff) {
-        let what = if diff.files.is_empty() { "the change is empty" } else { "only comments, layout or documents change" };
+        let what = if diff.files.is_empty() {
+            "the change is empty"
+        } else {
+            "only comments, layout or documents change"
+        };
         return vec![finding(
             "no_behavioural_change",
             format!("{what}, so no prediction can come true by it"),
@@ -152,7 +178,9 @@ fn is_same_behaviour(pair: &Pair<'_>) -> bool {
     if is_document(pair.path) {
         return true;
     }
-    let (Some(old), Some(new)) = (&pair.old, &pair.new) else { return false };
+    let (Some(old), Some(new)) = (&pair.old, &pair.new) else {
+        return false;
+    };
     match (old.rust(), new.rust()) {
         (Some(old), Some(new)) => texts_of(&old.lexed.tokens).eq(texts_of(&new.lexed.tokens)),
         _ if pair.path.ends_with(".toml") => {
@@ -161,7 +189,11 @@ fn is_same_behaviour(pair: &Pair<'_>) -> bool {
         }
         _ => {
             let own = |side: &Side| -> Vec<String> {
-                let lines = side.text.lines().map(str::trim).filter(|text| !text.is_empty() && !is_comment(pair.path, text));
+                let lines = side
+                    .text
+                    .lines()
+                    .map(str::trim)
+                    .filter(|text| !text.is_empty() && !is_comment(pair.path, text));
                 lines.map(str::to_owned).collect()
             };
             own(old) == own(new)
@@ -179,7 +211,11 @@ fn instrumentation_only(pairs: &[Pair<'_>]) -> Option<Refusal> {
     for pair in pairs.iter().filter(|pair| !is_document(pair.path)) {
         for (side, head) in [(&pair.old, false), (&pair.new, true)] {
             let Some(side) = side else { continue };
-            for line in blocks(pair, head).into_iter().flatten().filter(|line| !line.idle) {
+            for line in blocks(pair, head)
+                .into_iter()
+                .flatten()
+                .filter(|line| !line.idle)
+            {
                 if side.is_test_line(line.number) {
                     continue;
                 }
@@ -196,7 +232,10 @@ fn instrumentation_only(pairs: &[Pair<'_>]) -> Option<Refusal> {
     let (path, line) = reports.first()?;
     Some(finding(
         "instrumentation_only",
-        format!("{path}:{line}: the change only adds output ({} lines), it repairs nothing", reports.len()),
+        format!(
+            "{path}:{line}: the change only adds output ({} lines), it repairs nothing",
+            reports.len()
+        ),
         "propose it as kind diagnostic, with two live hypotheses and the outcome that kills each",
     ))
 }

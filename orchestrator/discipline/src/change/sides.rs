@@ -45,12 +45,19 @@ impl Side {
 impl Pair<'_> {
     /// True when the line is part of a hunk on the head side.
     pub(super) fn changes_new(&self, line: u32) -> bool {
-        self.hunks.iter().any(|hunk| (hunk.new_start..hunk.new_start + hunk.new_len).contains(&line))
+        self.hunks
+            .iter()
+            .any(|hunk| (hunk.new_start..hunk.new_start + hunk.new_len).contains(&line))
     }
 }
 
 /// Reads the text files of a diff; symlinks, submodules and binary files are left out.
-pub(super) fn read<'a>(diff: &'a Diff, hunks: &'a [Hunk], base: Lookup<'_>, head: Lookup<'_>) -> Vec<Pair<'a>> {
+pub(super) fn read<'a>(
+    diff: &'a Diff,
+    hunks: &'a [Hunk],
+    base: Lookup<'_>,
+    head: Lookup<'_>,
+) -> Vec<Pair<'a>> {
     let mut by_file: BTreeMap<&str, Vec<&Hunk>> = BTreeMap::new();
     for hunk in hunks {
         by_file.entry(&hunk.file).or_default().push(hunk);
@@ -59,8 +66,14 @@ pub(super) fn read<'a>(diff: &'a Diff, hunks: &'a [Hunk], base: Lookup<'_>, head
         .iter()
         .map(|file| Pair {
             path: &file.path,
-            old: file.old.as_ref().and_then(|side| read_side(&file.path, side, base)),
-            new: file.new.as_ref().and_then(|side| read_side(&file.path, side, head)),
+            old: file
+                .old
+                .as_ref()
+                .and_then(|side| read_side(&file.path, side, base)),
+            new: file
+                .new
+                .as_ref()
+                .and_then(|side| read_side(&file.path, side, head)),
             hunks: by_file.remove(file.path.as_str()).unwrap_or_default(),
         })
         .collect()
@@ -73,7 +86,11 @@ fn read_side(path: &str, side: &FileSide, tree: Lookup<'_>) -> Option<Side> {
     }
     let text = String::from_utf8_lossy(&side.content).into_owned();
     let rust = path.ends_with(".rs").then(|| parse(&text));
-    Some(Side { text, rust, test_file: test_code::is_test_file(path, tree) })
+    Some(Side {
+        text,
+        rust,
+        test_file: test_code::is_test_file(path, tree),
+    })
 }
 
 /// True for content that is not text: it has a NUL or is not UTF-8.
@@ -83,10 +100,12 @@ pub(super) fn is_binary(content: &[u8]) -> bool {
 
 /// Rust sources of head that do not parse.
 pub(super) fn findings(pairs: &[Pair<'_>]) -> Vec<Refusal> {
-    let broken = pairs.iter().filter_map(|pair| match pair.new.as_ref()?.rust.as_ref()? {
-        Parsed::Broken(why) => Some((pair.path, why)),
-        Parsed::File(_) => None,
-    });
+    let broken = pairs
+        .iter()
+        .filter_map(|pair| match pair.new.as_ref()?.rust.as_ref()? {
+            Parsed::Broken(why) => Some((pair.path, why)),
+            Parsed::File(_) => None,
+        });
     broken
         .map(|(path, why)| {
             finding(

@@ -6,7 +6,8 @@ use std::str::FromStr;
 
 use proc_macro2::TokenStream;
 
-use super::lexical::{Lexed, Token, clean, flatten, too_deep};
+use super::lexical::{Lexed, Token, clean, flatten};
+use super::nesting::too_deep;
 use super::walk;
 
 /// Largest source that is parsed, in bytes.
@@ -64,7 +65,10 @@ pub(super) struct Function {
 
 impl RustFile {
     pub(super) fn body(&self, function: &Function) -> &[Token] {
-        self.lexed.tokens.get(function.body.clone()).unwrap_or_default()
+        self.lexed
+            .tokens
+            .get(function.body.clone())
+            .unwrap_or_default()
     }
 
     /// True when the line stands in an item that exists for tests only.
@@ -80,18 +84,25 @@ impl RustFile {
 
 /// True when one of the ranges holds the line.
 pub(super) fn within(ranges: &[(u32, u32)], line: u32) -> bool {
-    ranges.iter().any(|(start, end)| (*start..=*end).contains(&line))
+    ranges
+        .iter()
+        .any(|(start, end)| (*start..=*end).contains(&line))
 }
 
 /// Parses a Rust source; never panics and never exhausts the stack.
 pub(super) fn parse(text: &str) -> Parsed {
     if text.len() > MAX_BYTES {
-        return Parsed::Broken(format!("it has {} bytes; at most {MAX_BYTES} are parsed", text.len()));
+        return Parsed::Broken(format!(
+            "it has {} bytes; at most {MAX_BYTES} are parsed",
+            text.len()
+        ));
     }
     let source = clean(text);
     let stream = match TokenStream::from_str(&source) {
         Ok(stream) => stream,
-        Err(error) => return Parsed::Broken(format!("line {}: {error}", error.span().start().line)),
+        Err(error) => {
+            return Parsed::Broken(format!("line {}: {error}", error.span().start().line));
+        }
     };
     if too_deep(&stream) {
         return Parsed::Broken("it is nested too deeply to be parsed".into());
@@ -100,7 +111,10 @@ pub(super) fn parse(text: &str) -> Parsed {
     match syn::parse2::<syn::File>(stream) {
         Err(error) => Parsed::Broken(format!("line {}: {error}", error.span().start().line)),
         Ok(file) => {
-            let mut facts = RustFile { lexed, ..RustFile::default() };
+            let mut facts = RustFile {
+                lexed,
+                ..RustFile::default()
+            };
             walk::file(&file, &mut facts);
             Parsed::File(Box::new(facts))
         }
@@ -127,5 +141,9 @@ pub(super) fn closing(tokens: &[Token], open: usize) -> Option<usize> {
 
 /// Tokens as one text, for keys that do not depend on layout.
 pub(super) fn joined(tokens: &[Token]) -> String {
-    tokens.iter().map(|token| token.text.as_str()).collect::<Vec<_>>().join(" ")
+    tokens
+        .iter()
+        .map(|token| token.text.as_str())
+        .collect::<Vec<_>>()
+        .join(" ")
 }

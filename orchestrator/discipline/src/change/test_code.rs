@@ -34,10 +34,13 @@ pub fn is_test_file(path: &str, tree: Lookup<'_>) -> bool {
 fn declared_for_tests(path: &str, tree: Lookup<'_>) -> bool {
     let mut path = path.to_owned();
     for _ in 0..MAX_LEVELS {
-        let Some((module, parents)) = parents(&path) else { return false };
+        let Some((module, parents)) = parents(&path) else {
+            return false;
+        };
         let declared = parents.into_iter().find_map(|parent| {
             let content = tree(&parent)?;
-            declares(&String::from_utf8_lossy(&content), &module).map(|for_tests| (parent, for_tests))
+            declares(&String::from_utf8_lossy(&content), &module)
+                .map(|for_tests| (parent, for_tests))
         });
         match declared {
             Some((_, true)) => return true,
@@ -61,7 +64,12 @@ fn parents(path: &str) -> Option<(String, Vec<String>)> {
         _ => (stem, folder),
     };
     let beside = ["mod.rs", "lib.rs", "main.rs"].map(|name| format!("{folder}/{name}"));
-    Some((module.to_owned(), std::iter::once(format!("{folder}.rs")).chain(beside).collect()))
+    Some((
+        module.to_owned(),
+        std::iter::once(format!("{folder}.rs"))
+            .chain(beside)
+            .collect(),
+    ))
 }
 
 /// Whether the source declares `mod name;`, and if so, whether only for tests.
@@ -69,17 +77,25 @@ fn declares(source: &str, name: &str) -> Option<bool> {
     if !source.contains(name) {
         return None;
     }
-    let Parsed::File(file) = parse(source) else { return None };
+    let Parsed::File(file) = parse(source) else {
+        return None;
+    };
     let tokens = &file.lexed.tokens;
-    let at = tokens.windows(3).position(|w| w[0].text == "mod" && w[1].text == name && w[2].text == ";")?;
+    let at = tokens
+        .windows(3)
+        .position(|w| w[0].text == "mod" && w[1].text == name && w[2].text == ";")?;
     Some(file.is_test_line(tokens[at].line))
 }
 
 /// Files of `pinned_test.files` that hold, or may hold, anything but test code, each with its reason.
 #[must_use]
 pub fn impure_files(pin: Option<&PinnedTest>, head: Lookup<'_>) -> Vec<String> {
-    let mut impure: Vec<String> =
-        pin.map_or(&[][..], |pin| &pin.files).iter().filter(|path| !is_pure(path, head)).cloned().collect();
+    let mut impure: Vec<String> = pin
+        .map_or(&[][..], |pin| &pin.files)
+        .iter()
+        .filter(|path| !is_pure(path, head))
+        .cloned()
+        .collect();
     impure.sort();
     impure.dedup();
     impure
@@ -98,12 +114,24 @@ fn is_pure(path: &str, head: Lookup<'_>) -> bool {
 /// True when the source compiles another file into itself by path: `#[path]` or `include!` of a
 /// place outside its `tests` folder.
 fn reaches_outside(source: &str, path: &str) -> bool {
-    let Parsed::File(file) = parse(source) else { return false };
-    let depth = path.split('/').rev().skip(1).take_while(|folder| *folder != "tests").count();
+    let Parsed::File(file) = parse(source) else {
+        return false;
+    };
+    let depth = path
+        .split('/')
+        .rev()
+        .skip(1)
+        .take_while(|folder| *folder != "tests")
+        .count();
     file.lexed.tokens.windows(3).any(|w| {
-        let takes_path = (w[0].text == "path" && w[1].text == "=") || (w[0].text == "include" && w[1].text == "!");
+        let takes_path = (w[0].text == "path" && w[1].text == "=")
+            || (w[0].text == "include" && w[1].text == "!");
         takes_path && {
-            let literal = file.lexed.tokens.iter().find(|token| token.at >= w[2].at && token.text.starts_with('"'));
+            let literal = file
+                .lexed
+                .tokens
+                .iter()
+                .find(|token| token.at >= w[2].at && token.text.starts_with('"'));
             literal.is_none_or(|literal| literal.text.matches("..").count() > depth)
         }
     })
@@ -112,8 +140,14 @@ fn reaches_outside(source: &str, path: &str) -> bool {
 /// True when the head tree has the pinned function as an integration test of the named target.
 #[must_use]
 pub fn pin_exists(pin: &PinnedTest, head: Lookup<'_>) -> bool {
-    let Some(target) = target_file(pin, head) else { return false };
-    holds_test(&target, &pin.name, head) || pin.files.iter().any(|file| holds_test(file, &pin.name, head))
+    let Some(target) = target_file(pin, head) else {
+        return false;
+    };
+    holds_test(&target, &pin.name, head)
+        || pin
+            .files
+            .iter()
+            .any(|file| holds_test(file, &pin.name, head))
 }
 
 /// The source file of the pinned test's target, from the root: its `[[test]]` path, or
@@ -121,18 +155,37 @@ pub fn pin_exists(pin: &PinnedTest, head: Lookup<'_>) -> bool {
 #[must_use]
 pub fn target_file(pin: &PinnedTest, tree: Lookup<'_>) -> Option<String> {
     let folder = super::manifest::package_folder(&pin.package, &pin.files, tree)?;
-    let inside = |path: &str| if folder.is_empty() { path.to_owned() } else { format!("{folder}/{path}") };
+    let inside = |path: &str| {
+        if folder.is_empty() {
+            path.to_owned()
+        } else {
+            format!("{folder}/{path}")
+        }
+    };
     let declared = super::manifest::test_path(&inside("Cargo.toml"), &pin.target, tree);
-    let usual = [format!("tests/{}.rs", pin.target), format!("tests/{}/main.rs", pin.target)];
-    declared.into_iter().chain(usual).map(|path| inside(&path)).find(|path| tree(path).is_some())
+    let usual = [
+        format!("tests/{}.rs", pin.target),
+        format!("tests/{}/main.rs", pin.target),
+    ];
+    declared
+        .into_iter()
+        .chain(usual)
+        .map(|path| inside(&path))
+        .find(|path| tree(path).is_some())
 }
 
 /// The last part of a libtest name is the function; parts before it are modules.
 fn holds_test(path: &str, name: &str, tree: Lookup<'_>) -> bool {
-    let Some(content) = tree(path) else { return false };
-    let Parsed::File(file) = parse(&String::from_utf8_lossy(&content)) else { return false };
+    let Some(content) = tree(path) else {
+        return false;
+    };
+    let Parsed::File(file) = parse(&String::from_utf8_lossy(&content)) else {
+        return false;
+    };
     let function = name.rsplit("::").next().unwrap_or(name);
-    file.functions.iter().any(|known| known.test && (known.path == name || known.name == function))
+    file.functions
+        .iter()
+        .any(|known| known.test && (known.path == name || known.name == function))
 }
 
 /// Findings about the claim's own test that need both trees.
@@ -151,14 +204,28 @@ pub(super) fn pin_findings(
             "add the file to the change, or leave it out of pinned_test.files",
         ));
     }
-    let carried = pin.files.iter().any(|file| holds_test(file, &pin.name, head));
+    let carried = pin
+        .files
+        .iter()
+        .any(|file| holds_test(file, &pin.name, head));
     let on_base = target_file(pin, base).is_some_and(|path| holds_test(&path, &pin.name, base));
     if !carried && !on_base && pin_exists(pin, head) {
-        let files: Vec<_> = diff.files.iter().map(|f| f.path.as_str()).filter(|path| in_tests_folder(path)).collect();
+        let files: Vec<_> = diff
+            .files
+            .iter()
+            .map(|f| f.path.as_str())
+            .filter(|path| in_tests_folder(path))
+            .collect();
         found.push(finding(
             "pinned_test_not_on_base",
-            format!("`{}` does not stand on base, and no file of pinned_test.files brings it", pin.name),
-            format!("name the file that holds it in pinned_test.files; the change touches: {}", files.join(", ")),
+            format!(
+                "`{}` does not stand on base, and no file of pinned_test.files brings it",
+                pin.name
+            ),
+            format!(
+                "name the file that holds it in pinned_test.files; the change touches: {}",
+                files.join(", ")
+            ),
         ));
     }
     found

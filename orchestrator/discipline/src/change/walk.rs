@@ -11,8 +11,24 @@ use super::syntax::{Function, RustFile, closing};
 
 /// Macros that print or report and do nothing else.
 const REPORTING_MACROS: &[&str] = &[
-    "print", "println", "eprint", "eprintln", "dbg", "trace", "debug", "info", "warn", "error", "log", "event",
-    "trace_span", "debug_span", "info_span", "warn_span", "error_span", "span",
+    "print",
+    "println",
+    "eprint",
+    "eprintln",
+    "dbg",
+    "trace",
+    "debug",
+    "info",
+    "warn",
+    "error",
+    "log",
+    "event",
+    "trace_span",
+    "debug_span",
+    "info_span",
+    "warn_span",
+    "error_span",
+    "span",
 ];
 /// Parts of paths and receivers that mean a call only reports.
 const REPORTING_PATHS: &[&str] = &["telemetry", "tracing", "log", "logger", "metrics", "metric"];
@@ -22,7 +38,10 @@ const PROFILE_TYPE: &str = "ExecutionProfile";
 pub(super) fn file(file: &syn::File, facts: &mut RustFile) {
     let context = Context::default().enter(None, &file.attrs);
     items(&file.items, &context, facts);
-    let mut visitor = Statements { facts, impl_type: None };
+    let mut visitor = Statements {
+        facts,
+        impl_type: None,
+    };
     visitor.visit_file(file);
     facts.instrumentation.sort_unstable();
 }
@@ -62,7 +81,12 @@ impl Attributes {
         let mut noted = Self::default();
         for attr in attrs {
             let text = compact(attr.meta.to_token_stream());
-            let name = attr.path().segments.last().map(|segment| segment.ident.to_string()).unwrap_or_default();
+            let name = attr
+                .path()
+                .segments
+                .last()
+                .map(|segment| segment.ident.to_string())
+                .unwrap_or_default();
             match name.as_str() {
                 "test" | "rstest" | "test_case" | "bench" => noted.test = true,
                 "ignore" => noted.ignored = true,
@@ -79,8 +103,13 @@ impl Attributes {
     }
 
     fn condition(&mut self, text: &str) {
-        let inner = text.strip_prefix("cfg(").and_then(|rest| rest.strip_suffix(')')).unwrap_or(text);
-        let parts = inner.strip_prefix("all(").and_then(|rest| rest.strip_suffix(')'));
+        let inner = text
+            .strip_prefix("cfg(")
+            .and_then(|rest| rest.strip_suffix(')'))
+            .unwrap_or(text);
+        let parts = inner
+            .strip_prefix("all(")
+            .and_then(|rest| rest.strip_suffix(')'));
         let parts = parts.map_or_else(|| vec![inner.to_owned()], top_level);
         for part in parts {
             if part == "test" {
@@ -126,7 +155,11 @@ fn items(items: &[Item], context: &Context, facts: &mut RustFile) {
             Item::Fn(item) => function(item, &item.attrs, &item.sig, &item.block, context, facts),
             Item::Mod(item) => {
                 if let Some((_, inner)) = &item.content {
-                    self::items(inner, &context.enter(Some(item.ident.to_string()), &item.attrs), facts);
+                    self::items(
+                        inner,
+                        &context.enter(Some(item.ident.to_string()), &item.attrs),
+                        facts,
+                    );
                 }
             }
             Item::Impl(item) => {
@@ -134,7 +167,14 @@ fn items(items: &[Item], context: &Context, facts: &mut RustFile) {
                 inner.of_trait = item.trait_.is_some();
                 for member in &item.items {
                     if let syn::ImplItem::Fn(member) = member {
-                        function(member, &member.attrs, &member.sig, &member.block, &inner, facts);
+                        function(
+                            member,
+                            &member.attrs,
+                            &member.sig,
+                            &member.block,
+                            &inner,
+                            facts,
+                        );
                     }
                 }
             }
@@ -168,7 +208,8 @@ fn function(
     let inner = context.enter(Some(sig.ident.to_string()), attrs);
     let span = whole.span();
     let braces = block.brace_token.span;
-    let body = facts.token_at(braces.open().byte_range().start)..facts.token_at(braces.close().byte_range().end);
+    let body = facts.token_at(braces.open().byte_range().start)
+        ..facts.token_at(braces.close().byte_range().end);
     facts.functions.push(Function {
         path: inner.path.join("::"),
         name: sig.ident.to_string(),
@@ -196,7 +237,9 @@ fn functions_in_macro(item: &syn::ItemMacro, context: &Context, facts: &mut Rust
         let tokens = &facts.lexed.tokens;
         let opens = tokens[at].text == "fn";
         let brace = (at..last).find(|&index| matches!(tokens[index].text.as_str(), "{" | ";"));
-        let end = brace.filter(|_| opens).and_then(|open| closing(tokens, open).map(|close| (open, close)));
+        let end = brace
+            .filter(|_| opens)
+            .and_then(|open| closing(tokens, open).map(|close| (open, close)));
         let Some((open, close)) = end else {
             at += 1;
             continue;
@@ -211,11 +254,17 @@ fn functions_in_macro(item: &syn::ItemMacro, context: &Context, facts: &mut Rust
             start: tokens[at].line,
             end: tokens[close].line,
             body: open..close + 1,
-            test: attrs.iter().any(|attr| attr == "test" || attr.ends_with("::test")),
+            test: attrs
+                .iter()
+                .any(|attr| attr == "test" || attr.ends_with("::test")),
             in_test: true,
             ignored: attrs.iter().any(|attr| attr.starts_with("ignore")),
             should_panic: attrs.iter().any(|attr| attr.starts_with("should_panic")),
-            cfgs: attrs.into_iter().filter(|attr| attr.starts_with("cfg(")).chain(context.cfgs.clone()).collect(),
+            cfgs: attrs
+                .into_iter()
+                .filter(|attr| attr.starts_with("cfg("))
+                .chain(context.cfgs.clone())
+                .collect(),
             params: 0,
             of_trait: true,
         });
@@ -227,15 +276,28 @@ fn functions_in_macro(item: &syn::ItemMacro, context: &Context, facts: &mut Rust
 fn attributes_before(tokens: &[super::lexical::Token]) -> Vec<String> {
     let mut found = Vec::new();
     let mut end = tokens.len();
-    while end > 0 && matches!(tokens[end - 1].text.as_str(), "pub" | "async" | "unsafe" | "const") {
+    while end > 0
+        && matches!(
+            tokens[end - 1].text.as_str(),
+            "pub" | "async" | "unsafe" | "const"
+        )
+    {
         end -= 1;
     }
     while end > 0 && tokens[end - 1].text == "]" {
         let open = (0..end).rev().find(|&at| {
-            tokens[at].text == "[" && at > 0 && tokens[at - 1].text == "#" && closing(tokens, at) == Some(end - 1)
+            tokens[at].text == "["
+                && at > 0
+                && tokens[at - 1].text == "#"
+                && closing(tokens, at) == Some(end - 1)
         });
         let Some(open) = open else { break };
-        found.push(tokens[open + 1..end - 1].iter().map(|token| token.text.as_str()).collect());
+        found.push(
+            tokens[open + 1..end - 1]
+                .iter()
+                .map(|token| token.text.as_str())
+                .collect(),
+        );
         end = open - 1;
     }
     found
@@ -243,7 +305,12 @@ fn attributes_before(tokens: &[super::lexical::Token]) -> Vec<String> {
 
 fn type_name(ty: &syn::Type) -> String {
     match ty {
-        syn::Type::Path(path) => path.path.segments.last().map(|s| s.ident.to_string()).unwrap_or_default(),
+        syn::Type::Path(path) => path
+            .path
+            .segments
+            .last()
+            .map(|s| s.ident.to_string())
+            .unwrap_or_default(),
         other => compact(other.to_token_stream()),
     }
 }
@@ -306,8 +373,14 @@ impl<'ast> Visit<'ast> for Statements<'_> {
     }
 
     fn visit_expr_struct(&mut self, literal: &'ast syn::ExprStruct) {
-        let name = literal.path.segments.last().map(|segment| segment.ident.to_string()).unwrap_or_default();
-        if name == PROFILE_TYPE || name == "Self" && self.impl_type.as_deref() == Some(PROFILE_TYPE) {
+        let name = literal
+            .path
+            .segments
+            .last()
+            .map(|segment| segment.ident.to_string())
+            .unwrap_or_default();
+        if name == PROFILE_TYPE || name == "Self" && self.impl_type.as_deref() == Some(PROFILE_TYPE)
+        {
             self.facts.profiles.push(line(literal.span().start().line));
         }
         visit::visit_expr_struct(self, literal);
@@ -327,36 +400,49 @@ fn reports(statement: &Stmt) -> bool {
 }
 
 fn reporting_macro(mac: &syn::Macro) -> bool {
-    mac.path.segments.last().is_some_and(|segment| REPORTING_MACROS.contains(&segment.ident.to_string().as_str()))
+    mac.path
+        .segments
+        .last()
+        .is_some_and(|segment| REPORTING_MACROS.contains(&segment.ident.to_string().as_str()))
 }
 
 fn reporting_expr(expr: &Expr) -> bool {
     match expr {
         Expr::Macro(expr) => reporting_macro(&expr.mac),
         Expr::Call(call) => match &*call.func {
-            Expr::Path(path) => {
-                path.path.segments.iter().any(|s| REPORTING_PATHS.contains(&s.ident.to_string().as_str()))
-            }
+            Expr::Path(path) => path
+                .path
+                .segments
+                .iter()
+                .any(|s| REPORTING_PATHS.contains(&s.ident.to_string().as_str())),
             _ => false,
         },
-        Expr::MethodCall(call) => reporting_expr(&call.receiver) || reporting_receiver(&call.receiver),
+        Expr::MethodCall(call) => {
+            reporting_expr(&call.receiver) || reporting_receiver(&call.receiver)
+        }
         Expr::Try(inner) => reporting_expr(&inner.expr),
         Expr::If(branch) => {
             branch.else_branch.is_none()
                 && !branch.then_branch.stmts.is_empty()
                 && branch.then_branch.stmts.iter().all(reports)
         }
-        Expr::Block(block) => !block.block.stmts.is_empty() && block.block.stmts.iter().all(reports),
+        Expr::Block(block) => {
+            !block.block.stmts.is_empty() && block.block.stmts.iter().all(reports)
+        }
         _ => false,
     }
 }
 
 fn reporting_receiver(receiver: &Expr) -> bool {
     match receiver {
-        Expr::Path(path) => {
-            path.path.segments.last().is_some_and(|s| REPORTING_PATHS.contains(&s.ident.to_string().as_str()))
+        Expr::Path(path) => path
+            .path
+            .segments
+            .last()
+            .is_some_and(|s| REPORTING_PATHS.contains(&s.ident.to_string().as_str())),
+        Expr::Field(field) => {
+            matches!(&field.member, syn::Member::Named(name) if REPORTING_PATHS.contains(&name.to_string().as_str()))
         }
-        Expr::Field(field) => matches!(&field.member, syn::Member::Named(name) if REPORTING_PATHS.contains(&name.to_string().as_str())),
         _ => false,
     }
 }

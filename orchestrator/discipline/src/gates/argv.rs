@@ -10,19 +10,68 @@ use crate::policy::{GatePolicy, Policy};
 pub const PINNED_GATE: &str = "pinned";
 
 /// Subcommands of cargo that judge without running tests.
-const TESTLESS: &[&str] = &["build", "b", "check", "c", "clippy", "deny", "doc", "d", "fmt", "verify-project"];
+const TESTLESS: &[&str] = &[
+    "build",
+    "b",
+    "check",
+    "c",
+    "clippy",
+    "deny",
+    "doc",
+    "d",
+    "fmt",
+    "verify-project",
+];
 /// Flags of cargo whose value is the next word.
 const VALUED: &[&str] = &[
-    "-p", "--package", "--test", "--bin", "--example", "--bench", "-F", "--features", "--profile", "--target", "-j",
-    "--jobs", "--exclude", "--manifest-path", "--target-dir", "--message-format", "--color", "--config", "-Z",
+    "-p",
+    "--package",
+    "--test",
+    "--bin",
+    "--example",
+    "--bench",
+    "-F",
+    "--features",
+    "--profile",
+    "--target",
+    "-j",
+    "--jobs",
+    "--exclude",
+    "--manifest-path",
+    "--target-dir",
+    "--message-format",
+    "--color",
+    "--config",
+    "-Z",
 ];
 /// Flags that choose how a package is built; the pinned test is built in the same way.
-const BUILD_FLAGS: &[&str] =
-    &["--release", "-r", "--all-features", "--no-default-features", "--locked", "--offline", "--frozen"];
+const BUILD_FLAGS: &[&str] = &[
+    "--release",
+    "-r",
+    "--all-features",
+    "--no-default-features",
+    "--locked",
+    "--offline",
+    "--frozen",
+];
 /// Flags with a value that do the same.
-const BUILD_VALUES: &[&str] = &["--profile", "--features", "-F", "--target", "--manifest-path"];
+const BUILD_VALUES: &[&str] = &[
+    "--profile",
+    "--features",
+    "-F",
+    "--target",
+    "--manifest-path",
+];
 /// Flags that choose targets.
-const TARGET_FLAGS: &[&str] = &["--lib", "--bins", "--tests", "--benches", "--examples", "--all-targets", "--doc"];
+const TARGET_FLAGS: &[&str] = &[
+    "--lib",
+    "--bins",
+    "--tests",
+    "--benches",
+    "--examples",
+    "--all-targets",
+    "--doc",
+];
 const TARGET_VALUES: &[&str] = &["--test", "--bin", "--example", "--bench"];
 
 /// What a `cargo` command line builds.
@@ -74,7 +123,10 @@ impl CargoArgs {
 /// Words before `--`, each flag with its value.
 fn flags(words: &[String]) -> Vec<(&str, Option<&str>)> {
     let mut found = Vec::new();
-    let mut words = words.iter().map(String::as_str).take_while(|word| *word != "--");
+    let mut words = words
+        .iter()
+        .map(String::as_str)
+        .take_while(|word| *word != "--");
     while let Some(word) = words.next() {
         match word.split_once('=') {
             Some((flag, value)) if word.starts_with("--") => found.push((flag, Some(value))),
@@ -106,8 +158,13 @@ pub struct PinnedGate {
 /// # Errors
 /// A refusal when no gate builds the package with `cargo test`, or when a name is an option.
 pub fn pinned_gate(pin: &PinnedTest, policy: &Policy) -> Result<PinnedGate, Refusal> {
-    for (field, value) in [("package", &pin.package), ("target", &pin.target), ("name", &pin.name)] {
-        if value.trim().is_empty() || value.starts_with('-') || value.contains(char::is_whitespace) {
+    for (field, value) in [
+        ("package", &pin.package),
+        ("target", &pin.target),
+        ("name", &pin.name),
+    ] {
+        if value.trim().is_empty() || value.starts_with('-') || value.contains(char::is_whitespace)
+        {
             return Err(Refusal::new(
                 "pinned_test_malformed",
                 format!("pinned_test.{field}"),
@@ -117,11 +174,16 @@ pub fn pinned_gate(pin: &PinnedTest, policy: &Policy) -> Result<PinnedGate, Refu
         }
     }
     let candidates = policy.gate.iter().filter_map(|(name, gate)| {
-        let args = CargoArgs::parse(&gate.argv).filter(|args| matches!(args.subcommand.as_str(), "test" | "t"))?;
+        let args = CargoArgs::parse(&gate.argv)
+            .filter(|args| matches!(args.subcommand.as_str(), "test" | "t"))?;
         (gate.package == pin.package).then_some((name, gate, args))
     });
     let best = candidates.max_by_key(|(name, _, args)| {
-        (args.tests.contains(&pin.target), args.features.len(), std::cmp::Reverse((*name).clone()))
+        (
+            args.tests.contains(&pin.target),
+            args.features.len(),
+            std::cmp::Reverse((*name).clone()),
+        )
     });
     let Some((name, gate, _)) = best else {
         return Err(Refusal::new(
@@ -131,15 +193,33 @@ pub fn pinned_gate(pin: &PinnedTest, policy: &Policy) -> Result<PinnedGate, Refu
             format!("pin a test of a gated package: {}", packages(policy)),
         ));
     };
-    let mut argv = vec![gate.argv[0].clone(), "test".into(), "-p".into(), pin.package.clone()];
+    let mut argv = vec![
+        gate.argv[0].clone(),
+        "test".into(),
+        "-p".into(),
+        pin.package.clone(),
+    ];
     argv.extend(build_words(gate));
-    argv.extend(["--test".into(), pin.target.clone(), "--".into(), "--exact".into(), pin.name.clone()]);
+    argv.extend([
+        "--test".into(),
+        pin.target.clone(),
+        "--".into(),
+        "--exact".into(),
+        pin.name.clone(),
+    ]);
     argv.extend(["--nocapture".into(), "--test-threads=1".into()]);
-    Ok(PinnedGate { gate: name.clone(), argv })
+    Ok(PinnedGate {
+        gate: name.clone(),
+        argv,
+    })
 }
 
 fn packages(policy: &Policy) -> String {
-    let mut names: Vec<&str> = policy.gate.values().map(|gate| gate.package.as_str()).collect();
+    let mut names: Vec<&str> = policy
+        .gate
+        .values()
+        .map(|gate| gate.package.as_str())
+        .collect();
     names.sort_unstable();
     names.dedup();
     names.join(", ")
@@ -150,7 +230,9 @@ fn build_words(gate: &GatePolicy) -> Vec<String> {
     for (flag, value) in flags(gate.argv.get(1..).unwrap_or_default()) {
         match value {
             None if BUILD_FLAGS.contains(&flag) => words.push(flag.to_owned()),
-            Some(value) if BUILD_VALUES.contains(&flag) => words.extend([flag.to_owned(), value.to_owned()]),
+            Some(value) if BUILD_VALUES.contains(&flag) => {
+                words.extend([flag.to_owned(), value.to_owned()])
+            }
             _ => {}
         }
     }
@@ -165,9 +247,15 @@ pub fn canary_argv(gate: &GatePolicy) -> Vec<String> {
     if let Some(canary) = &gate.canary {
         return canary.clone();
     }
-    let end = gate.argv.iter().position(|word| word == "--").unwrap_or(gate.argv.len());
+    let end = gate
+        .argv
+        .iter()
+        .position(|word| word == "--")
+        .unwrap_or(gate.argv.len());
     let (own, rest) = gate.argv.split_at(end);
-    let Some(program) = own.first() else { return Vec::new() };
+    let Some(program) = own.first() else {
+        return Vec::new();
+    };
     let mut argv = vec![program.clone()];
     let mut chosen = false;
     for (flag, value) in flags(&own[1..]) {

@@ -11,7 +11,11 @@ pub const CANARY_TEST: &str = "greenloop_canary_must_fail";
 #[must_use]
 pub fn canary_test_source(package_folder: &str, nonce: &str) -> (String, String) {
     let path = format!("tests/{CANARY_STEM}.rs");
-    let path = if package_folder.is_empty() { path } else { format!("{package_folder}/{path}") };
+    let path = if package_folder.is_empty() {
+        path
+    } else {
+        format!("{package_folder}/{path}")
+    };
     let nonce: String = nonce.chars().filter(char::is_ascii_alphanumeric).collect();
     let source = format!(
         "//! Added to this room alone: a gate that passes with it can pass anything.\n\n\

@@ -12,8 +12,13 @@ use crate::policy::{PathSet, Policy};
 #[must_use]
 pub fn needs_coverage(changed: &[ChangedPath], policy: &Policy) -> Vec<String> {
     let protected = policy.protected_paths();
-    let present = changed.iter().filter(|change| change.new.is_some()).map(|change| change.path.clone());
-    let mut paths: Vec<String> = present.filter(|path| !is_document(path) && !protected.contains(path)).collect();
+    let present = changed
+        .iter()
+        .filter(|change| change.new.is_some())
+        .map(|change| change.path.clone());
+    let mut paths: Vec<String> = present
+        .filter(|path| !is_document(path) && !protected.contains(path))
+        .collect();
     paths.sort();
     paths.dedup();
     paths
@@ -28,7 +33,10 @@ pub fn uncovered(results: &[GateResult], changed: &[ChangedPath], policy: &Polic
         .filter(|result| result.verdict == GateVerdict::Passed)
         .filter(|result| matches!(result.role, GateRole::Gate | GateRole::PinOnHead));
     let covered: BTreeSet<&String> = deciding.flat_map(|result| &result.covered).collect();
-    let missing: Vec<String> = needs_coverage(changed, policy).into_iter().filter(|path| !covered.contains(path)).collect();
+    let missing: Vec<String> = needs_coverage(changed, policy)
+        .into_iter()
+        .filter(|path| !covered.contains(path))
+        .collect();
     if missing.is_empty() {
         return Vec::new();
     }
@@ -41,16 +49,28 @@ pub fn uncovered(results: &[GateResult], changed: &[ChangedPath], policy: &Polic
 }
 
 /// Changed files that were compiled, sorted. A manifest is covered when a file of its package was.
-pub(super) fn covered(changed: &[String], compiled: &[String], build_inputs: &[String]) -> Vec<String> {
+pub(super) fn covered(
+    changed: &[String],
+    compiled: &[String],
+    build_inputs: &[String],
+) -> Vec<String> {
     let compiled: BTreeSet<&str> = compiled.iter().map(String::as_str).collect();
     let below = |folder: &str| compiled.iter().any(|path| is_below(path, folder));
     let is_covered = |path: &str| {
         compiled.contains(path)
-            || build_inputs.iter().any(|input| path == input || is_below(path, input))
-            || path.strip_suffix("Cargo.toml").is_some_and(|folder| below(folder.trim_end_matches('/')))
+            || build_inputs
+                .iter()
+                .any(|input| path == input || is_below(path, input))
+            || path
+                .strip_suffix("Cargo.toml")
+                .is_some_and(|folder| below(folder.trim_end_matches('/')))
             || (path == "Cargo.lock" && !compiled.is_empty())
     };
-    let mut covered: Vec<String> = changed.iter().filter(|path| is_covered(path)).cloned().collect();
+    let mut covered: Vec<String> = changed
+        .iter()
+        .filter(|path| is_covered(path))
+        .cloned()
+        .collect();
     covered.sort();
     covered.dedup();
     covered
@@ -58,14 +78,27 @@ pub(super) fn covered(changed: &[String], compiled: &[String], build_inputs: &[S
 
 /// True when `path` lies in `folder`; the empty folder is the root.
 fn is_below(path: &str, folder: &str) -> bool {
-    folder.is_empty() || path.strip_prefix(folder).is_some_and(|rest| rest.starts_with('/'))
+    folder.is_empty()
+        || path
+            .strip_prefix(folder)
+            .is_some_and(|rest| rest.starts_with('/'))
 }
 
-/// Files that the gate says it is for and did not compile.
+/// Changed files that the gate says it is for, when it compiled none of them. A gate that compiled
+/// some is vacuous for the others only; [`uncovered`] asks whether another gate has them.
 pub(super) fn answerable(changed: &[String], when: &[String], covered: &[String]) -> Vec<String> {
     if when.is_empty() {
         return Vec::new();
     }
     let globs = PathSet::new(when);
-    changed.iter().filter(|path| globs.contains(path) && !covered.contains(path)).cloned().collect()
+    let own: Vec<String> = changed
+        .iter()
+        .filter(|path| globs.contains(path))
+        .cloned()
+        .collect();
+    if own.iter().any(|path| covered.contains(path)) {
+        Vec::new()
+    } else {
+        own
+    }
 }

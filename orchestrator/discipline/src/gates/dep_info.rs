@@ -78,10 +78,16 @@ fn normal(path: &str) -> Option<String> {
 #[must_use]
 pub fn rerun_if_changed(output: &str, package_folder: &str, root: &str) -> Vec<String> {
     let prefix = |line: &str| -> Option<String> {
-        let rest = line.strip_prefix("cargo::").or_else(|| line.strip_prefix("cargo:"))?;
+        let rest = line
+            .strip_prefix("cargo::")
+            .or_else(|| line.strip_prefix("cargo:"))?;
         let path = rest.strip_prefix("rerun-if-changed=")?.trim();
         let from_root = path.starts_with('/') || package_folder.is_empty();
-        Some(if from_root { path.to_owned() } else { format!("{package_folder}/{path}") })
+        Some(if from_root {
+            path.to_owned()
+        } else {
+            format!("{package_folder}/{path}")
+        })
     };
     let paths: Vec<String> = output.lines().filter_map(prefix).collect();
     below_root(&paths, root)

@@ -51,7 +51,8 @@ pub struct GateRun<'a> {
     pub build_inputs: &'a [String],
     /// Changed files that exist in this tree and that some gate has to compile.
     pub changed: &'a [String],
-    /// Globs of the gate's `when`; files it is answerable for. Empty: for none in particular.
+    /// Globs of the gate's `when`: it must compile at least one changed file that they match. Empty:
+    /// it answers for no file in particular.
     pub when: &'a [String],
 }
 
@@ -93,16 +94,41 @@ pub fn judge(run: &GateRun<'_>) -> GateResult {
 
 type Judged = Result<(), (GateVerdict, Vec<Refusal>)>;
 
-fn refuse(run: &GateRun<'_>, code: &str, reason: impl Into<String>, remedy: impl Into<String>) -> Judged {
-    Err((GateVerdict::Refused, vec![refusal(run, code, reason, remedy)]))
+fn refuse(
+    run: &GateRun<'_>,
+    code: &str,
+    reason: impl Into<String>,
+    remedy: impl Into<String>,
+) -> Judged {
+    Err((
+        GateVerdict::Refused,
+        vec![refusal(run, code, reason, remedy)],
+    ))
 }
 
-fn vacuous(run: &GateRun<'_>, code: &str, reason: impl Into<String>, remedy: impl Into<String>) -> Judged {
-    Err((GateVerdict::Vacuous, vec![refusal(run, code, reason, remedy)]))
+fn vacuous(
+    run: &GateRun<'_>,
+    code: &str,
+    reason: impl Into<String>,
+    remedy: impl Into<String>,
+) -> Judged {
+    Err((
+        GateVerdict::Vacuous,
+        vec![refusal(run, code, reason, remedy)],
+    ))
 }
 
-fn refusal(run: &GateRun<'_>, code: &str, reason: impl Into<String>, remedy: impl Into<String>) -> Refusal {
-    let field = if run.gate == PINNED_GATE { "pinned_test".to_owned() } else { format!("gates[{}]", run.gate) };
+fn refusal(
+    run: &GateRun<'_>,
+    code: &str,
+    reason: impl Into<String>,
+    remedy: impl Into<String>,
+) -> Refusal {
+    let field = if run.gate == PINNED_GATE {
+        "pinned_test".to_owned()
+    } else {
+        format!("gates[{}]", run.gate)
+    };
     Refusal::new(code, field, reason, remedy)
 }
 
@@ -139,7 +165,11 @@ fn ended_badly(run: &GateRun<'_>) -> Option<Refusal> {
 /// The reasons why a test run decided nothing, in the order in which they explain each other.
 fn decided_nothing(run: &GateRun<'_>, seen: &Observed) -> Option<Judged> {
     let counts = seen.counts;
-    if let Some(line) = run.tail.lines().find(|line| line.contains("requires the features")) {
+    if let Some(line) = run
+        .tail
+        .lines()
+        .find(|line| line.contains("requires the features"))
+    {
         return Some(vacuous(
             run,
             "gate_vacuous_features",
@@ -155,7 +185,10 @@ fn decided_nothing(run: &GateRun<'_>, seen: &Observed) -> Option<Judged> {
         return Some(vacuous(
             run,
             "gate_vacuous_filter",
-            format!("the filter of {command} matched none of {} tests", counts.filtered_out),
+            format!(
+                "the filter of {command} matched none of {} tests",
+                counts.filtered_out
+            ),
             "name a test that `cargo test -- --list` prints",
         ));
     }
@@ -187,7 +220,10 @@ fn pin_on_base(run: &GateRun<'_>, seen: &Observed) -> Judged {
         ProcessExit::Code(0) if seen.failed.is_empty() => refuse(
             run,
             "pin_green_on_base",
-            format!("{} passes on the base tree, so it does not show the defect", named(run)),
+            format!(
+                "{} passes on the base tree, so it does not show the defect",
+                named(run)
+            ),
             "assert the behaviour that fails today, and see the test fail before the change",
         ),
         ProcessExit::Code(0) => contradiction(run, seen),
@@ -207,7 +243,12 @@ fn pin_on_head(run: &GateRun<'_>, seen: &Observed) -> Judged {
 /// The process decided, but about another test.
 fn wrong_test(run: &GateRun<'_>, seen: &Observed) -> Judged {
     let Some(test) = run.test else { return Ok(()) };
-    let others: Vec<&str> = seen.names.iter().map(String::as_str).filter(|name| *name != test).collect();
+    let others: Vec<&str> = seen
+        .names
+        .iter()
+        .map(String::as_str)
+        .filter(|name| *name != test)
+        .collect();
     if others.is_empty() {
         return Ok(());
     }
@@ -240,18 +281,27 @@ fn gate(run: &GateRun<'_>, seen: &Observed, covered: &[String]) -> Judged {
 
 fn must_be_green(run: &GateRun<'_>, seen: &Observed, code: &str) -> Judged {
     match run.exit {
-        ProcessExit::Code(0) if seen.counts.failed > 0 || !seen.failed.is_empty() => contradiction(run, seen),
+        ProcessExit::Code(0) if seen.counts.failed > 0 || !seen.failed.is_empty() => {
+            contradiction(run, seen)
+        }
         ProcessExit::Code(0) if seen.unfinished => refuse(
             run,
             "gate_incomplete",
-            format!("{} announced tests whose result it never printed", command(run)),
+            format!(
+                "{} announced tests whose result it never printed",
+                command(run)
+            ),
             "run the gates again; if it repeats, a test ends the process early",
         ),
         ProcessExit::Code(0) => Ok(()),
         _ if seen.compile_error => refuse(
             run,
             "gate_compile_error",
-            format!("{} does not compile: {}", command(run), last_error(run.tail)),
+            format!(
+                "{} does not compile: {}",
+                command(run),
+                last_error(run.tail)
+            ),
             "make it compile, then propose again",
         ),
         _ if !seen.failed.is_empty() || seen.counts.failed > 0 => refuse(
@@ -263,14 +313,22 @@ fn must_be_green(run: &GateRun<'_>, seen: &Observed, code: &str) -> Judged {
         _ => refuse(
             run,
             code,
-            format!("{} ended with {}: {}", command(run), status(run.exit), last_error(run.tail)),
+            format!(
+                "{} ended with {}: {}",
+                command(run),
+                status(run.exit),
+                last_error(run.tail)
+            ),
             "read the transcript, correct the change, and propose again",
         ),
     }
 }
 
 fn canary(run: &GateRun<'_>, seen: &Observed) -> Judged {
-    let canary_failed = seen.failed.iter().any(|name| name == CANARY_TEST || name.ends_with(&format!("::{CANARY_TEST}")));
+    let canary_failed = seen
+        .failed
+        .iter()
+        .any(|name| name == CANARY_TEST || name.ends_with(&format!("::{CANARY_TEST}")));
     let not_seen = |reason: String| {
         refuse(
             run,
@@ -280,17 +338,26 @@ fn canary(run: &GateRun<'_>, seen: &Observed) -> Judged {
         )
     };
     match run.exit {
-        ProcessExit::Code(0) => {
-            not_seen(format!("{} passes although {CANARY_TEST} must fail in it, so it can pass anything", command(run)))
-        }
+        ProcessExit::Code(0) => not_seen(format!(
+            "{} passes although {CANARY_TEST} must fail in it, so it can pass anything",
+            command(run)
+        )),
         _ if canary_failed => Ok(()),
         _ if seen.compile_error => refuse(
             run,
             "canary_broken",
-            format!("{} does not compile with the canary: {}", command(run), last_error(run.tail)),
+            format!(
+                "{} does not compile with the canary: {}",
+                command(run),
+                last_error(run.tail)
+            ),
             "make the tree compile with an added integration test, then propose again",
         ),
-        _ => not_seen(format!("{} failed, but not by {CANARY_TEST}: {}", command(run), last_error(run.tail))),
+        _ => not_seen(format!(
+            "{} failed, but not by {CANARY_TEST}: {}",
+            command(run),
+            last_error(run.tail)
+        )),
     }
 }
 
@@ -298,7 +365,11 @@ fn contradiction(run: &GateRun<'_>, seen: &Observed) -> Judged {
     refuse(
         run,
         "gate_contradiction",
-        format!("{} ended with status 0 although tests failed: {}", command(run), list(seen)),
+        format!(
+            "{} ended with status 0 although tests failed: {}",
+            command(run),
+            list(seen)
+        ),
         "let the command return the status of its tests",
     )
 }
@@ -307,18 +378,28 @@ fn unexplained(run: &GateRun<'_>) -> Judged {
     refuse(
         run,
         "gate_undecided",
-        format!("{} ended with {} before any test decided: {}", command(run), status(run.exit), last_error(run.tail)),
+        format!(
+            "{} ended with {} before any test decided: {}",
+            command(run),
+            status(run.exit),
+            last_error(run.tail)
+        ),
         "read the transcript; the package, target and features of the pinned test must exist on both trees",
     )
 }
 
 fn named(run: &GateRun<'_>) -> String {
-    run.test.map_or_else(|| command(run), |test| format!("`{test}`"))
+    run.test
+        .map_or_else(|| command(run), |test| format!("`{test}`"))
 }
 
 fn list(seen: &Observed) -> String {
     let names: Vec<_> = seen.failed.iter().take(10).cloned().collect();
-    if names.is_empty() { format!("{} tests", seen.counts.failed) } else { names.join(", ") }
+    if names.is_empty() {
+        format!("{} tests", seen.counts.failed)
+    } else {
+        names.join(", ")
+    }
 }
 
 fn status(exit: ProcessExit) -> String {
@@ -334,7 +415,12 @@ fn status(exit: ProcessExit) -> String {
 fn last_error(tail: &str) -> String {
     let lines = || tail.lines().map(str::trim).filter(|line| !line.is_empty());
     let error = lines().find(|line| line.starts_with("error"));
-    error.or_else(|| lines().last()).unwrap_or("it printed nothing").chars().take(200).collect()
+    error
+        .or_else(|| lines().next_back())
+        .unwrap_or("it printed nothing")
+        .chars()
+        .take(200)
+        .collect()
 }
 
 #[cfg(test)]

@@ -42,7 +42,9 @@ impl Observed {
     }
 
     fn test(&mut self, observation: &Observation) {
-        let Some(name) = observation.text("name") else { return };
+        let Some(name) = observation.text("name") else {
+            return;
+        };
         match observation.text("outcome") {
             Some("ignored") => {}
             outcome => {

@@ -14,7 +14,10 @@ pub(super) const PINNED: &str = "pinned";
 /// Calls `report` with the place and the message of everything that cannot work.
 pub(super) fn check(policy: &Policy, mut report: impl FnMut(&[Step<'_>], String)) {
     if policy.schema != 1 {
-        report(&[Step::Key("schema")], format!("schema {} is not known; write `schema = 1`", policy.schema));
+        report(
+            &[Step::Key("schema")],
+            format!("schema {} is not known; write `schema = 1`", policy.schema),
+        );
     }
     check_repo(policy, &mut report);
     for (name, scope) in &policy.scope {
@@ -26,11 +29,20 @@ pub(super) fn check(policy: &Policy, mut report: impl FnMut(&[Step<'_>], String)
         check_gate(name, gate, at);
     }
     if policy.approval.expires_h == 0 {
-        report(&[Step::Key("approval"), Step::Key("expires_h")], "a signature that expires at once permits nothing; write at least 1".into());
+        report(
+            &[Step::Key("approval"), Step::Key("expires_h")],
+            "a signature that expires at once permits nothing; write at least 1".into(),
+        );
     }
-    for (table, dirs) in [("markers", &policy.markers.dirs), ("playbooks", &policy.playbooks.dirs)] {
+    for (table, dirs) in [
+        ("markers", &policy.markers.dirs),
+        ("playbooks", &policy.playbooks.dirs),
+    ] {
         for (index, dir) in dirs.iter().enumerate().filter(|(_, dir)| !is_inside(dir)) {
-            report(&[Step::Key(table), Step::Key("dirs"), Step::Index(index)], outside(dir));
+            report(
+                &[Step::Key(table), Step::Key("dirs"), Step::Index(index)],
+                outside(dir),
+            );
         }
     }
 }
@@ -74,9 +86,15 @@ fn check_repo(policy: &Policy, report: &mut impl FnMut(&[Step<'_>], String)) {
         }
     }
     if let Some(root) = &repo.trusted_root
-        && !(root.len() == 40 && root.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b)))
+        && !(root.len() == 40
+            && root
+                .bytes()
+                .all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b)))
     {
-        at(&[Step::Key("trusted_root")], "write the commit as 40 lower-case hex digits".into());
+        at(
+            &[Step::Key("trusted_root")],
+            "write the commit as 40 lower-case hex digits".into(),
+        );
     }
 }
 
@@ -96,16 +114,29 @@ fn check_scope(name: &str, scope: &ScopePolicy, mut at: impl FnMut(&[Step<'_>], 
             at(&place, name_rule("cell", &cell.name));
         }
         if !seen.insert(&cell.name) {
-            at(&place, format!("two cells are named `{}`; give each its own name", cell.name));
+            at(
+                &place,
+                format!(
+                    "two cells are named `{}`; give each its own name",
+                    cell.name
+                ),
+            );
         }
-        check_env(&[Step::Key("cells"), Step::Index(index), Step::Key("env")], &cell.env, &mut at);
+        check_env(
+            &[Step::Key("cells"), Step::Index(index), Step::Key("env")],
+            &cell.env,
+            &mut at,
+        );
     }
 }
 
 fn check_gate(name: &str, gate: &GatePolicy, mut at: impl FnMut(&[Step<'_>], String)) {
     check_name("gate", name, &mut at);
     if name == PINNED {
-        at(&[], format!("`{PINNED}` is the name of a claim's own test; choose another"));
+        at(
+            &[],
+            format!("`{PINNED}` is the name of a claim's own test; choose another"),
+        );
     }
     check_argv("argv", &gate.argv, &mut at);
     check_cargo(&gate.argv, &gate.package, &gate.features, &mut at);
@@ -127,7 +158,9 @@ fn check_name(what: &str, name: &str, at: &mut impl FnMut(&[Step<'_>], String)) 
 fn is_name(name: &str) -> bool {
     (1..=64).contains(&name.len())
         && name.starts_with(|c: char| c.is_ascii_alphanumeric())
-        && name.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.'))
+        && name
+            .chars()
+            .all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.'))
 }
 
 fn name_rule(what: &str, name: &str) -> String {
@@ -136,7 +169,10 @@ fn name_rule(what: &str, name: &str) -> String {
 
 fn check_argv(key: &str, argv: &[String], at: &mut impl FnMut(&[Step<'_>], String)) {
     if argv.first().is_none_or(|word| word.trim().is_empty()) {
-        at(&[Step::Key(key)], format!("`{key}` needs a program, such as [\"cargo\", \"test\", \"-p\", \"engine\"]"));
+        at(
+            &[Step::Key(key)],
+            format!("`{key}` needs a program, such as [\"cargo\", \"test\", \"-p\", \"engine\"]"),
+        );
     }
     if argv.iter().any(|word| word.contains('\0')) {
         at(&[Step::Key(key)], format!("`{key}` holds a NUL character"));
@@ -144,29 +180,48 @@ fn check_argv(key: &str, argv: &[String], at: &mut impl FnMut(&[Step<'_>], Strin
 }
 
 /// The declared package and features must be those that the arguments build.
-fn check_cargo(argv: &[String], package: &str, features: &[String], at: &mut impl FnMut(&[Step<'_>], String)) {
+fn check_cargo(
+    argv: &[String],
+    package: &str,
+    features: &[String],
+    at: &mut impl FnMut(&[Step<'_>], String),
+) {
     if package.trim().is_empty() {
-        at(&[Step::Key("package")], "name the cargo package that it builds".into());
+        at(
+            &[Step::Key("package")],
+            "name the cargo package that it builds".into(),
+        );
     }
     let cargo = crate::gates::argv::CargoArgs::parse(argv);
     let Some(cargo) = cargo else { return };
     for named in cargo.packages.iter().filter(|named| *named != package) {
-        at(&[Step::Key("argv")], format!("the arguments build package `{named}`, but `package` says `{package}`"));
+        at(
+            &[Step::Key("argv")],
+            format!("the arguments build package `{named}`, but `package` says `{package}`"),
+        );
     }
     let declared: BTreeSet<&String> = features.iter().collect();
     let built: BTreeSet<&String> = cargo.features.iter().collect();
     if declared != built && !cargo.all_features {
-        let list = |set: &BTreeSet<&String>| set.iter().map(|s| s.as_str()).collect::<Vec<_>>().join(",");
+        let list =
+            |set: &BTreeSet<&String>| set.iter().map(|s| s.as_str()).collect::<Vec<_>>().join(",");
         at(
             &[Step::Key("features")],
-            format!("`features` says [{}], but the arguments build with [{}]", list(&declared), list(&built)),
+            format!(
+                "`features` says [{}], but the arguments build with [{}]",
+                list(&declared),
+                list(&built)
+            ),
         );
     }
 }
 
 fn check_timeout(seconds: u64, at: &mut impl FnMut(&[Step<'_>], String)) {
     if seconds == 0 || seconds > MAX_TIMEOUT_S {
-        at(&[Step::Key("timeout_s")], format!("`timeout_s` is {seconds}; write 1 to {MAX_TIMEOUT_S} seconds"));
+        at(
+            &[Step::Key("timeout_s")],
+            format!("`timeout_s` is {seconds}; write 1 to {MAX_TIMEOUT_S} seconds"),
+        );
     }
 }
 
@@ -184,14 +239,24 @@ fn check_globs(key: &str, globs: &[String], at: &mut impl FnMut(&[Step<'_>], Str
 fn check_predicates(key: &str, predicates: &[String], at: &mut impl FnMut(&[Step<'_>], String)) {
     for (index, text) in predicates.iter().enumerate() {
         if let Err(error) = text.parse::<markers::Predicate>() {
-            at(&[Step::Key(key), Step::Index(index)], format!("`{text}` is not a predicate: {error}"));
+            at(
+                &[Step::Key(key), Step::Index(index)],
+                format!("`{text}` is not a predicate: {error}"),
+            );
         }
     }
 }
 
 fn check_env_names(key: &str, names: &[String], at: &mut impl FnMut(&[Step<'_>], String)) {
-    for (index, name) in names.iter().enumerate().filter(|(_, name)| !is_env_name(name)) {
-        at(&[Step::Key(key), Step::Index(index)], format!("`{name}` cannot name a variable"));
+    for (index, name) in names
+        .iter()
+        .enumerate()
+        .filter(|(_, name)| !is_env_name(name))
+    {
+        at(
+            &[Step::Key(key), Step::Index(index)],
+            format!("`{name}` cannot name a variable"),
+        );
     }
 }
 
@@ -201,7 +266,10 @@ fn check_env(place: &[Step<'_>], env: &Environment, at: &mut impl FnMut(&[Step<'
             at(place, format!("`{name}` cannot name a variable"));
         }
         if value.contains('\0') {
-            at(place, format!("the value of `{name}` holds a NUL character"));
+            at(
+                place,
+                format!("the value of `{name}` holds a NUL character"),
+            );
         }
     }
 }

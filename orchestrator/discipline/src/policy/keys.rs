@@ -33,35 +33,81 @@ pub(super) struct Key {
 }
 
 const fn needed(name: &'static str, kind: Kind, doc: &'static str) -> Key {
-    Key { name, kind, required: true, doc }
+    Key {
+        name,
+        kind,
+        required: true,
+        doc,
+    }
 }
 
 const fn key(name: &'static str, kind: Kind, doc: &'static str) -> Key {
-    Key { name, kind, required: false, doc }
+    Key {
+        name,
+        kind,
+        required: false,
+        doc,
+    }
 }
 
 /// The top of the file.
 pub(super) const ROOT: &[Key] = &[
     needed("schema", Kind::Integer, "version of this format; always 1"),
-    key("repo", Kind::Table(REPO), "what is under care, and what never rides with code"),
+    key(
+        "repo",
+        Kind::Table(REPO),
+        "what is under care, and what never rides with code",
+    ),
     key("source", Kind::Table(SOURCE), "where runs come from"),
-    key("scope", Kind::NamedTables(SCOPE), "what one workflow may prove"),
-    key("gate", Kind::NamedTables(GATE), "a local question about a claim"),
+    key(
+        "scope",
+        Kind::NamedTables(SCOPE),
+        "what one workflow may prove",
+    ),
+    key(
+        "gate",
+        Kind::NamedTables(GATE),
+        "a local question about a claim",
+    ),
     key("budget", Kind::Table(BUDGET), "what a day may cost"),
     key("markers", Kind::Table(DIRS), "the project's own markers"),
-    key("playbooks", Kind::Table(DIRS), "the project's own failure classes"),
-    key("approval", Kind::Table(APPROVAL), "how long a signature permits a push"),
+    key(
+        "playbooks",
+        Kind::Table(DIRS),
+        "the project's own failure classes",
+    ),
+    key(
+        "approval",
+        Kind::Table(APPROVAL),
+        "how long a signature permits a push",
+    ),
     key("attest", Kind::Table(ATTEST), "what an attestation carries"),
 ];
 
 const REPO: &[Key] = &[
-    key("remote", Kind::Text, "name or URL of the remote that a permit pushes to"),
+    key(
+        "remote",
+        Kind::Text,
+        "name or URL of the remote that a permit pushes to",
+    ),
     key("branch", Kind::Text, "branch under care"),
-    key("guarded_refs", Kind::TextList, "refs that only an approved claim may move"),
-    key("protected", Kind::TextList, "globs of files that never ride with code"),
+    key(
+        "guarded_refs",
+        Kind::TextList,
+        "refs that only an approved claim may move",
+    ),
+    key(
+        "protected",
+        Kind::TextList,
+        "globs of files that never ride with code",
+    ),
     key("law", Kind::Text, "path of the invariants file"),
     key("signers", Kind::Text, "path of the allowed-signers file"),
-    key("trusted_root", Kind::Text, "commit that every guarded ref descends from, 40 hex digits"),
+    key(
+        "trusted_root",
+        Kind::Text,
+        "commit that every guarded ref descends from, 40 hex digits",
+    ),
     key(
         "allow_cargo_config",
         Kind::TextList,
@@ -74,15 +120,47 @@ const SOURCE: &[Key] = &[key("kind", Kind::Word(&["local"]), "which run source")
 const SCOPE: &[Key] = &[
     key("workflow", Kind::Text, "workflow file that owns the scope"),
     needed("package", Kind::Text, "cargo package under test"),
-    key("features", Kind::TextList, "features that the run builds with"),
-    needed("argv", Kind::TextList, "argument vector; `cargo` as the first word is the pinned toolchain's"),
-    key("cells", Kind::TableList(CELL), "matrix; one cell named `default` when empty"),
-    key("engage", Kind::TextList, "predicates that must hold for a success to be green"),
-    key("guards", Kind::TextList, "predicates that no claim may break"),
-    key("when", Kind::TextList, "globs of changed files that can reach the scope; empty means every file"),
-    key("pass_env", Kind::TextList, "variables passed through from the daemon, such as a driver's path"),
+    key(
+        "features",
+        Kind::TextList,
+        "features that the run builds with",
+    ),
+    needed(
+        "argv",
+        Kind::TextList,
+        "argument vector; `cargo` as the first word is the pinned toolchain's",
+    ),
+    key(
+        "cells",
+        Kind::TableList(CELL),
+        "matrix; one cell named `default` when empty",
+    ),
+    key(
+        "engage",
+        Kind::TextList,
+        "predicates that must hold for a success to be green",
+    ),
+    key(
+        "guards",
+        Kind::TextList,
+        "predicates that no claim may break",
+    ),
+    key(
+        "when",
+        Kind::TextList,
+        "globs of changed files that can reach the scope; empty means every file",
+    ),
+    key(
+        "pass_env",
+        Kind::TextList,
+        "variables passed through from the daemon, such as a driver's path",
+    ),
     key("timeout_s", Kind::Integer, "limit per cell, seconds"),
-    key("gpu", Kind::Bool, "true when the run needs the machine-wide GPU lease"),
+    key(
+        "gpu",
+        Kind::Bool,
+        "true when the run needs the machine-wide GPU lease",
+    ),
 ];
 
 const CELL: &[Key] = &[
@@ -91,26 +169,60 @@ const CELL: &[Key] = &[
 ];
 
 const GATE: &[Key] = &[
-    needed("argv", Kind::TextList, "argument vector; `cargo` as the first word is the pinned toolchain's"),
+    needed(
+        "argv",
+        Kind::TextList,
+        "argument vector; `cargo` as the first word is the pinned toolchain's",
+    ),
     needed("package", Kind::Text, "cargo package that it builds"),
     key("features", Kind::TextList, "features that it builds with"),
-    key("when", Kind::TextList, "globs of changed files that make it required; empty means always"),
+    key(
+        "when",
+        Kind::TextList,
+        "globs of changed files that make it required; empty means always",
+    ),
     key("env", Kind::TextMap, "variables it sets"),
-    key("pass_env", Kind::TextList, "variables passed through from the daemon"),
+    key(
+        "pass_env",
+        Kind::TextList,
+        "variables passed through from the daemon",
+    ),
     key("timeout_s", Kind::Integer, "limit, seconds"),
-    key("canary", Kind::TextList, "argument vector that must be seen failing on the canary room"),
-    key("gpu", Kind::Bool, "true when it needs the machine-wide GPU lease"),
+    key(
+        "canary",
+        Kind::TextList,
+        "argument vector that must be seen failing on the canary room",
+    ),
+    key(
+        "gpu",
+        Kind::Bool,
+        "true when it needs the machine-wide GPU lease",
+    ),
 ];
 
 const BUDGET: &[Key] = &[
-    key("runner_minutes_per_day", Kind::Integer, "minutes of the runner that a day may cost"),
-    key("diagnostic_runs", Kind::Integer, "diagnostic runs that a day may cost"),
+    key(
+        "runner_minutes_per_day",
+        Kind::Integer,
+        "minutes of the runner that a day may cost",
+    ),
+    key(
+        "diagnostic_runs",
+        Kind::Integer,
+        "diagnostic runs that a day may cost",
+    ),
 ];
 
 const DIRS: &[Key] = &[key("dirs", Kind::TextList, "folders below the root")];
 
-const APPROVAL: &[Key] =
-    &[key("expires_h", Kind::Integer, "hours after which a signature no longer permits a push")];
+const APPROVAL: &[Key] = &[key(
+    "expires_h",
+    Kind::Integer,
+    "hours after which a signature no longer permits a push",
+)];
 
-const ATTEST: &[Key] =
-    &[key("excerpts", Kind::Bool, "true to put cited log excerpts into the attestation")];
+const ATTEST: &[Key] = &[key(
+    "excerpts",
+    Kind::Bool,
+    "true to put cited log excerpts into the attestation",
+)];

@@ -41,7 +41,11 @@ pub struct PolicyError {
 }
 
 fn render(problems: &[PolicyProblem]) -> String {
-    problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
+    problems
+        .iter()
+        .map(ToString::to_string)
+        .collect::<Vec<_>>()
+        .join("\n")
 }
 
 impl Policy {
@@ -51,9 +55,18 @@ impl Policy {
     /// Every syntax error, unknown or missing key, wrong type and meaningless value, with its line
     /// and column. An unknown key names the nearest valid one.
     pub fn parse(text: &str) -> Result<Self, PolicyError> {
-        let mut problems = Problems { text, found: Vec::new() };
+        let mut problems = Problems {
+            text,
+            found: Vec::new(),
+        };
         if text.len() > MAX_BYTES {
-            problems.add(0..0, format!("the file has {} bytes; at most {MAX_BYTES} are read", text.len()));
+            problems.add(
+                0..0,
+                format!(
+                    "the file has {} bytes; at most {MAX_BYTES} are read",
+                    text.len()
+                ),
+            );
             return Err(problems.into_error());
         }
         let (table, errors) = DeTable::parse_recoverable(text);
@@ -89,18 +102,26 @@ struct Problems<'a> {
 impl Problems<'_> {
     fn add(&mut self, span: Range<usize>, message: String) {
         let (line, column) = position(self.text, span.start);
-        self.found.push(PolicyProblem { line, column, message });
+        self.found.push(PolicyProblem {
+            line,
+            column,
+            message,
+        });
     }
 
     fn into_error(mut self) -> PolicyError {
-        self.found.sort_by(|a, b| (a.line, a.column, &a.message).cmp(&(b.line, b.column, &b.message)));
+        self.found
+            .sort_by(|a, b| (a.line, a.column, &a.message).cmp(&(b.line, b.column, &b.message)));
         self.found.dedup();
         let more = self.found.len().saturating_sub(MAX_PROBLEMS);
         self.found.truncate(MAX_PROBLEMS);
         if let (Some(last), true) = (self.found.last_mut(), more > 0) {
-            last.message.push_str(&format!(" (and {more} more problems)"));
+            last.message
+                .push_str(&format!(" (and {more} more problems)"));
         }
-        PolicyError { problems: self.found }
+        PolicyError {
+            problems: self.found,
+        }
     }
 }
 
@@ -115,7 +136,10 @@ fn position(text: &str, offset: usize) -> (usize, usize) {
     }
     let before = &text[..end];
     let line_start = before.rfind('\n').map_or(0, |at| at + 1);
-    (before.matches('\n').count() + 1, before[line_start..].chars().count() + 1)
+    (
+        before.matches('\n').count() + 1,
+        before[line_start..].chars().count() + 1,
+    )
 }
 
 fn check_table(
@@ -133,8 +157,15 @@ fn check_table(
     }
     for key in keys.iter().filter(|key| key.required) {
         if !table.keys().any(|name| name.get_ref().as_ref() == key.name) {
-            let place = if path.is_empty() { "the file".to_owned() } else { format!("[{path}]") };
-            problems.add(span.clone(), format!("{place} needs the key `{}`: {}", key.name, key.doc));
+            let place = if path.is_empty() {
+                "the file".to_owned()
+            } else {
+                format!("[{path}]")
+            };
+            problems.add(
+                span.clone(),
+                format!("{place} needs the key `{}`: {}", key.name, key.doc),
+            );
         }
     }
 }
@@ -146,40 +177,77 @@ fn check_value(path: &str, kind: Kind, value: &Spanned<DeValue<'_>>, problems: &
         (Kind::Bool, DeValue::Boolean(_)) => true,
         (Kind::Word(words), DeValue::String(word)) => {
             if !words.contains(&word.as_ref()) {
-                problems.add(span, format!("`{path}` knows no `{word}`; write one of: {}", words.join(", ")));
+                problems.add(
+                    span,
+                    format!(
+                        "`{path}` knows no `{word}`; write one of: {}",
+                        words.join(", ")
+                    ),
+                );
             }
             return;
         }
         (Kind::TextList, DeValue::Array(items)) => {
             for item in items.iter().filter(|item| !item.get_ref().is_str()) {
-                problems.add(item.span(), format!("`{path}` is a list of texts, this is {}", article(item.get_ref())));
+                problems.add(
+                    item.span(),
+                    format!(
+                        "`{path}` is a list of texts, this is {}",
+                        article(item.get_ref())
+                    ),
+                );
             }
             return;
         }
         (Kind::TextMap, DeValue::Table(table)) => {
             for (name, item) in table.iter().filter(|(_, item)| !item.get_ref().is_str()) {
                 let name = name.get_ref();
-                problems.add(item.span(), format!("`{path}.{name}` must be text in quotes, this is {}", article(item.get_ref())));
+                problems.add(
+                    item.span(),
+                    format!(
+                        "`{path}.{name}` must be text in quotes, this is {}",
+                        article(item.get_ref())
+                    ),
+                );
             }
             return;
         }
-        (Kind::Table(keys), DeValue::Table(table)) => return check_table(path, keys, table, span, problems),
+        (Kind::Table(keys), DeValue::Table(table)) => {
+            return check_table(path, keys, table, span, problems);
+        }
         (Kind::NamedTables(keys), DeValue::Table(tables)) => {
             for (name, item) in tables {
-                check_value(&join(path, name.get_ref()), Kind::Table(keys), item, problems);
+                check_value(
+                    &join(path, name.get_ref()),
+                    Kind::Table(keys),
+                    item,
+                    problems,
+                );
             }
             return;
         }
         (Kind::TableList(keys), DeValue::Array(items)) => {
             for (index, item) in items.iter().enumerate() {
-                check_value(&format!("{path}[{index}]"), Kind::Table(keys), item, problems);
+                check_value(
+                    &format!("{path}[{index}]"),
+                    Kind::Table(keys),
+                    item,
+                    problems,
+                );
             }
             return;
         }
         _ => false,
     };
     if !fits {
-        problems.add(span, format!("`{path}` must be {}, this is {}", wanted(kind), article(value.get_ref())));
+        problems.add(
+            span,
+            format!(
+                "`{path}` must be {}, this is {}",
+                wanted(kind),
+                article(value.get_ref())
+            ),
+        );
     }
 }
 
@@ -202,17 +270,27 @@ fn article(value: &DeValue<'_>) -> String {
 }
 
 fn join(path: &str, name: &str) -> String {
-    if path.is_empty() { name.to_owned() } else { format!("{path}.{name}") }
+    if path.is_empty() {
+        name.to_owned()
+    } else {
+        format!("{path}.{name}")
+    }
 }
 
 fn unknown_key(path: &str, name: &str, keys: &[Key]) -> String {
-    let place = if path.is_empty() { "the top of the file".to_owned() } else { format!("[{path}]") };
+    let place = if path.is_empty() {
+        "the top of the file".to_owned()
+    } else {
+        format!("[{path}]")
+    };
     let nearest = keys
         .iter()
         .map(|key| (strsim::jaro_winkler(name, key.name), key.name))
         .max_by(|a, b| a.0.total_cmp(&b.0));
     match nearest {
-        Some((_, nearest)) => format!("unknown key `{name}` in {place}; the nearest valid key is `{nearest}`"),
+        Some((_, nearest)) => {
+            format!("unknown key `{name}` in {place}; the nearest valid key is `{nearest}`")
+        }
         None => format!("unknown key `{name}` in {place}"),
     }
 }
@@ -243,5 +321,8 @@ fn locate(table: &Spanned<DeTable<'_>>, path: &[Step<'_>]) -> Option<Range<usize
 }
 
 fn find<'t, 'i>(table: &'t DeTable<'i>, key: &str) -> Option<&'t Spanned<DeValue<'i>>> {
-    table.iter().find(|(name, _)| name.get_ref().as_ref() == key).map(|(_, value)| value)
+    table
+        .iter()
+        .find(|(name, _)| name.get_ref().as_ref() == key)
+        .map(|(_, value)| value)
 }

@@ -22,7 +22,11 @@ impl PathSet {
         let compiled: Vec<_> = globs.iter().map(|pattern| glob(pattern)).collect();
         Self {
             broken: compiled.iter().any(Result::is_err),
-            matchers: compiled.into_iter().flatten().map(|glob| glob.compile_matcher()).collect(),
+            matchers: compiled
+                .into_iter()
+                .flatten()
+                .map(|glob| glob.compile_matcher())
+                .collect(),
         }
     }
 
@@ -35,14 +39,20 @@ impl Policy {
     /// Names of the gates that a change of these paths requires, sorted.
     #[must_use]
     pub fn required_gates<S: AsRef<str>>(&self, changed: &[S]) -> Vec<String> {
-        let required = self.gate.iter().filter(|(_, gate)| reaches(&gate.when, changed));
+        let required = self
+            .gate
+            .iter()
+            .filter(|(_, gate)| reaches(&gate.when, changed));
         required.map(|(name, _)| name.clone()).collect()
     }
 
     /// Names of the scopes whose runs a change of these paths can reach, sorted.
     #[must_use]
     pub fn scopes_reached<S: AsRef<str>>(&self, changed: &[S]) -> Vec<String> {
-        let reached = self.scope.iter().filter(|(_, scope)| reaches(&scope.when, changed));
+        let reached = self
+            .scope
+            .iter()
+            .filter(|(_, scope)| reaches(&scope.when, changed));
         reached.map(|(name, _)| name.clone()).collect()
     }
 
@@ -52,7 +62,10 @@ impl Policy {
         match self.scope.get(scope) {
             None => Vec::new(),
             Some(scope) if scope.cells.is_empty() => {
-                vec![CellPolicy { name: "default".into(), env: Environment::new() }]
+                vec![CellPolicy {
+                    name: "default".into(),
+                    env: Environment::new(),
+                }]
             }
             Some(scope) => scope.cells.clone(),
         }
@@ -68,7 +81,11 @@ impl Policy {
     /// (law, signers, the policy) are protected whether or not a glob says so.
     pub(crate) fn protected_paths(&self) -> PathSet {
         let mut globs = self.repo.protected.clone();
-        globs.extend(["greenloop.toml".into(), globset::escape(&self.repo.law), globset::escape(&self.repo.signers)]);
+        globs.extend([
+            "greenloop.toml".into(),
+            globset::escape(&self.repo.law),
+            globset::escape(&self.repo.signers),
+        ]);
         PathSet::new(&globs)
     }
 }

@@ -16,8 +16,12 @@ impl Policy {
     /// Every key of `greenloop.toml` with its type, default and meaning, as Markdown.
     #[must_use]
     pub fn reference() -> String {
-        let defaults = toml::from_str::<Self>(SMALLEST).ok().and_then(|policy| serde_json::to_value(policy).ok());
-        let mut page = String::from("# greenloop.toml\n\nUnknown keys are errors. Paths and globs are relative to the root.\n");
+        let defaults = toml::from_str::<Self>(SMALLEST)
+            .ok()
+            .and_then(|policy| serde_json::to_value(policy).ok());
+        let mut page = String::from(
+            "# greenloop.toml\n\nUnknown keys are errors. Paths and globs are relative to the root.\n",
+        );
         table(&mut page, "", ROOT, &defaults.unwrap_or_default());
         page
     }
@@ -29,18 +33,34 @@ fn table(page: &mut String, path: &str, keys: &[Key], defaults: &Value) {
     }
     page.push_str("\n| key | type | default | meaning |\n|---|---|---|---|\n");
     for key in keys.iter().filter(|key| inner(key.kind).is_none()) {
-        let default = if key.required { "required".into() } else { shown(defaults.get(key.name)) };
-        let _ = writeln!(page, "| `{}` | {} | {default} | {} |", key.name, type_name(key.kind), key.doc);
+        let default = if key.required {
+            "required".into()
+        } else {
+            shown(defaults.get(key.name))
+        };
+        let _ = writeln!(
+            page,
+            "| `{}` | {} | {default} | {} |",
+            key.name,
+            type_name(key.kind),
+            key.doc
+        );
     }
     for key in keys {
-        let Some((suffix, inner_keys)) = inner(key.kind) else { continue };
+        let Some((suffix, inner_keys)) = inner(key.kind) else {
+            continue;
+        };
         let defaults = defaults.get(key.name).unwrap_or(&Value::Null);
         let defaults = match key.kind {
             Kind::NamedTables(_) => &defaults["NAME"],
             Kind::TableList(_) => &defaults[0],
             _ => defaults,
         };
-        let path = if path.is_empty() { key.name.to_owned() } else { format!("{path}.{}", key.name) };
+        let path = if path.is_empty() {
+            key.name.to_owned()
+        } else {
+            format!("{path}.{}", key.name)
+        };
         table(page, &format!("{path}{suffix}"), inner_keys, defaults);
     }
 }
@@ -58,7 +78,11 @@ fn type_name(kind: Kind) -> String {
     match kind {
         Kind::Integer => "whole number".into(),
         Kind::Text => "text".into(),
-        Kind::Word(words) => words.iter().map(|word| format!("`\"{word}\"`")).collect::<Vec<_>>().join(" or "),
+        Kind::Word(words) => words
+            .iter()
+            .map(|word| format!("`\"{word}\"`"))
+            .collect::<Vec<_>>()
+            .join(" or "),
         Kind::Bool => "true or false".into(),
         Kind::TextList => "list of texts".into(),
         Kind::TextMap => "table of texts".into(),

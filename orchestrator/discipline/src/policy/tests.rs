@@ -1,0 +1,375 @@
+use proptest::prelude::*;
+
+use super::*;
+
+/// A policy with every table, from which cases change one line.
+const WHOLE: &str = r#"schema = 1
+[repo]
+remote = "origin"
+branch = "main"
+guarded_refs = ["refs/heads/main"]
+protected = ["INVARIANTS.md", "playbooks/**/*.toml"]
+law = "INVARIANTS.md"
+signers = "allowed_signers"
+trusted_root = "0123456789abcdef0123456789abcdef01234567"
+allow_cargo_config = ["env.RUST_MIN_STACK"]
+[source]
+kind = "local"
+[scope.smoke]
+workflow = ".github/workflows/smoke.yml"
+package = "engine"
+features = ["gpu"]
+argv = ["cargo", "test", "-p", "engine", "--features", "gpu"]
+cells = [{ name = "full", env = { ENGINE_PERDISPATCH = "full" } }, { name = "summary" }]
+engage = ["present backend{backend=vulkan}"]
+guards = ["absent envelope{}"]
+when = ["engine/**"]
+pass_env = ["VK_ICD_FILENAMES"]
+timeout_s = 900
+gpu = true
+[gate.engine]
+argv = ["cargo", "test", "-p", "engine", "--features", "gpu"]
+package = "engine"
+features = ["gpu"]
+when = ["engine/**"]
+env = { RUST_BACKTRACE = "1" }
+pass_env = ["VK_ICD_FILENAMES"]
+timeout_s = 600
+canary = ["cargo", "test", "-p", "engine"]
+gpu = false
+[gate.tidy]
+argv = ["cargo", "test", "-p", "acceptance"]
+package = "acceptance"
+[budget]
+runner_minutes_per_day = 10
+diagnostic_runs = 1
+[markers]
+dirs = ["catalog"]
+[playbooks]
+dirs = ["playbooks"]
+[approval]
+expires_h = 24
+[attest]
+excerpts = false
+"#;
+
+fn problems(text: &str) -> Vec<String> {
+    Policy::parse(text).err().map_or_else(Vec::new, |error| {
+        error.problems.iter().map(ToString::to_string).collect()
+    })
+}
+
+fn whole() -> Policy {
+    Policy::parse(WHOLE).unwrap()
+}
+
+#[test]
+fn a_whole_policy_is_read() {
+    assert_eq!(problems(WHOLE), Vec::<String>::new());
+    assert_eq!(whole().scope["smoke"].timeout_s, 900);
+}
+
+#[test]
+fn the_policy_of_this_repository_is_read() {
+    assert_eq!(
+        problems(include_str!("../../../../greenloop.toml")),
+        Vec::<String>::new()
+    );
+}
+
+#[test]
+fn the_smallest_policy_has_defaults() {
+    let policy = Policy::parse("schema = 1\n").unwrap();
+    assert_eq!(policy.repo, RepoPolicy::default());
+    assert_eq!(policy.approval.expires_h, 24);
+}
+
+/// One changed line of [`WHOLE`], and the problem it must report.
+#[test]
+fn each_mistake_is_named_with_its_place() {
+    let cases = [
+        (
+            "schema = 1",
+            "schema = 2",
+            "1:10: schema 2 is not known; write `schema = 1`",
+        ),
+        ("schema = 1", "", "the file needs the key `schema`"),
+        (
+            "branch = ",
+            "branhc = ",
+            "4:1: unknown key `branhc` in [repo]; the nearest valid key is `branch`",
+        ),
+        (
+            "[budget]",
+            "[bugdet]",
+            "38:2: unknown key `bugdet` in the top of the file; the nearest valid key is `budget`",
+        ),
+        (
+            "kind = \"local\"",
+            "kind = \"githup\"",
+            "12:8: `source.kind` knows no `githup`; write one of: local",
+        ),
+        (
+            "timeout_s = 900",
+            "timeout_s = \"900\"",
+            "`scope.smoke.timeout_s` must be a whole number, this is a string",
+        ),
+        (
+            "timeout_s = 900",
+            "timeout_s = 0",
+            "23:13: `timeout_s` is 0; write 1 to 86400 seconds",
+        ),
+        ("timeout_s = 900", "timeout_s = -1", "invalid value"),
+        (
+            "{ name = \"summary\" }",
+            "{ name = \"full\" }",
+            "two cells are named `full`",
+        ),
+        (
+            "{ name = \"summary\" }",
+            "{ nam = \"x\" }",
+            "unknown key `nam` in [scope.smoke.cells[1]]; the nearest valid key is `name`",
+        ),
+        (
+            "[\"engine/**\"]\npass",
+            "[\"engine/[\"]\npass",
+            "is not a glob",
+        ),
+        (
+            "\"playbooks/**/*.toml\"",
+            "\"../x\"",
+            "is not a path below the root",
+        ),
+        (
+            "present backend{backend=vulkan}",
+            "presend backend",
+            "is not a predicate",
+        ),
+        (
+            "guards = [",
+            "guards = [1, ",
+            "`scope.smoke.guards` is a list of texts, this is an integer",
+        ),
+        (
+            "RUST_BACKTRACE = \"1\"",
+            "RUST_BACKTRACE = 1",
+            "`gate.engine.env.RUST_BACKTRACE` must be text in quotes",
+        ),
+        (
+            "RUST_BACKTRACE =",
+            "\"A B\" =",
+            "`A B` cannot name a variable",
+        ),
+        (
+            "[gate.tidy]",
+            "[gate.pinned]",
+            "`pinned` is the name of a claim's own test",
+        ),
+        ("[gate.tidy]", "[gate.\"../x\"]", "cannot name a gate"),
+        (
+            "package = \"acceptance\"",
+            "package = \"engine\"",
+            "the arguments build package `acceptance`, but `package` says `engine`",
+        ),
+        (
+            "features = [\"gpu\"]\nwhen",
+            "features = []\nwhen",
+            "`features` says [], but the arguments build with [gpu]",
+        ),
+        (
+            "canary = [\"cargo\", \"test\", \"-p\", \"engine\"]",
+            "canary = []",
+            "`canary` needs a program",
+        ),
+        (
+            "\"refs/heads/main\"",
+            "\"main\"",
+            "`main` is not a full ref name; write `refs/heads/main`",
+        ),
+        (
+            "0123456789abcdef0123456789abcdef01234567",
+            "0123",
+            "40 lower-case hex digits",
+        ),
+        (
+            "expires_h = 24",
+            "expires_h = 0",
+            "a signature that expires at once permits nothing",
+        ),
+        (
+            "dirs = [\"catalog\"]",
+            "dirs = [\"/etc\"]",
+            "is not a path below the root",
+        ),
+        ("[attest]", "[attest", "47:8: "),
+        ("[attest]", "[repo]", "duplicate key"),
+    ];
+    for (from, to, wanted) in cases {
+        assert!(WHOLE.contains(from), "the case changes nothing: {from}");
+        let found = problems(&WHOLE.replacen(from, to, 1));
+        assert!(
+            found.iter().any(|problem| problem.contains(wanted)),
+            "{from} → {to}\nwanted {wanted}\nfound {found:#?}"
+        );
+    }
+}
+
+#[test]
+fn every_problem_is_reported_at_once() {
+    let found = problems(
+        "schema = 3\n[repo]\nlaw = \"/etc/passwd\"\n[gate.x]\npackage = \"p\"\nargv = []\ntimeout_s = 0\n",
+    );
+    assert_eq!(found.len(), 4, "{found:#?}");
+    let unknown = problems("schema = 1\nfoo = 1\n[repo]\nremot = 1\nbranch = 2\n");
+    assert_eq!(unknown.len(), 3, "{unknown:#?}");
+}
+
+#[test]
+fn changed_paths_choose_gates_and_scopes() {
+    let policy = whole();
+    assert_eq!(
+        policy.required_gates(&["engine/src/lib.rs"]),
+        ["engine", "tidy"]
+    );
+    assert_eq!(policy.required_gates(&["tools/x.rs"]), ["tidy"]);
+    assert_eq!(policy.required_gates::<&str>(&[]), ["tidy"]);
+    assert_eq!(policy.scopes_reached(&["engine/src/vk/mod.rs"]), ["smoke"]);
+    assert_eq!(policy.scopes_reached(&["docs/a.md"]), Vec::<String>::new());
+    assert_eq!(policy.effective_cells("smoke").len(), 2);
+    assert_eq!(policy.effective_cells("nowhere"), []);
+}
+
+#[test]
+fn a_scope_without_cells_has_one() {
+    let mut policy = whole();
+    policy.scope.get_mut("smoke").unwrap().cells.clear();
+    let cells = policy.effective_cells("smoke");
+    assert_eq!(
+        cells
+            .iter()
+            .map(|cell| cell.name.as_str())
+            .collect::<Vec<_>>(),
+        ["default"]
+    );
+}
+
+#[test]
+fn protected_paths_follow_the_globs_and_the_policy_itself() {
+    let policy = Policy::parse("schema = 1\n").unwrap();
+    for path in [
+        "INVARIANTS.md",
+        "invariants/INVARIANTS.md",
+        "playbooks/oom.toml",
+        "playbooks/a/b/oom.toml",
+        "greenloop.toml",
+        "orchestrator/markers/catalog/x.toml",
+        ".github/workflows/ci.yml",
+        "rust-toolchain",
+        "rust-toolchain.toml",
+        ".cargo/config.toml",
+        "keys/allowed_signers",
+        "allowed_signers",
+    ] {
+        assert!(policy.is_protected(path), "{path}");
+    }
+    for path in [
+        "src/lib.rs",
+        "playbooks/src/lib.rs",
+        "docs/greenloop.toml.md",
+        "engine/Cargo.toml",
+    ] {
+        assert!(!policy.is_protected(path), "{path}");
+    }
+    let open = Policy {
+        repo: RepoPolicy {
+            protected: vec![],
+            ..policy.repo.clone()
+        },
+        ..policy.clone()
+    };
+    assert!(open.is_protected("greenloop.toml") && open.is_protected("invariants/INVARIANTS.md"));
+    let broken = Policy {
+        repo: RepoPolicy {
+            protected: vec!["[".into()],
+            ..policy.repo.clone()
+        },
+        ..policy
+    };
+    assert!(
+        broken.is_protected("src/lib.rs"),
+        "a glob that cannot be read protects everything"
+    );
+}
+
+/// The registry and the types must know the same keys: what serde writes of a whole policy is what
+/// the reference lists.
+#[test]
+fn the_list_of_keys_is_the_types() {
+    let json = serde_json::to_value(whole()).unwrap();
+    compare("", keys::ROOT, &json);
+}
+
+fn compare(path: &str, keys: &[keys::Key], json: &serde_json::Value) {
+    let listed: std::collections::BTreeSet<&str> = keys.iter().map(|key| key.name).collect();
+    let typed: std::collections::BTreeSet<&str> = json
+        .as_object()
+        .unwrap()
+        .keys()
+        .map(String::as_str)
+        .collect();
+    assert_eq!(listed, typed, "keys of [{path}]");
+    for key in keys {
+        let value = &json[key.name];
+        match key.kind {
+            keys::Kind::Table(inner) => compare(key.name, inner, value),
+            keys::Kind::NamedTables(inner) => value
+                .as_object()
+                .unwrap()
+                .values()
+                .for_each(|one| compare(key.name, inner, one)),
+            keys::Kind::TableList(inner) => value
+                .as_array()
+                .unwrap()
+                .iter()
+                .for_each(|one| compare(key.name, inner, one)),
+            _ => {}
+        }
+    }
+}
+
+#[test]
+fn the_reference_shows_defaults() {
+    let page = Policy::reference();
+    for line in [
+        "| `schema` | whole number | required | version of this format; always 1 |",
+        "| `expires_h` | whole number | `24` | hours after which a signature no longer permits a push |",
+        "## [scope.NAME.cells[]]",
+        "| `kind` | `\"local\"` | `\"local\"` | which run source |",
+        "| `timeout_s` | whole number | `1800` | limit, seconds |",
+    ] {
+        assert!(page.contains(line), "{line}\n{page}");
+    }
+}
+
+#[test]
+fn a_policy_survives_json() {
+    let json = serde_json::to_string(&whole()).unwrap();
+    assert_eq!(serde_json::from_str::<Policy>(&json).unwrap(), whole());
+}
+
+proptest! {
+    #[test]
+    fn garbage_is_refused_and_never_panics(text in "\\PC*") {
+        let _ = Policy::parse(&text);
+    }
+
+    #[test]
+    fn a_damaged_policy_never_panics(at in 0..WHOLE.len(), len in 0_usize..40, put in "[\\]\\[{}=\",.a-z0-9\n-]{0,6}") {
+        let end = (at + len).min(WHOLE.len());
+        let text = format!("{}{put}{}", &WHOLE[..at], &WHOLE[end..]);
+        if let Err(error) = Policy::parse(&text) {
+            prop_assert!(error.problems.iter().all(|problem| problem.line >= 1 && problem.column >= 1));
+            prop_assert!(!error.problems.is_empty());
+        }
+    }
+}
