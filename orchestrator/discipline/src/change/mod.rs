@@ -15,6 +15,7 @@ mod lexical;
 mod manifest;
 mod nesting;
 mod paths;
+mod reports;
 mod shape;
 mod sides;
 mod sites;

@@ -1,49 +1,18 @@
-//! Walks a parsed source and notes functions, test code, imports and instrumentation.
+//! Walks the items of a parsed source and notes functions, test code and imports.
 
 use std::collections::BTreeSet;
 
 use quote::ToTokens;
 use syn::spanned::Spanned;
-use syn::visit::{self, Visit};
-use syn::{Attribute, Block, Expr, Item, Signature, Stmt};
+use syn::{Attribute, Block, Item, Signature};
 
+use super::reports;
 use super::syntax::{Function, RustFile, closing};
-
-/// Macros that print or report and do nothing else.
-const REPORTING_MACROS: &[&str] = &[
-    "print",
-    "println",
-    "eprint",
-    "eprintln",
-    "dbg",
-    "trace",
-    "debug",
-    "info",
-    "warn",
-    "error",
-    "log",
-    "event",
-    "trace_span",
-    "debug_span",
-    "info_span",
-    "warn_span",
-    "error_span",
-    "span",
-];
-/// Parts of paths and receivers that mean a call only reports.
-const REPORTING_PATHS: &[&str] = &["telemetry", "tracing", "log", "logger", "metrics", "metric"];
-/// Type whose values only its own `resolve()` composes.
-const PROFILE_TYPE: &str = "ExecutionProfile";
 
 pub(super) fn file(file: &syn::File, facts: &mut RustFile) {
     let context = Context::default().enter(None, &file.attrs);
     items(&file.items, &context, facts);
-    let mut visitor = Statements {
-        facts,
-        impl_type: None,
-    };
-    visitor.visit_file(file);
-    facts.instrumentation.sort_unstable();
+    reports::file(file, facts);
 }
 
 /// What encloses an item.
@@ -137,7 +106,7 @@ fn top_level(text: &str) -> Vec<String> {
     parts
 }
 
-fn compact(tokens: proc_macro2::TokenStream) -> String {
+pub(super) fn compact(tokens: proc_macro2::TokenStream) -> String {
     let mut text = tokens.to_string();
     text.retain(|c| !c.is_whitespace());
     text
@@ -303,7 +272,7 @@ fn attributes_before(tokens: &[super::lexical::Token]) -> Vec<String> {
     found
 }
 
-fn type_name(ty: &syn::Type) -> String {
+pub(super) fn type_name(ty: &syn::Type) -> String {
     match ty {
         syn::Type::Path(path) => path
             .path
@@ -336,113 +305,11 @@ fn attributes(item: &Item) -> &[Attribute] {
     }
 }
 
-fn lines(spanned: &impl Spanned) -> (u32, u32) {
+pub(super) fn lines(spanned: &impl Spanned) -> (u32, u32) {
     let span = spanned.span();
     (line(span.start().line), line(span.end().line))
 }
 
-fn line(number: usize) -> u32 {
+pub(super) fn line(number: usize) -> u32 {
     u32::try_from(number).unwrap_or(u32::MAX)
-}
-
-/// Looks for statements that only report, and for composed profiles.
-struct Statements<'a> {
-    facts: &'a mut RustFile,
-    impl_type: Option<String>,
-}
-
-impl<'ast> Visit<'ast> for Statements<'_> {
-    fn visit_stmt(&mut self, statement: &'ast Stmt) {
-        if reports(statement) {
-            self.facts.instrumentation.push(lines(statement));
-        }
-        visit::visit_stmt(self, statement);
-    }
-
-    fn visit_item_fn(&mut self, item: &'ast syn::ItemFn) {
-        if !item.block.stmts.is_empty() && item.block.stmts.iter().all(reports) {
-            self.facts.instrumentation.push(lines(item));
-        }
-        visit::visit_item_fn(self, item);
-    }
-
-    fn visit_item_impl(&mut self, item: &'ast syn::ItemImpl) {
-        let outer = self.impl_type.replace(type_name(&item.self_ty));
-        visit::visit_item_impl(self, item);
-        self.impl_type = outer;
-    }
-
-    fn visit_expr_struct(&mut self, literal: &'ast syn::ExprStruct) {
-        let name = literal
-            .path
-            .segments
-            .last()
-            .map(|segment| segment.ident.to_string())
-            .unwrap_or_default();
-        if name == PROFILE_TYPE || name == "Self" && self.impl_type.as_deref() == Some(PROFILE_TYPE)
-        {
-            self.facts.profiles.push(line(literal.span().start().line));
-        }
-        visit::visit_expr_struct(self, literal);
-    }
-}
-
-fn reports(statement: &Stmt) -> bool {
-    match statement {
-        Stmt::Macro(statement) => reporting_macro(&statement.mac),
-        Stmt::Expr(expr, _) => reporting_expr(expr),
-        Stmt::Local(local) => local.init.as_ref().is_some_and(|init| {
-            let name = compact(local.pat.to_token_stream());
-            name.starts_with('_') && reporting_expr(&init.expr)
-        }),
-        Stmt::Item(_) => false,
-    }
-}
-
-fn reporting_macro(mac: &syn::Macro) -> bool {
-    mac.path
-        .segments
-        .last()
-        .is_some_and(|segment| REPORTING_MACROS.contains(&segment.ident.to_string().as_str()))
-}
-
-fn reporting_expr(expr: &Expr) -> bool {
-    match expr {
-        Expr::Macro(expr) => reporting_macro(&expr.mac),
-        Expr::Call(call) => match &*call.func {
-            Expr::Path(path) => path
-                .path
-                .segments
-                .iter()
-                .any(|s| REPORTING_PATHS.contains(&s.ident.to_string().as_str())),
-            _ => false,
-        },
-        Expr::MethodCall(call) => {
-            reporting_expr(&call.receiver) || reporting_receiver(&call.receiver)
-        }
-        Expr::Try(inner) => reporting_expr(&inner.expr),
-        Expr::If(branch) => {
-            branch.else_branch.is_none()
-                && !branch.then_branch.stmts.is_empty()
-                && branch.then_branch.stmts.iter().all(reports)
-        }
-        Expr::Block(block) => {
-            !block.block.stmts.is_empty() && block.block.stmts.iter().all(reports)
-        }
-        _ => false,
-    }
-}
-
-fn reporting_receiver(receiver: &Expr) -> bool {
-    match receiver {
-        Expr::Path(path) => path
-            .path
-            .segments
-            .last()
-            .is_some_and(|s| REPORTING_PATHS.contains(&s.ident.to_string().as_str())),
-        Expr::Field(field) => {
-            matches!(&field.member, syn::Member::Named(name) if REPORTING_PATHS.contains(&name.to_string().as_str()))
-        }
-        _ => false,
-    }
 }

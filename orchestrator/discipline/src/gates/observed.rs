@@ -34,10 +34,15 @@ impl Observed {
                 }
                 "cargo_test" => seen.test(observation),
                 "compile_error" => seen.compile_error = true,
+                "build_error" if observation.text("stage") == Some("compile") => {
+                    seen.compile_error = true;
+                }
                 _ => {}
             }
         }
         seen.unfinished = announced > summed;
+        // cargo compiles everything before the first test runs; later such lines are a test's output.
+        seen.compile_error &= announced == 0;
         seen
     }
 

@@ -396,6 +396,44 @@ fn the_pinned_test_is_red_on_base_and_green_on_head() {
         ..Case::default()
     };
     assert!(result(&weak).compile_error, "a compile error is labelled");
+    let mut printed = transcript(&[&red], 9);
+    printed.extend(broken());
+    let printed = Case {
+        role: base,
+        exit: ProcessExit::Code(101),
+        seen: printed,
+        ..Case::default()
+    };
+    assert!(
+        !result(&printed).compile_error,
+        "a test that ran was compiled"
+    );
+    let stage = |stage| {
+        vec![observation(
+            "build_error",
+            &[("unit", "engine"), ("stage", stage)],
+        )]
+    };
+    check(
+        Case {
+            role: base,
+            exit: ProcessExit::Code(101),
+            seen: stage("compile"),
+            ..Case::default()
+        },
+        Passed,
+        "",
+    );
+    check(
+        Case {
+            role: base,
+            exit: ProcessExit::Code(101),
+            seen: stage("manifest"),
+            ..Case::default()
+        },
+        Refused,
+        "gate_undecided",
+    );
     check(weak, Passed, "");
     check(
         Case {
