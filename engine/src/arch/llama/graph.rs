@@ -27,13 +27,31 @@ struct Pass<'p> {
 
 /// The graph of a pass over `n_tokens` tokens from position `pos`, with caches of `n_ctx` rows.
 /// The caller has checked that the pass fits into the caches.
-pub fn build(params: &LlamaParams, n_tokens: u32, pos: u32, n_ctx: u32, logits: LogitsRows) -> Graph {
+pub fn build(
+    params: &LlamaParams,
+    n_tokens: u32,
+    pos: u32,
+    n_ctx: u32,
+    logits: LogitsRows,
+) -> Graph {
     let mut builder = GraphBuilder::new();
     let tokens = builder.input("tokens", 1, n_tokens, ElementType::U32);
     let rope_table = builder.input("rope_table", n_tokens, params.n_rot, ElementType::F32);
-    let shape = PassShape { n_tokens, pos, n_ctx, logits };
-    let mut pass = Pass { builder, params, shape, rope_table };
-    let table = pass.builder.weight("token_embd.weight", params.n_vocab, params.n_embd);
+    let shape = PassShape {
+        n_tokens,
+        pos,
+        n_ctx,
+        logits,
+    };
+    let mut pass = Pass {
+        builder,
+        params,
+        shape,
+        rope_table,
+    };
+    let table = pass
+        .builder
+        .weight("token_embd.weight", params.n_vocab, params.n_embd);
     let mut x = pass.rows(Op::Embed, &[tokens, table], Stage::Embd, params.n_embd);
     for layer in 0..params.n_layers {
         pass.builder.set_layer(Some(layer));
@@ -46,12 +64,20 @@ pub fn build(params: &LlamaParams, n_tokens: u32, pos: u32, n_ctx: u32, logits: 
 
 impl Pass<'_> {
     fn rows(&mut self, op: Op, inputs: &[TensorId], stage: Stage, cols: u32) -> TensorId {
-        self.builder.node(op, inputs, Some(stage), self.shape.n_tokens, cols)
+        self.builder
+            .node(op, inputs, Some(stage), self.shape.n_tokens, cols)
     }
 
     fn norm(&mut self, name: &str, x: TensorId, stage: Stage) -> TensorId {
         let weight = self.builder.weight(name, 1, self.params.n_embd);
-        self.rows(Op::RmsNorm { eps: self.params.rms_eps }, &[x, weight], stage, self.params.n_embd)
+        self.rows(
+            Op::RmsNorm {
+                eps: self.params.rms_eps,
+            },
+            &[x, weight],
+            stage,
+            self.params.n_embd,
+        )
     }
 
     fn linear(&mut self, name: &str, x: TensorId, stage: Stage, cols: (u32, u32)) -> TensorId {
@@ -62,14 +88,32 @@ impl Pass<'_> {
 
     fn rope(&mut self, x: TensorId, n_heads: u32, stage: Stage) -> TensorId {
         let (head_dim, n_rot) = (self.params.head_dim, self.params.n_rot);
-        self.rows(Op::Rope { head_dim, n_rot, n_heads }, &[x, self.rope_table], stage, n_heads * head_dim)
+        self.rows(
+            Op::Rope {
+                head_dim,
+                n_rot,
+                n_heads,
+            },
+            &[x, self.rope_table],
+            stage,
+            n_heads * head_dim,
+        )
     }
 
     fn store(&mut self, name: &str, rows: TensorId) -> TensorId {
-        let cache = self.builder.state(name, self.shape.n_ctx, self.params.kv_cols());
+        let cache = self
+            .builder
+            .state(name, self.shape.n_ctx, self.params.kv_cols());
         let (pos, n_tokens) = (self.shape.pos, self.shape.n_tokens);
         let node = self.builder.effect_node(Op::KvStore { pos }, &[rows]);
-        self.builder.register_side_effect(node, cache, SideEffectKind::CacheAppend { pos, rows: n_tokens });
+        self.builder.register_side_effect(
+            node,
+            cache,
+            SideEffectKind::CacheAppend {
+                pos,
+                rows: n_tokens,
+            },
+        );
         cache
     }
 
@@ -98,7 +142,12 @@ impl Pass<'_> {
             scale: (1.0 / f64::from(params.head_dim).sqrt()) as f32,
         };
         let heads = self.rows(op, &[q, k_cache, v_cache], Stage::AttnOut, q_cols);
-        let projected = self.linear(&weight("attn_output"), heads, Stage::AttnProj, (q_cols, width));
+        let projected = self.linear(
+            &weight("attn_output"),
+            heads,
+            Stage::AttnProj,
+            (q_cols, width),
+        );
         self.rows(Op::Add, &[x, projected], Stage::AttnResid, width)
     }
 
@@ -115,14 +164,28 @@ impl Pass<'_> {
 
     fn head(&mut self, x: TensorId) {
         let params = self.params;
-        let name = if params.tied { "token_embd.weight" } else { "output.weight" };
+        let name = if params.tied {
+            "token_embd.weight"
+        } else {
+            "output.weight"
+        };
         let normed = self.norm("output_norm.weight", x, Stage::FinalNorm);
         let weight = self.builder.weight(name, params.n_vocab, params.n_embd);
         let (rows, x) = match self.shape.logits {
             LogitsRows::All => (self.shape.n_tokens, normed),
-            LogitsRows::Last => (1, self.builder.node(Op::LastRow, &[normed], None, 1, params.n_embd)),
+            LogitsRows::Last => (
+                1,
+                self.builder
+                    .node(Op::LastRow, &[normed], None, 1, params.n_embd),
+            ),
         };
-        let logits = self.builder.node(Op::Matmul, &[weight, x], Some(Stage::Logits), rows, params.n_vocab);
+        let logits = self.builder.node(
+            Op::Matmul,
+            &[weight, x],
+            Some(Stage::Logits),
+            rows,
+            params.n_vocab,
+        );
         self.builder.mark_output(logits);
     }
 }

@@ -66,12 +66,16 @@ impl LlamaParams {
         let n_heads = number("llama.attention.head_count")?;
         let n_kv_heads = dimension(gguf, "llama.attention.head_count_kv")?.unwrap_or(n_heads);
         if !n_heads.is_multiple_of(n_kv_heads) {
-            return Err(bad(format!("{n_heads} query heads are not a multiple of {n_kv_heads} key heads")));
+            return Err(bad(format!(
+                "{n_heads} query heads are not a multiple of {n_kv_heads} key heads"
+            )));
         }
         let head_dim = head_dim(gguf, n_embd, n_heads)?;
         let n_rot = dimension(gguf, "llama.rope.dimension_count")?.unwrap_or(head_dim);
         if n_rot > head_dim || !n_rot.is_multiple_of(2) || !head_dim.is_multiple_of(2) {
-            return Err(bad(format!("{n_rot} rotated of {head_dim} elements per head")));
+            return Err(bad(format!(
+                "{n_rot} rotated of {head_dim} elements per head"
+            )));
         }
         let n_vocab = vocabulary(gguf, n_embd)?;
         Ok(LlamaParams {
@@ -102,28 +106,43 @@ fn bad(detail: String) -> EngineError {
 }
 
 fn unsupported(what: String, remedy: &str) -> EngineError {
-    EngineError::Unsupported { what, remedy: remedy.to_owned() }
+    EngineError::Unsupported {
+        what,
+        remedy: remedy.to_owned(),
+    }
 }
 
 fn dimension(gguf: &Gguf<'_>, key: &str) -> Result<Option<u32>> {
     match gguf.unsigned(key)? {
         None => Ok(None),
         Some(number) if number > 0 && (number <= MAX_DIMENSION || key.ends_with("block_count")) => {
-            u32::try_from(number).map(Some).map_err(|_| bad(format!("{key} is {number}")))
+            u32::try_from(number)
+                .map(Some)
+                .map_err(|_| bad(format!("{key} is {number}")))
         }
-        Some(number) => Err(bad(format!("{key} is {number}, 1 to {MAX_DIMENSION} are possible"))),
+        Some(number) => Err(bad(format!(
+            "{key} is {number}, 1 to {MAX_DIMENSION} are possible"
+        ))),
     }
 }
 
 fn positive(gguf: &Gguf<'_>, key: &str, default: f32) -> Result<f32> {
     let value = gguf.float(key)?.unwrap_or(default);
-    if value.is_finite() && value > 0.0 { Ok(value) } else { Err(bad(format!("{key} is {value}"))) }
+    if value.is_finite() && value > 0.0 {
+        Ok(value)
+    } else {
+        Err(bad(format!("{key} is {value}")))
+    }
 }
 
 fn epsilon(gguf: &Gguf<'_>) -> Result<f32> {
     let key = "llama.attention.layer_norm_rms_epsilon";
     let eps = gguf.float(key)?.ok_or_else(|| missing(key))?;
-    if eps.is_finite() && eps >= 0.0 { Ok(eps) } else { Err(bad(format!("{key} is {eps}"))) }
+    if eps.is_finite() && eps >= 0.0 {
+        Ok(eps)
+    } else {
+        Err(bad(format!("{key} is {eps}")))
+    }
 }
 
 fn head_dim(gguf: &Gguf<'_>, n_embd: u32, n_heads: u32) -> Result<u32> {
@@ -132,13 +151,23 @@ fn head_dim(gguf: &Gguf<'_>, n_embd: u32, n_heads: u32) -> Result<u32> {
     let head_dim = match key_length {
         Some(length) => length,
         None if n_embd.is_multiple_of(n_heads) => n_embd / n_heads,
-        None => return Err(bad(format!("width {n_embd} is not a multiple of {n_heads} heads"))),
+        None => {
+            return Err(bad(format!(
+                "width {n_embd} is not a multiple of {n_heads} heads"
+            )));
+        }
     };
     if value_length.is_some_and(|length| length != head_dim) {
-        return Err(unsupported(format!("value heads unlike key heads ({value_length:?})"), "use equal lengths"));
+        return Err(unsupported(
+            format!("value heads unlike key heads ({value_length:?})"),
+            "use equal lengths",
+        ));
     }
     if head_dim > MAX_HEAD_DIM {
-        return Err(unsupported(format!("heads of {head_dim}"), "the attention kernel holds at most 256 elements"));
+        return Err(unsupported(
+            format!("heads of {head_dim}"),
+            "the attention kernel holds at most 256 elements",
+        ));
     }
     Ok(head_dim)
 }
@@ -148,7 +177,9 @@ fn vocabulary(gguf: &Gguf<'_>, n_embd: u32) -> Result<u32> {
     check_shape(table, &[u64::from(n_embd), table.rows()])?;
     let n_vocab = table.rows();
     if n_vocab > MAX_DIMENSION {
-        return Err(bad(format!("{n_vocab} embedding rows, at most {MAX_DIMENSION}")));
+        return Err(bad(format!(
+            "{n_vocab} embedding rows, at most {MAX_DIMENSION}"
+        )));
     }
     if let Some(tokens) = gguf.array("tokenizer.ggml.tokens")?
         && tokens.len != n_vocab
@@ -163,8 +194,14 @@ fn vocabulary(gguf: &Gguf<'_>, n_embd: u32) -> Result<u32> {
 fn check_tokenizer(gguf: &Gguf<'_>, n_vocab: u64) -> Result<()> {
     for key in ["bos", "eos", "padding", "unknown"] {
         let key = format!("tokenizer.ggml.{key}_token_id");
-        if let Some(id) = gguf.unsigned(&key)?.filter(|id| *id >= n_vocab && *id != u64::from(u32::MAX)) {
-            return Err(fault(GgufFault::BadTokenizer, format!("{key} is {id} of {n_vocab} tokens")));
+        if let Some(id) = gguf
+            .unsigned(&key)?
+            .filter(|id| *id >= n_vocab && *id != u64::from(u32::MAX))
+        {
+            return Err(fault(
+                GgufFault::BadTokenizer,
+                format!("{key} is {id} of {n_vocab} tokens"),
+            ));
         }
     }
     let Some(merges) = gguf.array("tokenizer.ggml.merges")? else {
@@ -173,7 +210,12 @@ fn check_tokenizer(gguf: &Gguf<'_>, n_vocab: u64) -> Result<()> {
     for (number, merge) in merges.iter().enumerate() {
         match merge {
             crate::gguf::Value::String(text) if text.contains(' ') => {}
-            other => return Err(fault(GgufFault::BadTokenizer, format!("merge {number} is {other:?}, not two parts"))),
+            other => {
+                return Err(fault(
+                    GgufFault::BadTokenizer,
+                    format!("merge {number} is {other:?}, not two parts"),
+                ));
+            }
         }
     }
     Ok(())
@@ -183,7 +225,10 @@ fn rope_divisor(gguf: &Gguf<'_>) -> Result<f32> {
     match gguf.string("llama.rope.scaling.type")? {
         None | Some("none") => Ok(1.0),
         Some("linear") => positive(gguf, "llama.rope.scaling.factor", 1.0),
-        Some(other) => Err(unsupported(format!("rope scaling {other}"), "supported are none, linear and rope_freqs.weight")),
+        Some(other) => Err(unsupported(
+            format!("rope scaling {other}"),
+            "supported are none, linear and rope_freqs.weight",
+        )),
     }
 }
 
@@ -193,25 +238,37 @@ fn rope_factors(gguf: &Gguf<'_>, n_rot: u32) -> Result<Option<Vec<f32>>> {
     };
     check_shape(factors, &[u64::from(n_rot / 2)])?;
     if factors.ty != TensorType::F32 {
-        return Err(unsupported(format!("rope_freqs.weight of type {}", factors.ty.name), "store it as F32"));
+        return Err(unsupported(
+            format!("rope_freqs.weight of type {}", factors.ty.name),
+            "store it as F32",
+        ));
     }
     let values = quant::dequantise(factors.ty, gguf.data(factors))?;
-    if values.iter().any(|factor| !factor.is_finite() || *factor <= 0.0) {
-        return Err(bad("rope_freqs.weight has factors that are not positive".to_owned()));
+    if values
+        .iter()
+        .any(|factor| !factor.is_finite() || *factor <= 0.0)
+    {
+        return Err(bad(
+            "rope_freqs.weight has factors that are not positive".to_owned()
+        ));
     }
     Ok(Some(values))
 }
 
 /// The tensor of that name.
 fn tensor<'g, 'a>(gguf: &'g Gguf<'a>, name: &str) -> Result<&'g TensorInfo<'a>> {
-    gguf.tensor(name).ok_or_else(|| fault(GgufFault::MissingTensor, format!("{name} is needed")))
+    gguf.tensor(name)
+        .ok_or_else(|| fault(GgufFault::MissingTensor, format!("{name} is needed")))
 }
 
 fn check_shape(tensor: &TensorInfo<'_>, dims: &[u64]) -> Result<()> {
     if tensor.dims == dims {
         return Ok(());
     }
-    let detail = format!("{} has dimensions {:?}, expected {dims:?}", tensor.name, tensor.dims);
+    let detail = format!(
+        "{} has dimensions {:?}, expected {dims:?}",
+        tensor.name, tensor.dims
+    );
     Err(fault(GgufFault::ShapeMismatch, detail))
 }
 
@@ -222,7 +279,11 @@ fn check_shape(tensor: &TensorInfo<'_>, dims: &[u64]) -> Result<()> {
 /// `MissingTensor`, `ShapeMismatch`; `Unsupported` for types and tensors that the engine does not have.
 pub fn check_tensors(gguf: &Gguf<'_>, params: &LlamaParams) -> Result<()> {
     if u64::from(params.n_layers) > gguf.tensors().len() as u64 {
-        let detail = format!("{} blocks in a file of {} tensors", params.n_layers, gguf.tensors().len());
+        let detail = format!(
+            "{} blocks in a file of {} tensors",
+            params.n_layers,
+            gguf.tensors().len()
+        );
         return Err(fault(GgufFault::MissingTensor, detail));
     }
     let width = u64::from(params.n_embd);
@@ -240,7 +301,13 @@ pub fn check_tensors(gguf: &Gguf<'_>, params: &LlamaParams) -> Result<()> {
 }
 
 fn block_tensors(params: &LlamaParams) -> [(&'static str, Vec<u64>); 9] {
-    let [width, ff, q, kv] = [params.n_embd, params.n_ff, params.q_cols(), params.kv_cols()].map(u64::from);
+    let [width, ff, q, kv] = [
+        params.n_embd,
+        params.n_ff,
+        params.q_cols(),
+        params.kv_cols(),
+    ]
+    .map(u64::from);
     [
         ("attn_norm", vec![width]),
         ("attn_q", vec![width, q]),
@@ -274,11 +341,18 @@ fn check_type(tensor: &TensorInfo<'_>) -> Result<()> {
 fn refuse_unused(gguf: &Gguf<'_>, params: &LlamaParams) -> Result<()> {
     let parts = block_tensors(params).map(|(part, _)| format!("{part}.weight"));
     for tensor in gguf.tensors() {
-        let Some((_, part)) = tensor.name.strip_prefix("blk.").and_then(|rest| rest.split_once('.')) else {
+        let Some((_, part)) = tensor
+            .name
+            .strip_prefix("blk.")
+            .and_then(|rest| rest.split_once('.'))
+        else {
             continue;
         };
         if !parts.iter().any(|known| known == part) {
-            return Err(unsupported(format!("tensor {}", tensor.name), "only dense llama blocks without biases run"));
+            return Err(unsupported(
+                format!("tensor {}", tensor.name),
+                "only dense llama blocks without biases run",
+            ));
         }
     }
     Ok(())

@@ -9,7 +9,10 @@ pub fn inverse_frequencies(params: &LlamaParams) -> Vec<f32> {
     (0..params.n_rot / 2)
         .map(|pair| {
             let plain = f64::from(params.rope_base).powf(-2.0 * f64::from(pair) / n_rot) as f32;
-            let factor = params.rope_factors.as_ref().map_or(1.0, |factors| factors[pair as usize]);
+            let factor = params
+                .rope_factors
+                .as_ref()
+                .map_or(1.0, |factors| factors[pair as usize]);
             plain / factor / params.rope_divisor
         })
         .collect()

@@ -1,0 +1,105 @@
+//! Tiny models made from a seed, for shapes that the golden files do not have.
+
+use engine::gguf::{GgufWriter, TensorType};
+use engine::quant::quantise_q8_0;
+
+/// Shape of a seeded model.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Shape {
+    pub(crate) layers: u32,
+    pub(crate) width: u32,
+    pub(crate) heads: u32,
+    pub(crate) kv_heads: u32,
+    pub(crate) head_dim: u32,
+    pub(crate) n_rot: u32,
+    pub(crate) ff: u32,
+    pub(crate) vocab: u32,
+    pub(crate) tied: bool,
+    pub(crate) ty: TensorType,
+}
+
+/// Numbers in -1 .. 1, by xorshift64*.
+struct Numbers(u64);
+
+impl Numbers {
+    fn next(&mut self) -> f32 {
+        self.0 ^= self.0 >> 12;
+        self.0 ^= self.0 << 25;
+        self.0 ^= self.0 >> 27;
+        let bits = self.0.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 40;
+        bits as f32 / (1 << 23) as f32 - 1.0
+    }
+}
+
+/// The bytes of a GGUF file with weights from the seed.
+pub(crate) fn model(shape: &Shape, seed: u64) -> Vec<u8> {
+    let mut file = GgufWriter::new();
+    file.string("general.architecture", "llama");
+    for (key, value) in [
+        ("llama.block_count", shape.layers),
+        ("llama.context_length", 64),
+        ("llama.embedding_length", shape.width),
+        ("llama.feed_forward_length", shape.ff),
+        ("llama.attention.head_count", shape.heads),
+        ("llama.attention.head_count_kv", shape.kv_heads),
+        ("llama.attention.key_length", shape.head_dim),
+        ("llama.attention.value_length", shape.head_dim),
+        ("llama.rope.dimension_count", shape.n_rot),
+    ] {
+        file.u32(key, value);
+    }
+    file.f32("llama.attention.layer_norm_rms_epsilon", 1e-5);
+    file.f32("llama.rope.freq_base", 10000.0);
+    let mut numbers = Numbers(seed | 1);
+    let [width, ff, vocab] = [shape.width, shape.ff, shape.vocab].map(u64::from);
+    let [q, kv] = [shape.heads, shape.kv_heads].map(|heads| u64::from(heads * shape.head_dim));
+    let mut matrices = vec![("token_embd.weight".to_owned(), width, vocab)];
+    if !shape.tied {
+        matrices.push(("output.weight".to_owned(), width, vocab));
+    }
+    norm(&mut file, &mut numbers, "output_norm.weight", width);
+    for layer in 0..shape.layers {
+        for part in ["attn_norm", "ffn_norm"] {
+            norm(
+                &mut file,
+                &mut numbers,
+                &format!("blk.{layer}.{part}.weight"),
+                width,
+            );
+        }
+        let parts = [
+            ("attn_q", width, q),
+            ("attn_k", width, kv),
+            ("attn_v", width, kv),
+            ("attn_output", q, width),
+            ("ffn_gate", width, ff),
+            ("ffn_up", width, ff),
+            ("ffn_down", ff, width),
+        ];
+        matrices.extend(
+            parts.map(|(part, cols, rows)| (format!("blk.{layer}.{part}.weight"), cols, rows)),
+        );
+    }
+    for (name, cols, rows) in matrices {
+        let scale = (cols as f32).sqrt().recip() * 1.5;
+        let values: Vec<f32> = (0..cols * rows).map(|_| numbers.next() * scale).collect();
+        let data = match shape.ty {
+            TensorType::Q8_0 => quantise_q8_0(&values),
+            _ => raw(&values),
+        };
+        file.tensor(&name, &[cols, rows], shape.ty, &data);
+    }
+    file.finish()
+}
+
+fn norm(file: &mut GgufWriter, numbers: &mut Numbers, name: &str, width: u64) {
+    let values: Vec<f32> = (0..width).map(|_| 1.0 + 0.2 * numbers.next()).collect();
+    file.tensor(name, &[width], TensorType::F32, &raw(&values));
+}
+
+fn raw(values: &[f32]) -> Vec<u8> {
+    values
+        .iter()
+        .flat_map(|value| value.to_le_bytes())
+        .collect()
+}
