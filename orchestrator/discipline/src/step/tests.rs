@@ -132,6 +132,11 @@ fn alphabet() -> Vec<Event> {
         commit: commit.into(),
         shown_digest: subject().shown_digest,
     };
+    // A person may be led to sign anything; what was signed must then be worth nothing.
+    for results in [on_other_tree, failed, Vec::new()] {
+        let digest = gates_digest(&results).unwrap();
+        events.push(approved(|subject| subject.gates_digest = digest.clone()));
+    }
     events.extend([
         staged(COMMIT),
         approved(|_| ()),
@@ -196,7 +201,7 @@ fn shape(state: &LoopState) -> String {
         let sent = claim
             .push
             .as_ref()
-            .map(|push| (&push.commit, &push.message));
+            .map(|push| (&push.commit, &push.old_tip, &push.message));
         let graded = claim.verdict.as_ref().map(|verdict| verdict.kind);
         (
             claim.phase,
@@ -326,9 +331,6 @@ fn no_path_reaches_the_remote_without_gates_of_that_tree_and_approval_of_that_co
                     if let (Some(from), Some(to)) = (phase(&state), phase(&next)) {
                         moves.extend((from != to).then_some((from, to)));
                     }
-                    if crowded || !seen.insert(shape(&next)) {
-                        continue;
-                    }
                     let reached = phase(&next);
                     phases.extend(reached);
                     if reached.is_some_and(|p| {
@@ -336,6 +338,9 @@ fn no_path_reaches_the_remote_without_gates_of_that_tree_and_approval_of_that_co
                             || matches!(p, P::Confirmed | P::Refuted | P::Inconclusive)
                     }) {
                         assert_earned(&next);
+                    }
+                    if crowded || !seen.insert(shape(&next)) {
+                        continue;
                     }
                     queue.push_back(next);
                 }
