@@ -300,53 +300,66 @@ fn todo(text: &str, line: u32) -> Option<Raw> {
     Some((&TODO, line, word.to_owned(), text.to_owned()))
 }
 
-/// Functions that lost their body, and new ones that never had one.
+/// Functions that lost their body, and new ones that never had one. Of several functions of one
+/// name, such as one per platform, one with a body is enough.
 fn stubs(pairs: &[Pair<'_>]) -> Vec<Refusal> {
-    let mut old: BTreeMap<(&str, usize), bool> = BTreeMap::new();
-    for pair in pairs {
-        for (_, function, trivial) in product_functions(pair.old.as_ref()) {
-            let entry = old.entry((&function.path, function.params)).or_insert(true);
-            *entry &= trivial;
-        }
-    }
+    let old = by_name(pairs, |pair| pair.old.as_ref());
+    let new = by_name(pairs, |pair| pair.new.as_ref());
     let mut found = Vec::new();
-    for pair in pairs {
-        for (file, function, trivial) in product_functions(pair.new.as_ref()) {
-            let was = old.get(&(function.path.as_str(), function.params));
-            let new_stub = was.is_none()
-                && function.params > 0
-                && !function.of_trait
-                && file.body(function).len() == 2;
-            if trivial && (was == Some(&false) || new_stub) {
-                let what = if new_stub {
-                    "has an empty body"
-                } else {
-                    "lost its body"
-                };
-                found.push(finding(
-                    STUB.code,
-                    format!(
-                        "{}:{}: `{}` {what}",
-                        pair.path, function.start, function.path
-                    ),
-                    STUB.remedy,
-                ));
-            }
+    for (name, functions) in new {
+        let Some((pair, file, function)) = functions.first() else {
+            continue;
+        };
+        if !functions
+            .iter()
+            .all(|(_, file, function)| is_trivial(file.body(function)))
+        {
+            continue;
+        }
+        let before = old.get(&name).map_or(&[][..], Vec::as_slice);
+        let had_body = before
+            .iter()
+            .any(|(_, file, function)| !is_trivial(file.body(function)));
+        let is_new = before.is_empty();
+        let empty = file.body(function).len() == 2 && function.params > 0 && !function.of_trait;
+        if had_body || (is_new && empty) {
+            let what = if is_new {
+                "has an empty body"
+            } else {
+                "lost its body"
+            };
+            found.push(finding(
+                STUB.code,
+                format!(
+                    "{}:{}: `{}` {what}",
+                    pair.path, function.start, function.path
+                ),
+                STUB.remedy,
+            ));
         }
     }
     found
 }
 
-fn product_functions(side: Option<&Side>) -> Vec<(&RustFile, &Function, bool)> {
-    let Some((side, file)) = side.and_then(|side| Some((side, side.rust()?))) else {
-        return Vec::new();
-    };
-    let own = file
-        .functions
-        .iter()
-        .filter(|function| !function.in_test && !side.test_file);
-    own.map(|function| (file, function, is_trivial(file.body(function))))
-        .collect()
+type Placed<'a> = (&'a Pair<'a>, &'a RustFile, &'a Function);
+
+/// Functions of product code by path and number of parameters.
+fn by_name<'a>(
+    pairs: &'a [Pair<'a>],
+    side: impl Fn(&'a Pair<'a>) -> Option<&'a Side>,
+) -> BTreeMap<(&'a str, usize), Vec<Placed<'a>>> {
+    let mut found: BTreeMap<_, Vec<Placed<'a>>> = BTreeMap::new();
+    for pair in pairs {
+        let Some(side) = side(pair).filter(|side| !side.test_file) else {
+            continue;
+        };
+        let Some(file) = side.rust() else { continue };
+        for function in file.functions.iter().filter(|function| !function.in_test) {
+            let key = (function.path.as_str(), function.params);
+            found.entry(key).or_default().push((pair, file, function));
+        }
+    }
+    found
 }
 
 /// A body, braces included, that does nothing.

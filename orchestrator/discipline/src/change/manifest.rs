@@ -87,7 +87,7 @@ fn members(root: &Table, package: &str) -> Vec<String> {
 }
 
 /// Changed manifests that leave tests out or relax lints.
-pub(super) fn findings(diff: &Diff) -> Vec<Refusal> {
+pub(super) fn findings(diff: &Diff, base: Lookup<'_>) -> Vec<Refusal> {
     let mut found = Vec::new();
     for file in &diff.files {
         let is_manifest = file.path == "Cargo.toml" || file.path.ends_with("/Cargo.toml");
@@ -95,7 +95,7 @@ pub(super) fn findings(diff: &Diff) -> Vec<Refusal> {
             continue;
         };
         if let (true, Some(old), Some(new)) = (is_manifest, side(old), side(new)) {
-            compare(&file.path, &old, &new, &mut found);
+            compare(&file.path, &old, &new, base, &mut found);
         }
     }
     found
@@ -105,8 +105,16 @@ fn side(side: &FileSide) -> Option<Table> {
     std::str::from_utf8(&side.content).ok()?.parse().ok()
 }
 
-fn compare(path: &str, old: &Table, new: &Table, found: &mut Vec<Refusal>) {
-    let (before, after) = (switches(old), switches(new));
+fn compare(path: &str, old: &Table, new: &Table, base: Lookup<'_>, found: &mut Vec<Refusal>) {
+    let folder = path.trim_end_matches("Cargo.toml");
+    let stood = |name: &str| {
+        let usual = [
+            format!("{folder}tests/{name}.rs"),
+            format!("{folder}tests/{name}/main.rs"),
+        ];
+        tests(old).any(|(known, _)| known == name) || usual.iter().any(|path| base(path).is_some())
+    };
+    let (before, after) = (switches(old, &|_| true), switches(new, &stood));
     for (what, value) in after.iter().filter(|(what, _)| !before.contains_key(*what)) {
         found.push(finding(
             "test_cfg_narrowed",
@@ -151,8 +159,8 @@ fn tests(table: &Table) -> impl Iterator<Item = (String, &Table)> {
     })
 }
 
-/// Settings that make cargo run fewer tests.
-fn switches(table: &Table) -> BTreeMap<String, String> {
+/// Settings that make cargo run fewer tests; of test targets only those that `stood` on base.
+fn switches(table: &Table, stood: &dyn Fn(&str) -> bool) -> BTreeMap<String, String> {
     let mut found = BTreeMap::new();
     let off = |value: Option<&Value>| value.and_then(Value::as_bool) == Some(false);
     let package = table.get("package").and_then(Value::as_table);
@@ -163,11 +171,11 @@ fn switches(table: &Table) -> BTreeMap<String, String> {
         if off(table.get("lib").and_then(|lib| lib.get(key))) {
             found.insert(format!("lib.{key}"), "false".into());
         }
-        for (name, _) in tests(table).filter(|(_, entry)| off(entry.get(key))) {
+        for (name, _) in tests(table).filter(|(name, entry)| stood(name) && off(entry.get(key))) {
             found.insert(format!("test.{name}.{key}"), "false".into());
         }
     }
-    for (name, entry) in tests(table) {
+    for (name, entry) in tests(table).filter(|(name, _)| stood(name)) {
         for feature in entry
             .get("required-features")
             .and_then(Value::as_array)

@@ -78,7 +78,7 @@ pub fn facts(
     let sides = sides::read(diff, &hunks, base, head);
     let mut findings = paths::findings(diff, claim.kind, policy);
     findings.extend(cargo_config::findings(diff, policy, head));
-    findings.extend(manifest::findings(diff));
+    findings.extend(manifest::findings(diff, base));
     findings.extend(sides::findings(&sides));
     findings.extend(code::findings(&sides));
     if claim.kind != ClaimKind::Rollback {

@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 
 use super::syntax::{Parsed, RustFile, parse};
-use super::{Lookup, finding, test_code};
+use super::{Lookup, finding, paths, test_code};
 use crate::decision::Hunk;
 use crate::diff::{Diff, FileMode, FileSide};
+use crate::gates::CANARY_STEM;
 use crate::model::Refusal;
 
 /// A changed text file.
@@ -98,21 +99,28 @@ pub(super) fn is_binary(content: &[u8]) -> bool {
     content.contains(&0) || std::str::from_utf8(content).is_err()
 }
 
-/// Rust sources of head that do not parse.
+/// Rust sources of head that do not parse, or that take the canary's name.
 pub(super) fn findings(pairs: &[Pair<'_>]) -> Vec<Refusal> {
-    let broken = pairs
-        .iter()
-        .filter_map(|pair| match pair.new.as_ref()?.rust.as_ref()? {
-            Parsed::Broken(why) => Some((pair.path, why)),
-            Parsed::File(_) => None,
-        });
-    broken
-        .map(|(path, why)| {
-            finding(
+    let mut found = Vec::new();
+    for pair in pairs {
+        match pair.new.as_ref().and_then(|side| side.rust.as_ref()) {
+            None => {}
+            Some(Parsed::Broken(why)) => found.push(finding(
                 "does_not_parse",
-                format!("{path} is not Rust that can be judged: {why}"),
-                format!("make `cargo check` accept {path}, then propose again"),
-            )
-        })
-        .collect()
+                format!("{} is not Rust that can be judged: {why}", pair.path),
+                format!(
+                    "make `cargo check` accept {}, then propose again",
+                    pair.path
+                ),
+            )),
+            Some(Parsed::File(file)) => {
+                let mut named = file.functions.iter();
+                if let Some(function) = named.find(|known| known.path.contains(CANARY_STEM)) {
+                    let place = format!("{}:{}", pair.path, function.start);
+                    found.push(paths::canary_taken(&place, "a function"));
+                }
+            }
+        }
+    }
+    found
 }

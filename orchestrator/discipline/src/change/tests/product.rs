@@ -92,6 +92,17 @@ fn stubs_and_work_for_later() {
 }
 
 #[test]
+fn one_body_of_several_platforms_is_enough() {
+    let base = "#[cfg(unix)]\nfn id(x: u32) -> Option<u32> {\n    a(x);\n    b(x)\n}\n";
+    let other = "#[cfg(not(unix))]\nfn id(x: u32) -> Option<u32> {\n    None\n}\n";
+    check(FILE, base, &format!("{base}{other}"), "");
+    check(FILE, base, other, "stub_added@1");
+    let fault =
+        "#[cfg(not(a))]\nfn before(x: u32) {}\n#[cfg(a)]\nfn before(x: u32) {\n    go(x);\n}\n";
+    check(FILE, "fn a() { b(); }\n", fault, "");
+}
+
+#[test]
 fn silenced_lints() {
     let code = "fn a() { b(); }\n";
     check(
@@ -238,6 +249,13 @@ fn reserved_names() {
             "#[test]\nfn greenloop_canary_must_fail() { assert!(b()); }\n"
         ),
         "canary_name_taken"
+    );
+    assert_eq!(
+        with(
+            "tests/z.rs",
+            "#[test]\nfn y() { assert!(b(\"fn greenloop_canary\")); }\n"
+        ),
+        ""
     );
     assert_eq!(
         with("tests/y.rs", "#[test]\nfn y() { assert!(b()); }\n"),

@@ -385,4 +385,10 @@ fn manifests_that_leave_tests_out() {
         "",
     );
     check_manifest(&format!("{base}[dependencies]\nserde = \"1\"\n"), "");
+    let added = format!("{base}[[test]]\nname = \"more\"\nrequired-features = [\"x\"]\n");
+    check_manifest(&added, "");
+    let test = "#[test]\nfn a() {\n    assert!(b());\n}\n";
+    let before = [("p/Cargo.toml", base), ("p/tests/more.rs", test)];
+    let after = [("p/Cargo.toml", added.as_str()), ("p/tests/more.rs", test)];
+    assert_eq!(codes(&before, &after, ClaimKind::Fix), "test_cfg_narrowed");
 }

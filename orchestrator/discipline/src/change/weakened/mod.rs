@@ -18,7 +18,7 @@ use bounds::{tolerance_constants, widened};
 
 /// Parts of names that choose the device, and parts that choose something else in its place.
 const DEVICE_NAMES: &[&str] = &["vulkan", "gpu", "cuda", "metal"];
-const SUBSTITUTE_NAMES: &[&str] = &["cpu", "mock", "fake", "dummy", "reference"];
+const SUBSTITUTE_NAMES: &[&str] = &["cpu", "mock", "fake", "dummy"];
 
 /// A function of test code on one side.
 struct Known<'a> {
