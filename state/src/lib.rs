@@ -14,7 +14,7 @@
 //!   the pages and report success.
 //! - A journal that ends before its anchor is refused. There is no automatic way to forget;
 //!   [`StateDir::accept_restore`] takes a person's reason and records it.
-//! - Serialised types live in [`format`] alone, and every version ever written stays readable.
+//! - Serialised types live in [`mod@format`] alone, and every version ever written stays readable.
 //! - Every byte given out was compared with a digest since it was read from disk.
 //! - No clock: times are arguments.
 

@@ -26,7 +26,10 @@ mod env;
 mod error;
 mod group;
 mod lease;
+mod output;
 mod run;
+mod spawn;
+mod supervise;
 mod toolchain;
 mod transcript;
 
