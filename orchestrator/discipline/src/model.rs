@@ -65,8 +65,18 @@ pub struct Refusal {
 
 impl Refusal {
     /// Builds a refusal from its four parts.
-    pub fn new(code: &str, field: impl Into<String>, reason: impl Into<String>, remedy: impl Into<String>) -> Self {
-        Self { code: code.to_owned(), field: field.into(), reason: reason.into(), remedy: remedy.into() }
+    pub fn new(
+        code: &str,
+        field: impl Into<String>,
+        reason: impl Into<String>,
+        remedy: impl Into<String>,
+    ) -> Self {
+        Self {
+            code: code.to_owned(),
+            field: field.into(),
+            reason: reason.into(),
+            remedy: remedy.into(),
+        }
     }
 }
 
