@@ -134,6 +134,17 @@ fn hunks_outside_every_site() {
         &[site(FILE, None, 2, 2)],
         "hunk_outside_sites sites: src/plan.rs:2-3",
     );
+    let both = BASE.replace("    a();", "    x();").replace("c();", "d();");
+    check(&both, &[site(FILE, None, 2, 2), site(FILE, None, 8, 8)], "");
+    let inserted = BASE.replace("    b();\n", "    b();\n    fence();\n");
+    for (start, end) in [(1, 2), (5, 9)] {
+        let far = [site(FILE, None, start, end)];
+        check(
+            &inserted,
+            &far,
+            "hunk_outside_sites sites: src/plan.rs: after line 3",
+        );
+    }
 }
 
 #[test]
