@@ -1,10 +1,6 @@
 //! How commands speak: tables and lines on standard output, progress on standard error, or JSON.
 
-#![expect(
-    clippy::print_stdout,
-    clippy::print_stderr,
-    reason = "this is where the command line prints"
-)]
+#![expect(clippy::print_stderr, reason = "this is where the command line prints")]
 
 use std::io::IsTerminal;
 use std::time::Duration;
@@ -12,6 +8,8 @@ use std::time::Duration;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 use service::api::RefusalView;
+
+use crate::exit::Exit;
 
 /// Version of the JSON that `--json` prints.
 pub(crate) const JSON_SCHEMA: u32 = 1;
@@ -55,16 +53,25 @@ impl Output {
             if let Some(object) = value.as_object_mut() {
                 object.insert("schema".into(), JSON_SCHEMA.into());
             }
-            println!("{value}");
+            self.raw(&format!("{value}\n"));
         } else {
-            println!("{}", text(answer).trim_end());
+            self.raw(&format!("{}\n", text(answer).trim_end()));
         }
         Ok(())
     }
 
     /// Raw text, as it is, without a newline of ours.
     pub(crate) fn raw(self, text: &str) {
-        print!("{text}");
+        use std::io::Write;
+        let mut out = std::io::stdout().lock();
+        if out
+            .write_all(text.as_bytes())
+            .and_then(|()| out.flush())
+            .is_err()
+        {
+            // The reader has seen enough (`| head`); nobody is left to tell.
+            std::process::exit(Exit::Done as i32);
+        }
     }
 
     /// A line for the person at the terminal; never in JSON.
@@ -78,7 +85,7 @@ impl Output {
     pub(crate) fn error(self, error: &anyhow::Error) {
         if self.json {
             let value = serde_json::json!({ "schema": JSON_SCHEMA, "error": format!("{error:#}") });
-            println!("{value}");
+            self.raw(&format!("{value}\n"));
         }
         eprintln!("greenloop: {error:#}");
     }

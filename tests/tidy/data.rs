@@ -22,7 +22,11 @@ fn every_marker_file_is_in_the_built_in_catalogue() {
     // Loading checks every example of every file and fails by name.
     let catalogue = markers::Catalogue::builtin().expect("the built-in catalogue loads");
     let folder = root().join("orchestrator/markers/catalog");
-    let named: BTreeSet<String> = catalogue.markers().iter().map(|marker| marker.name.to_string()).collect();
+    let named: BTreeSet<String> = catalogue
+        .markers()
+        .iter()
+        .map(|marker| marker.name.to_string())
+        .collect();
     assert_eq!(
         named,
         stems(&folder, "toml"),

@@ -219,7 +219,7 @@ fn lies() -> Vec<Lie> {
                 ..good()
             },
             &[
-                "prediction_missing @ predictions",
+                "prediction_missing @ prediction",
                 "decision_refuses @ decision",
             ],
         ),

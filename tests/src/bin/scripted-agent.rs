@@ -4,9 +4,14 @@
 //! protocol through a client library, and works in a clone with git. Standard output carries one
 //! JSON object per step.
 
-#![expect(clippy::print_stdout, reason = "its output is its interface")]
+#![expect(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "its output is its interface"
+)]
 
 use std::path::{Path, PathBuf};
+use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -14,7 +19,7 @@ use acceptance::support::agent::{Brief, Said, SiteBrief, Theory};
 use acceptance::support::git::git;
 use anyhow::{Context, Result, bail, ensure};
 use clap::{Parser, ValueEnum};
-use rmcp::model::{CallToolRequestParams, ClientInfo, Implementation, ProgressNotificationParam};
+use rmcp::model::{CallToolRequestParams, ClientConfig, Implementation, ProgressNotificationParam};
 use rmcp::service::{NotificationContext, RunningService};
 use rmcp::transport::TokioChildProcess;
 use rmcp::{ClientHandler, RoleClient, ServiceExt};
@@ -57,8 +62,8 @@ struct Handler {
 }
 
 impl ClientHandler for Handler {
-    fn get_info(&self) -> ClientInfo {
-        let mut info = ClientInfo::default();
+    fn get_info(&self) -> ClientConfig {
+        let mut info = ClientConfig::default();
         info.client_info = Implementation::new("scripted-agent", env!("CARGO_PKG_VERSION"));
         info
     }
@@ -80,8 +85,17 @@ struct Agent {
 }
 
 #[tokio::main(flavor = "current_thread")]
-async fn main() -> Result<()> {
-    let args = Args::parse();
+async fn main() -> ExitCode {
+    match work(Args::parse()).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("scripted-agent: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn work(args: Args) -> Result<()> {
     let brief: Brief =
         toml::from_str(&std::fs::read_to_string(&args.brief)?).context("the brief")?;
     let mut command = tokio::process::Command::new(&args.greenloop);
@@ -320,12 +334,9 @@ impl Agent {
 
     async fn contrast(&self, run_id: &str) -> Result<()> {
         let segment = |path: &str| json!({ "run_id": run_id, "path": path });
-        let passing = match &self.brief.passing_path {
-            Some(path) => segment(path),
-            None => json!({ "run_id": run_id, "test": "path_equivalence_whole_blocks" }),
-        };
-        let request =
-            json!({ "failing": [segment(&self.brief.failing_path)], "passing": [passing] });
+        let request = json!({
+            "failing": [segment(&self.brief.failing_path)], "passing": [segment(&self.brief.passing_path)],
+        });
         let answer = self.call("contrast", request).await?;
         let best = list(&answer, "/separators")
             .first()

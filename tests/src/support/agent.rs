@@ -22,8 +22,8 @@ pub struct Brief {
     pub message: String,
     /// Path that fails, for the contrast.
     pub failing_path: String,
-    /// Path that works, if there is one in the log.
-    pub passing_path: Option<String>,
+    /// Path that works.
+    pub passing_path: String,
     /// The cause that survives.
     pub cause: Theory,
     /// The cause that the evidence kills.

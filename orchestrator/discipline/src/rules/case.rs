@@ -11,7 +11,7 @@ use crate::rulebook::Rulebook;
 /// A predicate of the claim, with the field it stands in.
 #[derive(Debug)]
 pub struct Stated<'a> {
-    /// Such as `predictions[1]`.
+    /// Such as `prediction[1]`.
     pub field: String,
     /// Scope whose cells it speaks about.
     pub scope: &'a str,
@@ -53,7 +53,7 @@ impl<'a> Case<'a> {
             rulebook,
             predictions: state(
                 rulebook,
-                "predictions",
+                "prediction",
                 "",
                 of_proof_scope(&body.predictions),
             ),

@@ -6,7 +6,7 @@ use super::Case;
 use crate::model::Refusal;
 use crate::rulebook::blind_cell;
 
-const FIELD: &str = "predictions";
+const FIELD: &str = "prediction";
 
 pub(super) fn judge(case: &Case<'_>) -> Vec<Refusal> {
     if case.predictions.is_empty() {

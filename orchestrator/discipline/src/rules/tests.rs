@@ -57,7 +57,7 @@ const TABLE: &[Row] = &[
     (
         "no predicted delta",
         |i| i.body.predictions.clear(),
-        &["prediction_missing @ predictions"],
+        &["prediction_missing @ prediction"],
     ),
     (
         "no local gates",
@@ -313,32 +313,32 @@ const TABLE: &[Row] = &[
     (
         "no predicate",
         |i| i.body.predictions = vec!["it gets better".into()],
-        &["predicate_malformed @ predictions[0]"],
+        &["predicate_malformed @ prediction[0]"],
     ),
     (
         "an unknown marker",
         |i| i.body.predictions = vec!["absent first_divergance".into()],
-        &["marker_unknown @ predictions[0]"],
+        &["marker_unknown @ prediction[0]"],
     ),
     (
         "an unknown field",
         |i| i.body.predictions = vec!["all cargo_summary.fails == 0".into()],
-        &["field_unknown @ predictions[0]"],
+        &["field_unknown @ prediction[0]"],
     ),
     (
         "a word for a number",
         |i| i.body.predictions = vec!["all cargo_summary.failed == none_at_all".into()],
-        &["predicate_type @ predictions[0]"],
+        &["predicate_type @ prediction[0]"],
     ),
     (
         "an unknown cell",
         |i| i.body.predictions = vec!["absent first_divergence @noop-50".into()],
-        &["cell_unknown @ predictions[0]"],
+        &["cell_unknown @ prediction[0]"],
     ),
     (
         "what holds already",
         |i| i.body.predictions = vec!["all backend.cpu_fallback == false".into()],
-        &["prediction_already_holds @ predictions"],
+        &["prediction_already_holds @ prediction"],
     ),
     (
         "what nobody sees today",
@@ -348,7 +348,7 @@ const TABLE: &[Row] = &[
                 "all backend.cpu_fallback == false".into(),
             ]
         },
-        &["prediction_not_false_today @ predictions"],
+        &["prediction_not_false_today @ prediction"],
     ),
     (
         "a histogram in summary mode",
@@ -357,7 +357,7 @@ const TABLE: &[Row] = &[
                 .predictions
                 .push("any gpu_perdispatch.shader_buckets.rms_norm.count >= 3".into())
         },
-        &["prediction_unobservable @ predictions[2]"],
+        &["prediction_unobservable @ prediction[2]"],
     ),
     // guards
     (
