@@ -210,7 +210,8 @@ impl Bench<'_> {
     fn fill(&self, tree: &str, argv: &[String]) -> Result<(), ServiceError> {
         self.say("dependencies");
         let room = &self.room;
-        prepare(self.shared, room, &self.base_tree, tree, argv, self.cancel)
+        prepare(self.shared, room, &self.base_tree, tree, argv, self.cancel)?;
+        Ok(())
     }
 
     fn say(&self, what: &str) {

@@ -187,7 +187,9 @@ fn cells(
     let room = shared.rooms.room(ROOM);
     let base_tree = shared.reader()?.commit_info(policy_commit)?.tree;
     say(shared, run, "dependencies", 0);
-    prepare(shared, &room, &base_tree, &run.tree, &policy.argv, cancel)?;
+    let left = prepare(shared, &room, &base_tree, &run.tree, &policy.argv, cancel)?;
+    // Dependencies of a commit that is not on the branch are not for others.
+    let left = left.filter(|_| on_branch(shared, policy_commit));
     let (tree, target, home) = (room.tree(), room.target(), room.home());
     let lease = shared.lease_path();
     let jobs: Vec<String> = run.jobs.iter().map(|job| job.cell.clone()).collect();
@@ -236,7 +238,24 @@ fn cells(
             on_cell: &mut on_cell,
         },
     )?;
-    failed.map_or(Ok(()), Err)
+    if let Some(error) = failed {
+        return Err(error);
+    }
+    if let Some(left) = left.filter(|_| !cancel.is_cancelled()) {
+        harvest(shared, left, &policy.argv, &room, cancel)?;
+    }
+    Ok(())
+}
+
+/// The commit is the branch's tip as last seen, or one before it.
+fn on_branch(shared: &Shared, commit: &str) -> bool {
+    let Some(target) = shared.last_target() else {
+        return false;
+    };
+    let ancestor = shared
+        .reader()
+        .and_then(|reader| Ok(reader.is_ancestor(commit, &target.tip)?));
+    ancestor.unwrap_or(false)
 }
 
 fn say(shared: &Shared, run: &Run, what: &str, done: u64) {
@@ -260,8 +279,12 @@ fn keep_cell(shared: &Shared, run: &mut Run, outcome: &CellOutcome) -> Result<()
     change(shared, run)
 }
 
+/// Dependencies that are to be kept once they were built in a room with the base tree.
+pub(crate) struct Harvest(SeedKey);
+
 /// Fills the room with `tree` and the dependencies of `argv`'s build, which are built once, from
-/// the base tree.
+/// the base tree alone. When the tree *is* the base, they are left to be built by `argv` itself and
+/// [`harvest`]ed after it.
 pub(crate) fn prepare(
     shared: &Shared,
     room: &Room,
@@ -269,40 +292,61 @@ pub(crate) fn prepare(
     tree: &str,
     argv: &[String],
     cancel: &Cancel,
-) -> Result<(), ServiceError> {
+) -> Result<Option<Harvest>, ServiceError> {
     repo::check_parent_config(&room.tree(), shared.cargo_home.user())?;
     repo::check_tree_config(&shared.repo, tree)?;
-    let reader = shared.reader()?;
-    let lock_of = |tree: &str| -> Result<Option<Digest>, ServiceError> {
-        Ok(reader
-            .blob_at(tree, "Cargo.lock")?
-            .map(|bytes| Digest::of(&bytes)))
-    };
-    let key = |lock| SeedKey {
-        toolchain: shared.toolchain.digest(),
-        lock,
-    };
-    let environment = &shared.config.machine.environment;
+    let key = seed_key(shared, tree)?;
     let cargo = argv.first().is_some_and(|program| program == "cargo");
-    let lock = lock_of(tree)?;
-    if cargo && lock.is_some() && lock == lock_of(base_tree)? {
+    let wanted = key
+        .as_ref()
+        .filter(|key| cargo && !shared.seeds.ready(key, argv));
+    if let Some(key) = wanted
+        && tree != base_tree
+        && seed_key(shared, base_tree)?.as_ref() == Some(key)
+    {
         room.fill(&shared.repo, base_tree)?;
-        shared
-            .cargo_home
-            .fetch(room, &shared.toolchain, environment, cancel)?;
-        if let Some(lock) = lock.clone() {
-            build_seed(shared, &key(lock), argv, room, cancel)?;
-        }
+        fetch(shared, room, cancel)?;
+        build_seed(shared, key, argv, room, cancel)?;
     }
     room.fill(&shared.repo, tree)?;
     if cargo {
-        shared
-            .cargo_home
-            .fetch(room, &shared.toolchain, environment, cancel)?;
+        fetch(shared, room, cancel)?;
     }
-    if let Some(lock) = lock {
-        shared.seeds.clone_into(&key(lock), room, cancel)?;
+    if let Some(key) = &key {
+        shared.seeds.clone_into(key, room, cancel)?;
     }
+    let left = tree == base_tree && wanted.is_some();
+    Ok(key.filter(|_| left).map(Harvest))
+}
+
+/// Keeps the dependencies that a run of the base tree has built.
+pub(crate) fn harvest(
+    shared: &Shared,
+    harvest: Harvest,
+    argv: &[String],
+    room: &Room,
+    cancel: &Cancel,
+) -> Result<(), ServiceError> {
+    let cargo = (&shared.cargo_home, &shared.toolchain);
+    Ok(shared
+        .seeds
+        .harvest(&harvest.0, argv, room, cargo, cancel)?)
+}
+
+/// The key of a tree's dependencies; `None` without a lock file.
+fn seed_key(shared: &Shared, tree: &str) -> Result<Option<SeedKey>, ServiceError> {
+    let lock = shared.reader()?.blob_at(tree, "Cargo.lock")?;
+    Ok(lock.map(|bytes| SeedKey {
+        toolchain: shared.toolchain.digest(),
+        lock: Digest::of(&bytes),
+    }))
+}
+
+fn fetch(shared: &Shared, room: &Room, cancel: &Cancel) -> Result<(), ServiceError> {
+    let environment = &shared.config.machine.environment;
+    shared
+        .cargo_home
+        .fetch(room, &shared.toolchain, environment, cancel)?;
     Ok(())
 }
 
@@ -317,15 +361,10 @@ fn build_seed(
     let mut build = |command: &exec::Command, purpose: &str| {
         supervised(shared, command, purpose, &mut transcript, cancel).map_err(repo::RepoError::from)
     };
-    shared.seeds.prepare(
-        key,
-        argv,
-        room,
-        (&shared.cargo_home, &shared.toolchain),
-        &mut build,
-        cancel,
-    )?;
-    Ok(())
+    let cargo = (&shared.cargo_home, &shared.toolchain);
+    Ok(shared
+        .seeds
+        .prepare(key, argv, room, cargo, &mut build, cancel)?)
 }
 
 /// Runs a command whose process group is journalled.

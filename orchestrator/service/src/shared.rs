@@ -145,9 +145,8 @@ impl Shared {
         mut answer: impl FnMut(&Core) -> Option<T>,
     ) -> Result<Option<T>, ServiceError> {
         let mut told = (0, String::new());
-        let mut core = self.core();
         loop {
-            if let Some(found) = answer(&core) {
+            if let Some(found) = answer(&self.core()) {
                 return Ok(Some(found));
             }
             if ctx.cancel.is_cancelled() || self.queue.stopping() {
@@ -157,9 +156,13 @@ impl Shared {
             if left.is_zero() {
                 return Ok(None);
             }
+            // Whoever listens may be slow: not under the writer's lock.
             self.tell(ctx, &mut told);
-            let waited = self.news.wait_timeout(core, left.min(LOOK_AGAIN));
-            core = waited.unwrap_or_else(PoisonError::into_inner).0;
+            let core = self.core();
+            if answer(&core).is_none() {
+                let waited = self.news.wait_timeout(core, left.min(LOOK_AGAIN));
+                drop(waited.unwrap_or_else(PoisonError::into_inner));
+            }
         }
     }
 

@@ -1,5 +1,6 @@
 //! The one worker thread: takes jobs from the queue until the service stops.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
@@ -29,7 +30,11 @@ fn work(shared: &Shared) {
             }
         };
         tracing::info!(?job, "begins");
-        if let Err(error) = perform(shared, &job, &cancel) {
+        // A panic in one job must not leave the others waiting for ever.
+        let performed = catch_unwind(AssertUnwindSafe(|| perform(shared, &job, &cancel)));
+        let performed =
+            performed.unwrap_or_else(|_| Err(ServiceError::Internal(format!("{job:?} panicked"))));
+        if let Err(error) = performed {
             tracing::error!(?job, %error, "failed");
             failed(shared, &job, &error);
         }

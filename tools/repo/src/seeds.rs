@@ -43,9 +43,16 @@ impl Seeds {
         Seeds { root }
     }
 
+    /// True when the seed holds the dependencies of `argv`'s build, or there is nothing to build
+    /// ahead.
+    #[must_use]
+    pub fn ready(&self, key: &SeedKey, argv: &[String]) -> bool {
+        shape(argv).is_none_or(|shape| self.shape_file(key, &shape).is_file())
+    }
+
     /// Makes sure that the seed holds the dependencies of `argv`'s build. `room` must be filled
     /// with the **base** tree, so that head's build scripts never touch a seed; its target is used
-    /// up. Returns false when there is nothing to build ahead, or cargo could not clean up after.
+    /// up.
     ///
     /// # Errors
     /// Cancelled, or the folders cannot be moved. A build that fails is not an error: what it
@@ -58,13 +65,10 @@ impl Seeds {
         cargo: (&CargoHome, &Toolchain),
         build: RunCommand<'_>,
         cancel: &Cancel,
-    ) -> Result<bool, RepoError> {
-        let Some(ahead) = build_only(argv) else {
-            return Ok(false);
+    ) -> Result<(), RepoError> {
+        let Some(ahead) = build_only(argv).filter(|_| !self.ready(key, argv)) else {
+            return Ok(());
         };
-        if self.has_shape(key, &ahead) {
-            return Ok(true);
-        }
         let (home, toolchain) = cargo;
         self.clone_into(key, room, cancel)?;
         let command = home.command(room, toolchain)?.args(&ahead[1..]);
@@ -74,11 +78,29 @@ impl Seeds {
                 doing: "building dependencies",
             });
         }
-        if !clean_members(&ahead, room, home, toolchain, cancel)? {
-            return Ok(false);
+        self.harvest(key, argv, room, cargo, cancel)
+    }
+
+    /// Keeps the dependencies that `argv` has built in the room, whose tree must be the **base**
+    /// tree, and uses up its target. Nothing is kept when cargo cannot clean up after the members.
+    ///
+    /// # Errors
+    /// The folders cannot be moved.
+    pub fn harvest(
+        &self,
+        key: &SeedKey,
+        argv: &[String],
+        room: &Room,
+        (home, toolchain): (&CargoHome, &Toolchain),
+        cancel: &Cancel,
+    ) -> Result<(), RepoError> {
+        let (Some(ahead), Some(shape)) = (build_only(argv), shape(argv)) else {
+            return Ok(());
+        };
+        if clean_members(&ahead, room, home, toolchain, cancel)? {
+            self.keep(key, &shape, room)?;
         }
-        self.keep(key, &ahead, room)?;
-        Ok(true)
+        Ok(())
     }
 
     /// Clones the seed's target into the room; false when there is no seed.
@@ -118,28 +140,24 @@ impl Seeds {
         }
     }
 
-    fn has_shape(&self, key: &SeedKey, ahead: &[String]) -> bool {
-        self.shape_file(key, ahead).is_file()
-    }
-
-    fn shape_file(&self, key: &SeedKey, ahead: &[String]) -> PathBuf {
-        let shape = Digest::of(ahead.join("\n").as_bytes());
+    fn shape_file(&self, key: &SeedKey, shape: &str) -> PathBuf {
+        let digest = Digest::of(shape.as_bytes());
         self.root
             .join(key.folder())
             .join("shapes")
-            .join(&shape.to_hex()[..16])
+            .join(&digest.to_hex()[..16])
     }
 
     /// The room's target becomes the seed's; the shape's file comes last.
-    fn keep(&self, key: &SeedKey, ahead: &[String], room: &Room) -> Result<(), RepoError> {
+    fn keep(&self, key: &SeedKey, shape: &str, room: &Room) -> Result<(), RepoError> {
         let folder = self.root.join(key.folder());
         let shapes = folder.join("shapes");
         fs::create_dir_all(&shapes).map_err(RepoError::io("cannot create", &shapes))?;
         let target = folder.join("target");
         remove(&target)?;
         fs::rename(room.target(), &target).map_err(RepoError::io("cannot keep", &target))?;
-        let shape = self.shape_file(key, ahead);
-        fs::write(&shape, ahead.join(" ")).map_err(RepoError::io("cannot write", &shape))
+        let file = self.shape_file(key, shape);
+        fs::write(&file, shape).map_err(RepoError::io("cannot write", &file))
     }
 }
 
@@ -201,6 +219,46 @@ pub fn build_only(argv: &[String]) -> Option<Vec<String>> {
     Some(ahead)
 }
 
+/// What decides which dependencies a build needs, in one line: kind of build, packages, features,
+/// profile, platform. Targets and filters only choose among what the packages hold.
+fn shape(argv: &[String]) -> Option<String> {
+    const WITH_VALUE: [&str; 6] = [
+        "-p",
+        "--package",
+        "-F",
+        "--features",
+        "--profile",
+        "--target",
+    ];
+    const ALONE: [&str; 6] = [
+        "--workspace",
+        "--all",
+        "--all-features",
+        "--no-default-features",
+        "--release",
+        "-r",
+    ];
+    let ahead = build_only(argv)?;
+    let kind = match ahead.iter().any(|arg| arg == "--no-run") {
+        true => "test",
+        false => ahead[1..].iter().find(|arg| !arg.starts_with('-'))?,
+    };
+    let mut words = Vec::new();
+    let mut args = ahead[1..].iter();
+    while let Some(arg) = args.next() {
+        let joined = arg.split_once('=').map(|(flag, _)| flag);
+        if WITH_VALUE.contains(&arg.as_str()) {
+            words.push(format!("{arg}={}", args.next()?));
+        } else if ALONE.contains(&arg.as_str())
+            || joined.is_some_and(|flag| WITH_VALUE.contains(&flag))
+        {
+            words.push(arg.clone());
+        }
+    }
+    words.sort();
+    Some(format!("{kind} {}", words.join(" ")))
+}
+
 fn profile(ahead: &[String]) -> &str {
     let mut args = ahead.iter().map(String::as_str);
     while let Some(arg) = args.next() {
@@ -256,6 +314,25 @@ mod tests {
                 ahead.map(str::to_owned)
             );
         }
+    }
+
+    #[test]
+    fn targets_and_filters_need_no_seed_of_their_own() {
+        let shape_of = |text: &str| shape(&words(text));
+        let gate = shape_of("cargo test -p e --release --features g --test smoke -- --nocapture");
+        assert_eq!(
+            gate,
+            shape_of("cargo test --features=g --release -p e --test pin -- --exact x")
+        );
+        for other in [
+            "cargo test -p e --features g --test smoke",
+            "cargo test -p e --release --test smoke",
+            "cargo build -p e --release --features g",
+            "cargo test -p f --release --features g",
+        ] {
+            assert_ne!(gate, shape_of(other), "{other}");
+        }
+        assert_eq!(shape_of("make"), None);
     }
 
     #[test]

@@ -59,6 +59,10 @@ fn start(shared: &Shared, ctx: Ctx<'_>, id: &ClaimId) -> Result<Vec<Refusal>, Se
                 refused = vec![not_checked(claim)];
                 return Ok(None);
             }
+            ClaimPhase::Gated => {
+                shared.queue.add(Job::Stage(id.clone()));
+                return Ok(None);
+            }
             _ => return Ok(None),
         }
         if let Some(ahead) = core.state.ahead_of(&claim.body, Some(id)) {

@@ -31,12 +31,9 @@ pub(super) fn open(
         .clone();
     let body = body(shared, ctx, &request)?;
     let operation = Operation::OpenHypothesis(&loop_id);
-    if let Some(id) = known(
-        &shared.core().state,
-        operation,
-        &request.idempotency_key,
-        &body,
-    )? {
+    let key = &request.idempotency_key;
+    let earlier = known(&shared.core().state, operation, key, &body)?;
+    if let Some(id) = earlier {
         return answer(shared, &id, Vec::new());
     }
     let lookups = lookups(shared, &body)?;

@@ -366,7 +366,7 @@ fn gates_refuse_a_change_that_fixes_nothing() {
     let gates = bench.gates(&loop_id, &claim, 300);
     let found = codes(&gates.refused);
     assert!(
-        found.contains(&"pin_red_on_head") && found.contains(&"gate_failed"),
+        found.contains(&"pinned_test_not_green") && found.contains(&"gate_failed"),
         "{found:?}"
     );
     assert_eq!((gates.state.as_str(), gates.done), ("checked", true));

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use exec::{Command, capture, find_program};
-use service::api::{self, Command as _};
+use service::api;
 use service::{
     Caller, Cancel, MachineConfig, NoProgress, Service, ServiceConfig, ServiceError, system_clock,
 };
