@@ -24,7 +24,7 @@ impl Serialize for Kernel {
 pub struct Binding {
     /// Slot, as in [`crate::kernels::KERNELS`].
     pub slot: u32,
-    /// Range to bind: offset a multiple of [`ALIGNMENT`], length a multiple of 4.
+    /// Range to bind: offset a multiple of [`crate::ir::ALIGNMENT`], length a multiple of 4.
     pub range: ByteRange,
     /// Bytes that the dispatch really reads or writes; lies in `range`.
     pub touched: ByteRange,

@@ -14,6 +14,7 @@
 )]
 #![deny(clippy::undocumented_unsafe_blocks)]
 
+mod chunk;
 mod debug;
 pub mod device;
 mod encode;
@@ -21,8 +22,10 @@ mod error;
 pub mod exec;
 pub mod mem;
 pub mod pipe;
+mod play;
 mod query;
 pub mod regions;
+mod sets;
 pub mod shaders;
 mod sync;
 

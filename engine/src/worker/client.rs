@@ -3,72 +3,22 @@
 //! A worker that dies, hangs or speaks garbage is classified, reported as `[WORKER EXIT]` and reaped; the caller gets a
 //! [`WorkerError`] and may start another. Markers of the worker go straight to the parent's stderr, which it inherits.
 
-use std::io::{self, BufReader, Stderr, Write};
+use std::io::{self, Stderr};
 use std::path::PathBuf;
-use std::process::{Child, ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, SyncSender, channel, sync_channel};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel, sync_channel};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use super::frame::{Frame, read_frame};
+use super::error::WorkerError;
+use super::process::{Incoming, read_answers, reap, signal_of, write_requests};
 use super::protocol::{
     Answer, DeviceKind, Loaded, MAX_LINE, POISONED_CODES, PROTOCOL, Prompt, Request, RequestId,
 };
 use crate::telemetry::{Marker, Telemetry, WorkerExit};
 
-/// How long a process that has closed its stdout may take to be gone.
-const EXIT_GRACE: Duration = Duration::from_secs(5);
 /// Answers buffered before the worker has to wait for its parent.
 const BACKLOG: usize = 256;
-
-/// What can happen between a parent and its worker.
-#[derive(Debug, Clone, PartialEq, thiserror::Error)]
-#[non_exhaustive]
-pub enum WorkerError {
-    /// The process could not be started.
-    #[error("cannot start the worker {program}: {message}; build it with `cargo build -p engine`")]
-    Spawn {
-        /// Program.
-        program: String,
-        /// The system's message.
-        message: String,
-    },
-    /// The worker ended or was ended; `[WORKER EXIT]` has been printed.
-    #[error("worker {} in {}: {detail}", exit.class, exit.step)]
-    Down {
-        /// How it ended.
-        exit: WorkerExit,
-        /// What the parent saw.
-        detail: String,
-    },
-    /// The worker refuses the request and lives on.
-    #[error("{code}: {message}")]
-    Refused {
-        /// Stable code.
-        code: String,
-        /// What to do.
-        message: String,
-    },
-    /// The setup makes the result meaningless.
-    #[error("invalidated ({reason_code}): {message}")]
-    Invalidated {
-        /// Stable code.
-        reason_code: String,
-        /// What to change.
-        message: String,
-    },
-}
-
-impl WorkerError {
-    /// Class of the worker's end, when it ended.
-    #[must_use]
-    pub fn class(&self) -> Option<&str> {
-        match self {
-            Self::Down { exit, .. } => Some(&exit.class),
-            _ => None,
-        }
-    }
-}
 
 /// How to start a worker.
 #[derive(Debug, Clone)]
@@ -97,12 +47,6 @@ impl WorkerOptions {
             step_timeout: Duration::from_secs(300),
         }
     }
-}
-
-enum Incoming {
-    Answer(Box<Answer>),
-    Garbage(String),
-    End,
 }
 
 /// A running worker. Dropping it ends the process; [`Worker::shutdown`] also says whether it ended well.
@@ -391,97 +335,5 @@ impl Drop for Worker {
         let class = if clean { "clean" } else { "driver_crash" };
         let exit = self.exit_of(status, class, "idle");
         self.report(&exit);
-    }
-}
-
-fn write_requests(mut stdin: ChildStdin, lines: &Receiver<Vec<u8>>) {
-    while let Ok(line) = lines.recv() {
-        if stdin.write_all(&line).and_then(|()| stdin.flush()).is_err() {
-            return;
-        }
-    }
-}
-
-fn read_answers(stdout: ChildStdout, sender: &SyncSender<Incoming>) {
-    let mut stdout = BufReader::new(stdout);
-    loop {
-        let incoming = match read_frame(&mut stdout, MAX_LINE) {
-            Ok(Frame::Line(line)) => match serde_json::from_slice(&line) {
-                Ok(answer) => Incoming::Answer(Box::new(answer)),
-                Err(error) => Incoming::Garbage(format!(
-                    "no answer ({error}): {}",
-                    String::from_utf8_lossy(line.get(..120).unwrap_or(&line))
-                )),
-            },
-            Ok(Frame::TooLong(bytes)) => Incoming::Garbage(format!("a line of {bytes} B")),
-            Ok(Frame::End) => Incoming::End,
-            Err(error) => Incoming::Garbage(error.to_string()),
-        };
-        let last = matches!(incoming, Incoming::End | Incoming::Garbage(_));
-        if sender.send(incoming).is_err() || last {
-            return;
-        }
-    }
-}
-
-/// Waits for the process to be gone; kills it at once or when it lingers.
-fn reap(child: &mut Child, kill: bool) -> Option<ExitStatus> {
-    if kill {
-        // Fails only when the process has already ended.
-        let _ = child.kill();
-        return child.wait().ok();
-    }
-    // std has no timed wait; the pipe's end precedes the exit by next to nothing, so this seldom turns twice.
-    let deadline = Instant::now() + EXIT_GRACE;
-    while Instant::now() < deadline {
-        match child.try_wait() {
-            Ok(Some(status)) => return Some(status),
-            Ok(None) => thread::park_timeout(Duration::from_millis(1)),
-            Err(_) => return None,
-        }
-    }
-    let _ = child.kill();
-    child.wait().ok()
-}
-
-#[cfg(unix)]
-fn signal_of(status: ExitStatus) -> Option<i32> {
-    std::os::unix::process::ExitStatusExt::signal(&status)
-}
-
-#[cfg(not(unix))]
-fn signal_of(_status: ExitStatus) -> Option<i32> {
-    None
-}
-
-/// A worker that is started when it is first needed, and anew after it went down.
-#[derive(Debug)]
-pub struct Supervisor {
-    options: WorkerOptions,
-    worker: Option<Worker>,
-}
-
-impl Supervisor {
-    /// Nothing runs yet.
-    #[must_use]
-    pub fn new(options: WorkerOptions) -> Self {
-        Self {
-            options,
-            worker: None,
-        }
-    }
-
-    /// The running worker, started if there is none that can be used.
-    ///
-    /// # Errors
-    /// As [`Worker::start`].
-    pub fn worker(&mut self) -> Result<&mut Worker, WorkerError> {
-        if self.worker.as_ref().is_some_and(|w| !w.is_usable()) {
-            self.worker = None;
-        }
-        match &mut self.worker {
-            Some(worker) => Ok(worker),
-            empty => Ok(empty.insert(Worker::start(self.options.clone())?)),
-        }
     }
 }

@@ -9,14 +9,19 @@
 //! - A context that a failure has poisoned answers nothing but `health` and `shutdown`.
 
 pub mod client;
+mod error;
 mod fault;
 pub mod frame;
 mod gpu;
 mod predict;
+mod process;
 pub mod protocol;
 mod rows;
 pub mod serve;
 pub mod session;
+mod supervisor;
 
-pub use client::{Supervisor, Worker, WorkerError, WorkerOptions};
+pub use client::{Worker, WorkerOptions};
+pub use error::WorkerError;
 pub use predict::{Prediction, Stopped};
+pub use supervisor::Supervisor;
