@@ -17,6 +17,7 @@
 
 pub mod api;
 mod caller;
+mod classes;
 mod commands;
 mod compiled;
 mod config;
@@ -32,10 +33,12 @@ mod observe;
 mod page;
 mod queue;
 mod reconcile;
+mod room;
 mod runs;
 mod service;
 mod shared;
 mod staging;
+mod store;
 mod views;
 mod worker;
 

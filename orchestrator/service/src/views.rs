@@ -15,7 +15,7 @@ use crate::api::{
     ActionView, CitationView, ClaimSummary, CountersView, GateView, GradeView, HypothesisView,
     JobView, LogView, ObservationView, RefusalView, RunView, ScopeView, VerdictView,
 };
-use crate::runs::conclusion_word;
+use crate::classes::conclusion_word;
 
 pub(crate) fn refusals(refused: &[Refusal]) -> Vec<RefusalView> {
     refused.iter().map(refusal).collect()

@@ -10,7 +10,7 @@ use super::find_run;
 use crate::ServiceError;
 use crate::api::{AnchorView, ClassifyRunAnswer, ClassifyRunRequest, GroupView};
 use crate::shared::{Ctx, Shared};
-use crate::{observe, page, runs, views};
+use crate::{classes, observe, page, views};
 
 /// Most characters of one field in a summary.
 const FIELD_CHARS: usize = 80;
@@ -31,14 +31,14 @@ pub(super) fn classify_run(
             remedy: "wait for it with `wait_for_run`; local work is not blocked".into(),
         });
     }
-    let base = runs::base_of(shared, &run)?;
+    let base = classes::base_of(shared, &run)?;
     let known = shared.wait(ctx, Instant::now() + PATIENCE, |core| {
         core.state.classifications.get(&run.run_id).cloned()
     })?;
     let classified = match known {
         Some(classified) => classified,
         None => {
-            runs::classify(shared, &run, &base)?;
+            classes::classify(shared, &run, &base)?;
             let core = shared.core();
             let found = core.state.classifications.get(&run.run_id).cloned();
             found.ok_or_else(|| ServiceError::Internal("no class was recorded".into()))?

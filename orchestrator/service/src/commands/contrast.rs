@@ -7,7 +7,7 @@ use super::find_run;
 use crate::ServiceError;
 use crate::api::{ContrastAnswer, ContrastRequest, SegmentView, SeparatorView};
 use crate::shared::Shared;
-use crate::{observe, runs, views};
+use crate::{classes, observe, views};
 
 /// Most separators in an answer.
 const MAX_SEPARATORS: usize = 50;
@@ -39,7 +39,7 @@ pub(super) fn contrast(
     };
     let run = find_run(&shared.core().state, &first.run_id)?.clone();
     super::logs::count_read(shared, &run.scope);
-    let base = runs::base_of(shared, &run)?;
+    let base = classes::base_of(shared, &run)?;
     let ranked = rank(&base.rulebook.catalogue, &failing, &passing);
     let separators = ranked
         .into_iter()
@@ -63,7 +63,7 @@ fn side(shared: &Shared, selections: &[SegmentView]) -> Result<Vec<Segment>, Ser
     let mut found = Vec::new();
     for selection in selections {
         let run = find_run(&shared.core().state, &selection.run_id)?.clone();
-        let base = runs::base_of(shared, &run)?;
+        let base = classes::base_of(shared, &run)?;
         let cells = observe::cells_of(shared, &run, &base.rulebook.catalogue)?;
         let selector = Selector {
             cell: selection.cell.clone(),

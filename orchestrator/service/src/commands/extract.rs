@@ -7,7 +7,7 @@ use super::{cursor, unknown};
 use crate::ServiceError;
 use crate::api::{ExtractMarkersAnswer, ExtractMarkersRequest, UnparsedView};
 use crate::shared::Shared;
-use crate::{observe, runs, views};
+use crate::{classes, observe, views};
 
 /// Most unparsed lines in an answer.
 const MAX_UNPARSED: usize = 100;
@@ -20,7 +20,7 @@ pub(super) fn extract_markers(
     let digest = known_log(shared, &request.log_id)?;
     let origin = observe::origin(shared, &digest);
     let base = match &origin {
-        Some(origin) => Some(runs::base_of(shared, &origin.run)?),
+        Some(origin) => Some(classes::base_of(shared, &origin.run)?),
         None => None,
     };
     let builtin;

@@ -10,7 +10,7 @@ use crate::api::{
 };
 use crate::page;
 use crate::shared::Shared;
-use crate::{observe, runs, views};
+use crate::{classes, observe, views};
 
 /// Bytes of a page when nothing is asked for.
 const DEFAULT_BYTES: u32 = 8 << 10;
@@ -23,7 +23,7 @@ pub(super) fn pull_full_log(
     request: PullFullLogRequest,
 ) -> Result<PullFullLogAnswer, ServiceError> {
     let (run, attempts) = chosen(shared, &request)?;
-    let base = runs::base_of(shared, &run)?;
+    let base = classes::base_of(shared, &run)?;
     let cells: Vec<&str> = run.jobs.iter().map(|job| job.cell.as_str()).collect();
     if let Some(wanted) = &request.job
         && !cells.contains(&wanted.as_str())

@@ -7,6 +7,7 @@
     reason = "tests"
 )]
 
+mod dependencies;
 mod refusals;
 mod resume;
 mod story;

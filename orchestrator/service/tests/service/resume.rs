@@ -60,7 +60,7 @@ fn every_phase_survives_the_end_of_the_service() {
     let mut bench = Bench::new();
     let red = start(&bench, true);
     bench.reopen();
-    assert_eq!(runs(&bench), [red.clone()]);
+    assert_eq!(runs(&bench), std::slice::from_ref(&red));
 
     let loop_id = bench.open_loop();
     let hypothesis = bench.hypothesis(&loop_id, "h1", "skipped_work", "the last block is skipped");

@@ -72,6 +72,11 @@ pub fn run(cwd: &Path, program: &str, args: &[&str]) -> String {
 impl Bench {
     /// The fixture with its seeded bug at the tip of a bare remote's branch, and an open service.
     pub fn new() -> Bench {
+        Bench::with(|_| {})
+    }
+
+    /// As [`Bench::new`], with the tree edited before its first commit.
+    pub fn with(edit: impl FnOnce(&Path)) -> Bench {
         let bench = Bench {
             folder: tempfile::tempdir().unwrap(),
             service: None,
@@ -88,6 +93,7 @@ impl Bench {
         fs::write(clone.join("allowed_signers"), line).unwrap();
         run(&clone, "git", &["init", "-q", "-b", "main"]);
         run(&clone, "git", &["apply", "bugs/skipped_tail.patch"]);
+        edit(&clone);
         run(&clone, "git", &["add", "-A"]);
         run(&clone, "git", &["commit", "-q", "-m", "Begin"]);
         let remote = bench.root().join("remote.git");

@@ -5,43 +5,29 @@
 //! shares its build and its canary run there in this order, so that what the gate covers is read
 //! before anything else builds there.
 
-use std::collections::BTreeMap;
-use std::ffi::{OsStr, OsString};
-use std::io::{self, Write};
-use std::time::{Duration, SystemTime};
+mod process;
 
 use attest::claim::ClaimBody;
-use attest::digest::Digest;
-use ci::{Workplace, command_line, environment_of};
 use discipline::decision::Stage;
 use discipline::event::Event;
 use discipline::gates::{
     GateRun, PINNED_GATE, PinnedGate, canary_argv, canary_test_source, judge, needs_coverage,
     pinned_gate,
 };
-use discipline::model::{ClaimId, GateResult, GateRole, GateRunId, LogRef, ProcessExit, Refusal};
+use discipline::model::{ClaimId, GateResult, GateRole, GateRunId, ProcessExit, Refusal};
 use discipline::policy::{GatePolicy, Policy};
 use discipline::rules::decide;
 use discipline::state::{Claim, ClaimPhase, GateRunStatus};
-use exec::{Command, Exit, Lease, Outcome, Supervision, TryLease, run};
-use markers::{Catalogue, Scan, Scanner};
 use repo::Room;
-use state::LogWriter;
 use verify::BaseFacts;
 
 use crate::compiled;
 use crate::facts::{Circumstances, gather};
-use crate::runs::{ROOM, prepare};
+use crate::room::{ROOM, prepare};
 use crate::shared::{Shared, daemon};
 use crate::staging;
 use crate::{Cancel, ServiceError};
-
-/// Longest wait for a device that somebody else uses.
-const LEASE_WAIT: Duration = Duration::from_secs(3600);
-/// A transcript larger than this ends its gate.
-const OUTPUT_CAP: u64 = 4 << 30;
-/// End of a transcript that messages are taken from.
-const TAIL: usize = 32 << 10;
+use process::Ended;
 
 /// Everything that one claim's gates need.
 struct Bench<'a> {
@@ -291,102 +277,6 @@ impl Bench<'_> {
         }))
     }
 
-    fn execute(
-        &self,
-        gate: &str,
-        role: GateRole,
-        policy: &GatePolicy,
-        argv: &[String],
-    ) -> Result<Ended, ServiceError> {
-        let shared = self.shared;
-        let (tree, target, home) = (self.room.tree(), self.room.target(), self.room.home());
-        let place = Workplace {
-            tree: &tree,
-            target: &target,
-            home: &home,
-            cargo_home: shared.cargo_home.path(),
-        };
-        let environment = &shared.config.machine.environment;
-        let env = environment_of(
-            &place,
-            &shared.toolchain,
-            environment,
-            &policy.pass_env,
-            &policy.env,
-        )?;
-        let path = env.get(OsStr::new("PATH")).cloned().unwrap_or_default();
-        let (program, args) = command_line(argv, &shared.toolchain, &path)?;
-        let digest = environment_digest(&env, &shared.toolchain.digest());
-        let command = Command::new(program, &tree)
-            .args(args)
-            .envs(env)
-            .wall_timeout(Duration::from_secs(policy.timeout_s))
-            .output_limit(OUTPUT_CAP);
-        let purpose = format!(
-            "gate {gate} of {} ({})",
-            self.claim.id,
-            crate::views::role_word(role)
-        );
-        let lease = self.lease(policy, &purpose)?;
-        let mut transcript = Transcript::new(shared, &self.base.rulebook.catalogue)?;
-        let outcome = self.supervise(&command, &purpose, lease.as_ref(), &mut transcript)?;
-        let (log, scan, tail) = transcript.close(outcome.exit != Exit::OutputLimit)?;
-        crate::observe::keep_scan(shared, &log.log_id, &scan);
-        Ok(Ended {
-            exit: process_exit(outcome.exit),
-            duration_ms: u64::try_from(outcome.duration.as_millis()).unwrap_or(u64::MAX),
-            transcript: log,
-            scan,
-            tail,
-            environment: digest,
-        })
-    }
-
-    fn lease(&self, policy: &GatePolicy, purpose: &str) -> Result<Option<Lease>, ServiceError> {
-        if !policy.gpu {
-            return Ok(None);
-        }
-        let path = self.shared.lease_path();
-        match Lease::acquire(&path, purpose, LEASE_WAIT, self.cancel)? {
-            TryLease::Acquired(lease) => Ok(Some(lease)),
-            TryLease::Held(_) if self.cancel.is_cancelled() => Err(ServiceError::Cancelled),
-            TryLease::Held(holder) => Err(ci::CiError::LeaseHeld {
-                purpose: holder.purpose,
-                pid: holder.pid,
-            }
-            .into()),
-        }
-    }
-
-    fn supervise(
-        &self,
-        command: &Command,
-        purpose: &str,
-        lease: Option<&Lease>,
-        sink: &mut dyn Write,
-    ) -> Result<Outcome, ServiceError> {
-        let mut group = None;
-        let mut on_spawn = |started: &exec::Group| {
-            group = Some(started.clone());
-            self.shared.group_started(started, purpose)
-        };
-        let outcome = run(
-            command,
-            sink,
-            Supervision {
-                cancel: self.cancel,
-                lease,
-                clock: Some(&SystemTime::now),
-                on_spawn: Some(&mut on_spawn),
-                on_progress: None,
-            },
-        );
-        if let Some(group) = &group {
-            self.shared.group_ended(group);
-        }
-        Ok(outcome?)
-    }
-
     /// Judges all results together and journals the end of the gate run.
     fn finish(&self, mut refused: Vec<Refusal>) -> Result<(), ServiceError> {
         let claim = {
@@ -430,91 +320,5 @@ impl Bench<'_> {
                 reason,
             },
         )
-    }
-}
-
-/// One process as it ended.
-struct Ended {
-    exit: ProcessExit,
-    duration_ms: u64,
-    transcript: LogRef,
-    scan: Scan,
-    tail: String,
-    environment: Digest,
-}
-
-fn process_exit(exit: Exit) -> ProcessExit {
-    match exit {
-        Exit::Exited(code) => ProcessExit::Code(code),
-        Exit::Signaled(signal) => ProcessExit::Signal(signal),
-        Exit::TimedOut | Exit::OutputLimit => ProcessExit::TimedOut,
-        Exit::Cancelled => ProcessExit::Cancelled,
-    }
-}
-
-/// What a gate saw of the machine, in one digest.
-fn environment_digest(env: &BTreeMap<OsString, OsString>, toolchain: &str) -> Digest {
-    let mut text = format!("{toolchain}\n");
-    for (name, value) in env {
-        text.push_str(&format!("{}={}\n", name.display(), value.display()));
-    }
-    Digest::of(text.as_bytes())
-}
-
-/// A transcript on its way into the store, scanned in passing, its end kept for messages.
-struct Transcript<'a> {
-    writer: LogWriter,
-    scanner: Scanner<'a>,
-    tail: Vec<u8>,
-}
-
-impl<'a> Transcript<'a> {
-    fn new(shared: &Shared, catalogue: &'a Catalogue) -> Result<Transcript<'a>, ServiceError> {
-        Ok(Transcript {
-            writer: shared.evidence.log_writer()?,
-            scanner: Scanner::new(catalogue),
-            tail: Vec::new(),
-        })
-    }
-
-    fn close(self, complete: bool) -> Result<(LogRef, Scan, String), ServiceError> {
-        let entry = self.writer.finish()?;
-        let log = LogRef {
-            log_id: entry.digest,
-            bytes: entry.bytes,
-            lines: entry.lines,
-            complete,
-        };
-        let tail = String::from_utf8_lossy(&self.tail)
-            .lines()
-            .map(unstamped)
-            .collect::<Vec<_>>()
-            .join("\n");
-        Ok((log, self.scanner.finish(), tail))
-    }
-}
-
-/// A line without the stamp that [`exec::format_stamp`] put in front of it.
-fn unstamped(line: &str) -> &str {
-    const STAMP: usize = "2000-01-01T00:00:00.0000000Z ".len();
-    match line.get(..STAMP) {
-        Some(stamp) if stamp.ends_with("Z ") => &line[STAMP..],
-        _ => line,
-    }
-}
-
-impl Write for Transcript<'_> {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.writer.write_all(bytes)?;
-        self.scanner.push(bytes);
-        self.tail.extend_from_slice(bytes);
-        if self.tail.len() > 2 * TAIL {
-            self.tail.drain(..self.tail.len() - TAIL);
-        }
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        self.writer.flush()
     }
 }
