@@ -47,28 +47,6 @@ fn every_class_has_a_playbook_and_a_corpus_log() {
 }
 
 #[test]
-fn every_rule_has_a_refusing_case() {
-    let names: BTreeSet<&str> = discipline::rules::RULES
-        .iter()
-        .map(|rule| rule.name)
-        .collect();
-    assert_eq!(
-        names.len(),
-        discipline::rules::RULES.len(),
-        "two rules share a name"
-    );
-    let refusing: BTreeSet<&str> = discipline::fixtures::REFUSING
-        .iter()
-        .map(|case| case.rule)
-        .collect();
-    let never: Vec<&&str> = names.difference(&refusing).collect();
-    assert!(
-        never.is_empty(),
-        "no fixture shows these rules refusing: {never:?}"
-    );
-}
-
-#[test]
 fn every_seeded_bug_has_both_files() {
     let bank = root().join("engine/bugs");
     assert_eq!(
