@@ -443,6 +443,7 @@ fn unapproved(clone: &Path, audience: &mut dyn Audience) -> Result<()> {
         &["commit", "--quiet", "--allow-empty", "-m", "just this once"],
     )?;
     let (pushed, _, said) = attempt(clone, &["push", "origin", "HEAD:refs/heads/main"])?;
+    git(clone, &["reset", "--quiet", "--hard", "HEAD^"])?;
     ensure!(!pushed, "an unapproved push reached the remote");
     ensure!(
         said.contains("pre-receive hook declined"),

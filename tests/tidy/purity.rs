@@ -26,7 +26,9 @@ fn pure_crates_are_pure() {
     for folder in PURE {
         for file in files(&root().join(folder).join("src"), "rs") {
             // `#[cfg(test)] mod tests;` in files of their own.
-            let test_code = file.components().any(|part| part.as_os_str() == "tests" || part.as_os_str() == "tests.rs");
+            let test_code = file
+                .components()
+                .any(|part| part.as_os_str() == "tests" || part.as_os_str() == "tests.rs");
             if !test_code {
                 broken.extend(impurities(&file, &read(&file)));
             }

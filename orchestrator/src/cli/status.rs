@@ -56,7 +56,11 @@ fn screen(output: Output, answer: &LoopStatusAnswer) -> String {
     for scope in &answer.scopes {
         line("scope", scope_line(output, scope));
     }
-    for claim in &answer.claims {
+    let (drafts, claims): (Vec<_>, Vec<_>) = answer
+        .claims
+        .iter()
+        .partition(|claim| claim.state == "drafted");
+    for claim in claims {
         let digest = short(&claim.claim_digest);
         line(
             "claim",
@@ -64,6 +68,12 @@ fn screen(output: Output, answer: &LoopStatusAnswer) -> String {
                 "{} {:<12} {} [{digest}]",
                 claim.claim_id, claim.state, claim.subject
             ),
+        );
+    }
+    if !drafts.is_empty() {
+        line(
+            "drafts",
+            format!("{} refused; `greenloop claim` lists them", drafts.len()),
         );
     }
     for row in &answer.hypotheses {
