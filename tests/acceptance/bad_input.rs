@@ -60,12 +60,7 @@ fn an_unknown_policy_key_names_the_nearest() {
         &["commit", "--quiet", "--all", "-m", "Rename a key"],
     )
     .unwrap();
-    std::fs::remove_file(scene.bare.join("hooks/pre-receive")).unwrap();
-    git(
-        &scene.repo,
-        &["push", "--quiet", "origin", "HEAD:refs/heads/main"],
-    )
-    .unwrap();
+    publish_past_the_hook(&scene);
     let product = Product::new(&scene);
     let (code, said) = complains(&product, &["run", "path_equivalence"]);
     product.call(&["stop"]).unwrap();
@@ -154,12 +149,7 @@ fn a_hostile_log_is_kept_whole_and_can_be_paged() {
         &["commit", "--quiet", "--all", "-m", "Say a lot"],
     )
     .unwrap();
-    std::fs::remove_file(scene.bare.join("hooks/pre-receive")).unwrap();
-    git(
-        &scene.repo,
-        &["push", "--quiet", "origin", "HEAD:refs/heads/main"],
-    )
-    .unwrap();
+    publish_past_the_hook(&scene);
     let product = Product::new(&scene);
     let run = product
         .expect(6, &["run", "path_equivalence", "--cell", "debug"])
@@ -268,4 +258,53 @@ fn codes(answer: &Value) -> Vec<String> {
     refused
         .filter_map(|refusal| Some(refusal["code"].as_str()?.to_owned()))
         .collect()
+}
+
+/// Moves the remote's branch as somebody with access to the server would.
+fn publish_past_the_hook(scene: &Scene) {
+    std::fs::remove_file(scene.bare.join("hooks/pre-receive")).unwrap();
+    git(
+        &scene.repo,
+        &["push", "--quiet", "origin", "HEAD:refs/heads/main"],
+    )
+    .unwrap();
+}
+
+#[test]
+fn a_journal_that_lost_its_end_is_refused_until_a_person_accepts_it() {
+    let place = place();
+    let scene = fixture(&place);
+    let product = Product::new(&scene);
+    product.expect(6, &["run", &scene.brief.scope]).unwrap();
+    let status = product.call(&["status"]).unwrap().1;
+    product.expect(0, &["stop"]).unwrap();
+    let journal = std::path::Path::new(status["state_dir"].as_str().unwrap()).join("journal/log");
+    let bytes = std::fs::read(&journal).unwrap();
+    std::fs::write(&journal, &bytes[..bytes.len() / 2]).unwrap();
+
+    let (code, said) = complains(&product, &["status"]);
+    assert_eq!(code, 2, "{said}");
+    assert!(
+        said.contains("greenloop state accept-restore --reason"),
+        "{said}"
+    );
+    let accepted = product
+        .expect(
+            0,
+            &["state", "accept-restore", "--reason", "restored a backup"],
+        )
+        .unwrap();
+    let kept = accepted["journal_seq"].as_u64().unwrap();
+    assert!(
+        kept > 0 && kept < status["journal_seq"].as_u64().unwrap() + 2,
+        "{accepted}"
+    );
+    product.call(&["status"]).unwrap();
+    product.expect(0, &["stop"]).unwrap();
+    product.expect(0, &["state", "verify"]).unwrap();
+    let (code, said) = complains(&product, &["state", "accept-restore", "--reason", "again"]);
+    assert_ne!(
+        code, 0,
+        "healthy state was taken for a restored one: {said}"
+    );
 }

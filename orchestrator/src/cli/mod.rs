@@ -13,6 +13,7 @@ mod push;
 mod reject;
 mod run;
 mod runs;
+mod state;
 mod status;
 mod stop;
 mod verify;
@@ -74,6 +75,7 @@ enum Verb {
     Verify(verify::Args),
     Why(why::Args),
     Audit(audit::Args),
+    State(state::Args),
 }
 
 /// What every verb is given.
@@ -142,6 +144,7 @@ fn dispatch(verb: &Verb, context: &Context<'_>) -> Result<Exit> {
         Verb::Verify(args) => verify::run(args, context),
         Verb::Why(args) => why::run(args, context),
         Verb::Audit(args) => audit::run(args, context),
+        Verb::State(args) => state::run(args, context),
     }
 }
 
