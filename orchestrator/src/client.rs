@@ -71,7 +71,7 @@ impl Client {
         command: C,
         on_progress: &mut dyn FnMut(u64, Option<u64>, &str),
     ) -> Result<C::Answer> {
-        self.send(&ToDaemon::Call(command.into_request()))?;
+        self.send(&ToDaemon::Call(Box::new(command.into_request())))?;
         loop {
             let frame = self.receive()?.context(
                 "the daemon went away during the call; what it had acknowledged is kept, ask again to continue",

@@ -177,8 +177,8 @@ async fn operator_connection(
         let ToDaemon::Call(request) = frame? else {
             continue;
         };
-        let stops = matches!(request, Request::Shutdown(_));
-        call(&caller, request, &service, &mut frames, &mut writer).await?;
+        let stops = matches!(*request, Request::Shutdown(_));
+        call(&caller, *request, &service, &mut frames, &mut writer).await?;
         if stops {
             stop.cancel();
             // Held open until the process ends: its end is what the caller waits for.

@@ -38,7 +38,7 @@ impl Hello {
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub(crate) enum ToDaemon {
     /// Do this.
-    Call(Request),
+    Call(Box<Request>),
     /// Stop what you are doing for me.
     Cancel,
 }
