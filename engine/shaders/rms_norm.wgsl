@@ -1,4 +1,4 @@
-// out[r, c] = x[r, c] / sqrt(mean_c(x[r, c]^2) + eps) * weight[c]; one workgroup per row
+// out[g, c] = x[g, c] / sqrt(mean_c(x[g, c]^2) + eps) * weight[c] for groups of n_cols elements; one workgroup per group
 
 struct Floats { d: array<f32> }
 struct Immediates { n_cols: u32, eps_f32: f32 }
@@ -11,8 +11,12 @@ var<immediate> im: Immediates;
 var<workgroup> partial_sums: array<f32, 64>;
 
 @compute @workgroup_size(64)
-fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
-    let base = group.x * im.n_cols;
+fn main(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) lane: u32,
+) {
+    let base = (group.y * groups.x + group.x) * im.n_cols;
     var sum = 0.0;
     for (var c = lane; c < im.n_cols; c += 64u) {
         let value = x.d[base + c];

@@ -1,7 +1,8 @@
-// Rotates pairs (2i, 2i+1) of each head by the angle of pair i; dims from n_rot on pass through. One invocation per pair.
+// Rotates pairs (i * step, i * step + distance) of each head by the angle of pair i; dims from n_rot on pass through.
+// One invocation per pair.
 
 struct Floats { d: array<f32> }
-struct Immediates { head_dim: u32, n_rot: u32, n_heads: u32 }
+struct Immediates { head_dim: u32, n_rot: u32, n_heads: u32, step: u32, distance: u32 }
 
 @group(0) @binding(0) var<storage, read> x: Floats;
 @group(0) @binding(1) var<storage, read> cos_sin: Floats;
@@ -16,16 +17,19 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
         return;
     }
     let pair = id.x % pairs_per_head;
-    let at = token * im.n_heads * im.head_dim + id.x * 2u;
-    let a = x.d[at];
-    let b = x.d[at + 1u];
+    let head = (token * im.n_heads + id.x / pairs_per_head) * im.head_dim;
     if pair * 2u < im.n_rot {
+        let first = head + pair * im.step;
+        let second = first + im.distance;
+        let a = x.d[first];
+        let b = x.d[second];
         let c = cos_sin.d[token * im.n_rot + pair * 2u];
         let s = cos_sin.d[token * im.n_rot + pair * 2u + 1u];
-        out.d[at] = a * c - b * s;
-        out.d[at + 1u] = a * s + b * c;
+        out.d[first] = a * c - b * s;
+        out.d[second] = a * s + b * c;
     } else {
-        out.d[at] = a;
-        out.d[at + 1u] = b;
+        let at = head + pair * 2u;
+        out.d[at] = x.d[at];
+        out.d[at + 1u] = x.d[at + 1u];
     }
 }

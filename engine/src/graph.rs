@@ -54,20 +54,40 @@ impl OpKind {
     }
 }
 
+/// Which elements of a head the rotary embedding turns together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RopePairs {
+    /// `(2i, 2i+1)`.
+    Adjacent,
+    /// `(i, i + n_rot/2)`.
+    Halves,
+}
+
+impl RopePairs {
+    /// Distance between the first elements of two pairs, and between the two elements of one.
+    pub const fn strides(self, n_rot: u32) -> (u32, u32) {
+        match self {
+            RopePairs::Adjacent => (2, 1),
+            RopePairs::Halves => (1, n_rot / 2),
+        }
+    }
+}
+
 /// What a node computes. Inputs and outputs are listed in this order in [`Node`].
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Op {
     /// `(tokens, table) -> rows`.
     Embed,
-    /// `(x, weight) -> normed`.
+    /// `(x, weight) -> normed`; a weight shorter than the row norms each run of its length by itself.
     RmsNorm {
         /// Added to the mean square.
         eps: f32,
     },
     /// `(weight, x) -> y`.
     Matmul,
-    /// `(x, rope_table) -> rotated`, pairs `(2i, 2i+1)`.
+    /// `(x, rope_table) -> rotated`.
     Rope {
         /// Elements per head.
         head_dim: u32,
@@ -75,6 +95,8 @@ pub enum Op {
         n_rot: u32,
         /// Heads per row.
         n_heads: u32,
+        /// Which elements rotate together.
+        pairs: RopePairs,
     },
     /// `(rows) -> ()`, writes cache rows from `pos` as a side effect.
     KvStore {

@@ -54,13 +54,13 @@ pub enum Kernel {
     EmbedF32,
     /// Gathers and dequantises rows of a `Q8_0` embedding table.
     EmbedQ8_0,
-    /// Root-mean-square norm of each row, times a weight row.
+    /// Root-mean-square norm of each row, or of each head of a row, times a weight row.
     RmsNorm,
     /// `y = W x` with `f32` weights.
     MatmulF32,
     /// `y = W x` with `Q8_0` weights.
     MatmulQ8_0,
-    /// Rotary position embedding on interleaved pairs `(2i, 2i+1)`.
+    /// Rotary position embedding on adjacent elements or on halves of a head.
     Rope,
     /// Appends rows to a key or value cache.
     KvStore,
@@ -138,14 +138,15 @@ pub const KERNELS: &[KernelSpec] = &[
         immediates: &["n_embd", "n_vocab"],
         grid: "[ceil(n_embd / 64), n_tokens, 1]",
     },
-    // out[r, c] = x[r, c] / sqrt(mean_c(x[r, c]^2) + eps) * weight[c]; one workgroup per row
+    // out[g, c] = x[g, c] / sqrt(mean_c(x[g, c]^2) + eps) * weight[c] for groups g of n_cols elements, a row or a head;
+    // one workgroup per group
     KernelSpec {
         kernel: Kernel::RmsNorm,
         name: "rms_norm",
         workgroup: LINE,
         bindings: &[read("x"), read("weight"), write("out")],
         immediates: &["n_cols", "eps_f32"],
-        grid: "[n_rows, 1, 1]",
+        grid: "[row length / n_cols, n_rows, 1]",
     },
     // y[t, o] = sum_i w[o, i] * x[t, i]; one invocation per output
     KernelSpec {
@@ -166,13 +167,14 @@ pub const KERNELS: &[KernelSpec] = &[
         grid: "[ceil(n_out / 64), n_tokens, 1]",
     },
     // cos_sin[t, 2i] = cos, cos_sin[t, 2i+1] = sin of pair i at token t (n_rot values per token);
-    // out pair i of a head = (a cos - b sin, a sin + b cos); dims from n_rot on pass through. One invocation per pair.
+    // pair i of a head is (a, b) = (x[i * step], x[i * step + distance]), out = (a cos - b sin, a sin + b cos);
+    // dims from n_rot on pass through, two per invocation. One invocation per pair.
     KernelSpec {
         kernel: Kernel::Rope,
         name: "rope",
         workgroup: LINE,
         bindings: &[read("x"), read("cos_sin"), write("out")],
-        immediates: &["head_dim", "n_rot", "n_heads"],
+        immediates: &["head_dim", "n_rot", "n_heads", "step", "distance"],
         grid: "[ceil(n_heads * head_dim / 2 / 64), n_tokens, 1]",
     },
     // cache[pos + t, c] = rows[t, c]

@@ -7,10 +7,14 @@
 //! [`ir::CommandIr`] → `vk` executes it, while [`hazard`], [`delta`] and [`validate`] judge it.
 //! [`cpu`] runs the same graph as the reference.
 //!
+//! Models: dense llama and qwen3 ([`arch`]) with plain, linear, YaRN and per-pair (`rope_freqs.weight`) rotary scaling,
+//! in F32 and Q8_0; F16 and Q4_0 are widened to F32 on the device.
+//!
 //! # Architecture invariants
 //! - Only `vk` is unsafe and only `vk` knows Vulkan; everything else is pure over bytes and values.
 //! - Nothing reaches the device except as a command of a [`ir::CommandIr`].
 //! - Modes come from [`profile::ExecutionProfile::resolve`] alone; there is no way from a GPU request to the CPU.
+//! - Architectures differ in what [`arch::Architecture`] answers; ops and kernels take differences as words, never as a name.
 //! - Kernels are described once, in [`kernels`]; shaders, reflection check and recorder follow it.
 //! - What a kernel writes is a registered output or side effect of its node.
 //! - The crate knows nothing of the loop that looks after it.

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use crate::arch::llama::{self, LlamaParams};
+use crate::arch::Architecture;
+use crate::arch::dense::{self, DenseParams};
 use crate::error::{EngineError, Result};
 use crate::gguf::{Gguf, GgufFault, TensorType, fault};
 use crate::graph::Graph;
@@ -124,7 +125,7 @@ impl HostData {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Model {
     /// Hyperparameters.
-    pub params: LlamaParams,
+    pub params: DenseParams,
     /// Rows of the caches.
     pub n_ctx: u32,
     sources: BTreeMap<String, WeightSource>,
@@ -140,12 +141,13 @@ impl Model {
         let arch = gguf
             .string("general.architecture")?
             .ok_or_else(|| fault(GgufFault::MissingKey, "general.architecture is needed"))?;
-        if arch != "llama" {
-            let detail = format!("architecture {arch:?}, supported is llama");
-            return Err(fault(GgufFault::UnsupportedArch, detail));
-        }
-        let params = LlamaParams::read(&gguf)?;
-        llama::check_tensors(&gguf, &params)?;
+        let arch = Architecture::named(arch).ok_or_else(|| {
+            let known = Architecture::ALL.map(Architecture::name).join(", ");
+            let detail = format!("architecture {arch:?}, supported are {known}");
+            fault(GgufFault::UnsupportedArch, detail)
+        })?;
+        let params = DenseParams::read(&gguf, arch)?;
+        dense::check_tensors(&gguf, &params)?;
         let n_ctx = n_ctx.unwrap_or(params.n_ctx_train.min(DEFAULT_CONTEXT));
         if n_ctx == 0 {
             return Err(EngineError::Request(
@@ -170,7 +172,7 @@ impl Model {
     /// `Request` when the tokens are none, unknown, or do not fit behind `pos` into the context.
     pub fn graph(&self, pass: &PassRequest) -> Result<Graph> {
         self.check(pass)?;
-        Ok(llama::build(
+        Ok(dense::build(
             &self.params,
             pass.n_tokens(),
             pass.pos,
@@ -185,7 +187,7 @@ impl Model {
     /// As [`Model::graph`].
     pub fn host_data(&self, pass: &PassRequest) -> Result<HostData> {
         self.check(pass)?;
-        let table = llama::table(&self.params, pass.pos, pass.n_tokens());
+        let table = dense::table(&self.params, pass.pos, pass.n_tokens());
         Ok(HostData {
             tokens: pass
                 .tokens

@@ -46,6 +46,10 @@ pub enum Stage {
     KProj,
     /// Value projection.
     VProj,
+    /// Queries, each head normed.
+    QNorm,
+    /// Keys, each head normed.
+    KNorm,
     /// Rotated queries.
     QRope,
     /// Rotated keys.
@@ -83,6 +87,8 @@ impl Stage {
             Stage::QProj => "q_proj",
             Stage::KProj => "k_proj",
             Stage::VProj => "v_proj",
+            Stage::QNorm => "q_norm",
+            Stage::KNorm => "k_norm",
             Stage::QRope => "q_rope",
             Stage::KRope => "k_rope",
             Stage::AttnOut => "attn_out",

@@ -65,6 +65,11 @@ fn gpu_correctness_smoke_llama_q8_0_logits() {
 }
 
 #[test]
+fn gpu_correctness_smoke_qwen3_f32_logits() {
+    check_prompts("qwen3-a.f32");
+}
+
+#[test]
 fn gpu_correctness_smoke_llama_greedy() {
     for name in ["llama-a.f32", "llama-a.q8_0"] {
         let golden = Golden::load(name);

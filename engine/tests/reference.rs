@@ -8,30 +8,47 @@
 
 mod support;
 
-use engine::arch::llama;
+use engine::arch::dense;
 use engine::cpu::{CpuReference, KeepTrace};
 use engine::gguf::TensorType;
 use engine::model::{LogitsRows, Model, PassRequest, Phase};
 use engine::{quant, sample};
 use support::{Golden, bytes, data, floats, golden, golden_roots, relative_error, safetensors};
 
-const LLAMAS: [&str; 6] = [
+const MODELS: [&str; 14] = [
     "llama-a.f32",
     "llama-a.q8_0",
     "llama-a.f16",
     "llama-a.q4_0",
     "llama-rope3-a.f32",
     "llama-rope3-a.q8_0",
+    "qwen3-a.f32",
+    "qwen3-a.f16",
+    "qwen3-a.q8_0",
+    "qwen3-a.q4_0",
+    "qwen3-yarn-a.f32",
+    "qwen3-yarn-a.f16",
+    "qwen3-yarn-a.q8_0",
+    "qwen3-yarn-a.q4_0",
+];
+
+/// Models with traces, and stages of the first block that their trace must have.
+const TRACES: [(&str, &[&str]); 5] = [
+    ("llama-a.f32", &["attn_norm", "q_rope"]),
+    ("llama-rope3-a.f32", &["attn_norm", "q_rope"]),
+    ("qwen3-a.f32", &["q_norm", "k_norm", "q_rope"]),
+    ("qwen3-a.q8_0", &["q_norm", "k_norm", "q_rope"]),
+    ("qwen3-yarn-a.f32", &["q_norm", "k_norm", "q_rope"]),
 ];
 
 fn goldens() -> Vec<Golden> {
     let found: Vec<Golden> = golden_roots()
         .iter()
-        .flat_map(|root| LLAMAS.iter().filter_map(|name| golden(root, name)))
+        .flat_map(|root| MODELS.iter().filter_map(|name| golden(root, name)))
         .collect();
     assert!(
-        found.len() >= 2,
-        "the subset inside the project has two models"
+        found.len() >= 3,
+        "the subset inside the project has three models"
     );
     found
 }
@@ -105,7 +122,7 @@ fn greedy_continuations_equal_the_goldens_exactly() {
 fn every_stage_equals_the_golden_trace() {
     let mut compared = 0;
     for root in golden_roots() {
-        for name in ["llama-a.f32", "llama-rope3-a.f32"] {
+        for (name, needed) in TRACES {
             let path = root.join(format!("trace/{name}.p24.safetensors"));
             let (Some(golden), true) = (golden(&root, name), path.exists()) else {
                 continue;
@@ -123,7 +140,14 @@ fn every_stage_equals_the_golden_trace() {
                 .run(&PassRequest::prefill(prompt), KeepTrace::Yes)
                 .unwrap()
                 .trace;
-            for (stage, raw) in safetensors(&path) {
+            let wanted = safetensors(&path);
+            for stage in needed {
+                assert!(
+                    wanted.contains_key(&format!("blk.0.{stage}")),
+                    "{name} {stage}"
+                );
+            }
+            for (stage, raw) in wanted {
                 let error = relative_error(&trace[&stage], &floats(&raw));
                 assert!(error <= 2e-5, "{name} {stage}: {error:e}");
                 compared += 1;
@@ -164,6 +188,8 @@ fn rotary_tables_equal_the_goldens() {
         for (name, model) in [
             ("llama-a", "llama-a.f32"),
             ("llama-rope3-a", "llama-rope3-a.f32"),
+            ("qwen3-a", "qwen3-a.f32"),
+            ("qwen3-yarn-a", "qwen3-yarn-a.q4_0"),
         ] {
             let path = root.join(format!("rope/{name}.safetensors"));
             if !path.exists() {
@@ -174,7 +200,7 @@ fn rotary_tables_equal_the_goldens() {
             let params = Model::load(&file, None).unwrap().params;
             assert!(
                 relative_error(
-                    &llama::inverse_frequencies(&params),
+                    &dense::inverse_frequencies(&params),
                     &floats(&arrays["inv_freq"])
                 ) < 1e-6
             );
@@ -183,7 +209,7 @@ fn rotary_tables_equal_the_goldens() {
             let pairs = params.n_rot as usize / 2;
             for (row, position) in positions.iter().enumerate() {
                 let limit = 1e-5 * (1.0 + *position as f32 / 64.0);
-                for (pair, got) in llama::table(&params, *position, 1).chunks(2).enumerate() {
+                for (pair, got) in dense::table(&params, *position, 1).chunks(2).enumerate() {
                     let at = row * pairs + pair;
                     let near =
                         (got[0] - cos[at]).abs() <= limit && (got[1] - sin[at]).abs() <= limit;

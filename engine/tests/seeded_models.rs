@@ -9,8 +9,11 @@
 #[path = "support/seeded.rs"]
 mod seeded;
 
+use engine::EngineError;
+use engine::arch::Architecture;
+use engine::arch::dense::RopeScaling;
 use engine::cpu::{CpuReference, KeepTrace};
-use engine::gguf::TensorType;
+use engine::gguf::{GgufFault, GgufWriter, TensorType};
 use engine::hazard;
 use engine::ir::Region;
 use engine::model::{Model, PassRequest};
@@ -22,16 +25,29 @@ use seeded::Shape;
 use sha2::{Digest, Sha256};
 
 const SMALL: Shape = Shape {
+    arch: Architecture::Llama,
     layers: 1,
     width: 32,
     heads: 2,
     kv_heads: 1,
     head_dim: 16,
     n_rot: 16,
+    rope_base: 10000.0,
     ff: 32,
     vocab: 40,
     tied: false,
     ty: TensorType::F32,
+};
+
+/// Heads that are rotated in part, in halves.
+const QWEN3: Shape = Shape {
+    arch: Architecture::Qwen3,
+    heads: 6,
+    kv_heads: 3,
+    head_dim: 32,
+    n_rot: 8,
+    layers: 2,
+    ..SMALL
 };
 
 /// Shapes that the golden models lack: partial rotation, heads that do not fill the width, odd row counts, many blocks.
@@ -72,6 +88,15 @@ fn shapes() -> Vec<(Shape, &'static str)> {
             },
             "925c849a",
         ),
+        (
+            Shape {
+                head_dim: 24,
+                n_rot: 24,
+                ..QWEN3
+            },
+            "24b3fc80",
+        ),
+        (QWEN3, "739b8bef"),
     ]
 }
 
@@ -134,4 +159,112 @@ fn decoding_equals_prefill_on_seeded_models() {
             .collect();
         assert!(whole == stepped, "{shape:?}");
     }
+}
+
+fn load(shape: Shape, more: impl FnOnce(&mut GgufWriter)) -> Result<Model, EngineError> {
+    Model::load(&seeded::model_with(&shape, 7, more), None)
+}
+
+fn yarn(file: &mut GgufWriter) {
+    file.string("qwen3.rope.scaling.type", "yarn");
+    file.f32("qwen3.rope.scaling.factor", 4.0);
+    file.u32("qwen3.rope.scaling.original_context_length", 32);
+}
+
+#[test]
+fn yarn_is_read_with_the_papers_defaults_and_the_files_values() {
+    let scaling = |model: Model| model.params.rope_scaling;
+    let defaults = scaling(load(QWEN3, yarn).unwrap());
+    let expected = |beta_fast| RopeScaling::Yarn {
+        factor: 4.0,
+        original_context: 32,
+        beta_fast,
+        beta_slow: 1.0,
+    };
+    assert_eq!(defaults, expected(32.0));
+    let told = load(QWEN3, |file| {
+        yarn(file);
+        file.f32("qwen3.rope.scaling.yarn_beta_fast", 16.0);
+    });
+    assert_eq!(scaling(told.unwrap()), expected(16.0));
+    assert!((defaults.attention_factor() - 1.138_629_436).abs() < 1e-9);
+    let shrinking = RopeScaling::Yarn {
+        factor: 0.5,
+        original_context: 32,
+        beta_fast: 32.0,
+        beta_slow: 1.0,
+    };
+    assert_eq!(shrinking.attention_factor(), 1.0);
+}
+
+#[test]
+fn scalings_that_would_be_half_understood_are_refused() {
+    let unread = load(QWEN3, |file| {
+        yarn(file);
+        file.f32("qwen3.rope.scaling.attn_factor", 0.5);
+    });
+    assert!(
+        matches!(&unread, Err(EngineError::Unsupported { what, .. }) if what == "qwen3.rope.scaling.attn_factor"),
+        "{unread:?}"
+    );
+    let unknown = load(QWEN3, |file| {
+        file.string("qwen3.rope.scaling.type", "longrope");
+    });
+    assert!(
+        matches!(&unknown, Err(EngineError::Unsupported { what, .. }) if what.contains("longrope")),
+        "{unknown:?}"
+    );
+    let no_context = load(QWEN3, |file| {
+        file.string("qwen3.rope.scaling.type", "yarn");
+    });
+    assert!(
+        matches!(
+            &no_context,
+            Err(EngineError::Gguf {
+                fault: GgufFault::MissingKey,
+                ..
+            })
+        ),
+        "{no_context:?}"
+    );
+    let flat = Shape {
+        rope_base: 1.0,
+        ..QWEN3
+    };
+    let base_of_one = load(flat, yarn);
+    assert!(
+        matches!(
+            &base_of_one,
+            Err(EngineError::Gguf {
+                fault: GgufFault::BadHyperparameter,
+                ..
+            })
+        ),
+        "{base_of_one:?}"
+    );
+}
+
+#[test]
+fn head_norms_belong_to_the_architecture() {
+    let extra = load(SMALL, |file| {
+        let ones = [1f32; 16].iter().flat_map(|one| one.to_le_bytes());
+        file.tensor(
+            "blk.0.attn_q_norm.weight",
+            &[16],
+            TensorType::F32,
+            &ones.collect::<Vec<u8>>(),
+        );
+    });
+    assert!(
+        matches!(&extra, Err(EngineError::Unsupported { what, .. }) if what.contains("attn_q_norm")),
+        "{extra:?}"
+    );
+    let head_norms = |shape: Shape| {
+        let model = load(shape, |_| {}).unwrap();
+        let graph = model.graph(&PassRequest::decode(1, 0)).unwrap();
+        let named = |name: &str| graph.tensor_named(name).is_some();
+        ["blk.0.q_norm", "blk.0.k_norm"].map(named)
+    };
+    assert_eq!(head_norms(QWEN3), [true, true]);
+    assert_eq!(head_norms(SMALL), [false, false]);
 }

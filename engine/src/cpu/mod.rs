@@ -144,8 +144,8 @@ impl<'m> CpuReference<'m> {
                 ops::embed(tokens, weights, table.cols as usize)
             }
             Op::RmsNorm { eps } => {
-                let ((tensor, x), (_, weight)) = (input(0)?, input(1)?);
-                ops::rms_norm(x, weight, tensor.cols as usize, eps)
+                let ((_, x), (_, weight)) = (input(0)?, input(1)?);
+                ops::rms_norm(x, weight, eps)
             }
             Op::Matmul => {
                 let ((w, weights), (_, x)) = (input(0)?, input(1)?);
@@ -155,14 +155,22 @@ impl<'m> CpuReference<'m> {
                 head_dim,
                 n_rot,
                 n_heads,
+                pairs,
             } => {
                 let ((_, x), (_, table)) = (input(0)?, input(1)?);
+                let (step, distance) = pairs.strides(n_rot);
+                let [head_dim, n_rot, n_heads, step, distance] =
+                    [head_dim, n_rot, n_heads, step, distance].map(|n| n as usize);
                 ops::rope(
                     x,
                     table,
-                    head_dim as usize,
-                    n_rot as usize,
-                    n_heads as usize,
+                    ops::Rotation {
+                        head_dim,
+                        n_rot,
+                        n_heads,
+                        step,
+                        distance,
+                    },
                 )
             }
             Op::Attention {

@@ -9,8 +9,9 @@ pub(super) fn embed(tokens: &[f32], table: &[f32], cols: usize) -> Vec<f32> {
         .collect()
 }
 
-/// `x / sqrt(mean(x^2) + eps) * weight` per row.
-pub(super) fn rms_norm(x: &[f32], weight: &[f32], cols: usize, eps: f32) -> Vec<f32> {
+/// `x / sqrt(mean(x^2) + eps) * weight` per run of the weight's length.
+pub(super) fn rms_norm(x: &[f32], weight: &[f32], eps: f32) -> Vec<f32> {
+    let cols = weight.len();
     let row = |row: &[f32]| {
         let squares: f64 = row.iter().map(|v| f64::from(*v) * f64::from(*v)).sum();
         let inverse = 1.0 / (squares / cols as f64 + f64::from(eps)).sqrt();
@@ -36,24 +37,37 @@ fn dot(a: &[f32], b: &[f32]) -> f64 {
         .sum()
 }
 
-/// Rotates pairs `(2i, 2i + 1)` of every head by the table's cos and sin.
-pub(super) fn rope(
-    x: &[f32],
-    table: &[f32],
-    head_dim: usize,
-    n_rot: usize,
-    n_heads: usize,
-) -> Vec<f32> {
+/// Shape of a rotation: pair `i` of a head is `(i * step, i * step + distance)`.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Rotation {
+    pub(super) head_dim: usize,
+    pub(super) n_rot: usize,
+    pub(super) n_heads: usize,
+    pub(super) step: usize,
+    pub(super) distance: usize,
+}
+
+/// Rotates the pairs of every head by the table's cos and sin.
+pub(super) fn rope(x: &[f32], table: &[f32], rotation: Rotation) -> Vec<f32> {
+    let Rotation {
+        head_dim,
+        n_rot,
+        n_heads,
+        step,
+        distance,
+    } = rotation;
     let mut out = x.to_vec();
     for (row, angles) in out
         .chunks_exact_mut(head_dim * n_heads)
         .zip(table.chunks_exact(n_rot))
     {
         for head in row.chunks_exact_mut(head_dim) {
-            for (pair, angle) in head.chunks_exact_mut(2).zip(angles.chunks_exact(2)) {
-                let [a, b, cos, sin] = [pair[0], pair[1], angle[0], angle[1]].map(f64::from);
-                pair[0] = (a * cos - b * sin) as f32;
-                pair[1] = (a * sin + b * cos) as f32;
+            for (pair, angle) in angles.chunks_exact(2).enumerate() {
+                let (first, second) = (pair * step, pair * step + distance);
+                let [a, b, cos, sin] =
+                    [head[first], head[second], angle[0], angle[1]].map(f64::from);
+                head[first] = (a * cos - b * sin) as f32;
+                head[second] = (a * sin + b * cos) as f32;
             }
         }
     }

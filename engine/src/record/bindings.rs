@@ -53,14 +53,15 @@ impl Recorder<'_> {
             }
             Op::RmsNorm { eps } => {
                 let (x, out) = (input(0)?, output()?);
+                let n_cols = input(1)?.cols;
                 let (_, weight) = self.weight(input(1)?)?;
                 let buffers =
                     [vec![self.whole(x)?], weight, vec![self.whole(out)?]].concat_buffers();
                 (
                     Kernel::RmsNorm,
                     buffers,
-                    vec![x.cols, eps.to_bits()],
-                    [x.rows, 1, 1],
+                    vec![n_cols, eps.to_bits()],
+                    [x.cols / n_cols, x.rows, 1],
                 )
             }
             Op::Matmul => {
@@ -83,13 +84,15 @@ impl Recorder<'_> {
                 head_dim,
                 n_rot,
                 n_heads,
+                pairs,
             } => {
                 let (x, table, out) = (input(0)?, input(1)?, output()?);
                 let buffers = vec![self.whole(x)?, self.whole(table)?, self.whole(out)?];
+                let (step, distance) = pairs.strides(n_rot);
                 (
                     Kernel::Rope,
                     buffers,
-                    vec![head_dim, n_rot, n_heads],
+                    vec![head_dim, n_rot, n_heads, step, distance],
                     columns(n_heads * head_dim / 2, x.rows),
                 )
             }

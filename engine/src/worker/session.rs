@@ -107,7 +107,7 @@ impl Session {
             device: "cpu reference".into(),
             driver: "none".into(),
             weights_sha: hex::encode(Sha256::digest(&file)),
-            arch: "llama".into(),
+            arch: model.params.arch.name().into(),
             n_vocab: model.params.n_vocab,
             n_ctx: model.n_ctx,
         };

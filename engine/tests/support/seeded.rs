@@ -1,17 +1,20 @@
 //! Tiny models made from a seed, for shapes that the golden files do not have.
 
+use engine::arch::Architecture;
 use engine::gguf::{GgufWriter, TensorType};
 use engine::quant::quantise_q8_0;
 
 /// Shape of a seeded model.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Shape {
+    pub(crate) arch: Architecture,
     pub(crate) layers: u32,
     pub(crate) width: u32,
     pub(crate) heads: u32,
     pub(crate) kv_heads: u32,
     pub(crate) head_dim: u32,
     pub(crate) n_rot: u32,
+    pub(crate) rope_base: f32,
     pub(crate) ff: u32,
     pub(crate) vocab: u32,
     pub(crate) tied: bool,
@@ -33,23 +36,30 @@ impl Numbers {
 
 /// The bytes of a GGUF file with weights from the seed.
 pub(crate) fn model(shape: &Shape, seed: u64) -> Vec<u8> {
+    model_with(shape, seed, |_| {})
+}
+
+/// As [`model`], with more metadata or tensors.
+pub(crate) fn model_with(shape: &Shape, seed: u64, more: impl FnOnce(&mut GgufWriter)) -> Vec<u8> {
     let mut file = GgufWriter::new();
-    file.string("general.architecture", "llama");
+    let arch = shape.arch.name();
+    file.string("general.architecture", arch);
     for (key, value) in [
-        ("llama.block_count", shape.layers),
-        ("llama.context_length", 64),
-        ("llama.embedding_length", shape.width),
-        ("llama.feed_forward_length", shape.ff),
-        ("llama.attention.head_count", shape.heads),
-        ("llama.attention.head_count_kv", shape.kv_heads),
-        ("llama.attention.key_length", shape.head_dim),
-        ("llama.attention.value_length", shape.head_dim),
-        ("llama.rope.dimension_count", shape.n_rot),
+        ("block_count", shape.layers),
+        ("context_length", 64),
+        ("embedding_length", shape.width),
+        ("feed_forward_length", shape.ff),
+        ("attention.head_count", shape.heads),
+        ("attention.head_count_kv", shape.kv_heads),
+        ("attention.key_length", shape.head_dim),
+        ("attention.value_length", shape.head_dim),
+        ("rope.dimension_count", shape.n_rot),
     ] {
-        file.u32(key, value);
+        file.u32(&format!("{arch}.{key}"), value);
     }
-    file.f32("llama.attention.layer_norm_rms_epsilon", 1e-5);
-    file.f32("llama.rope.freq_base", 10000.0);
+    file.f32(&format!("{arch}.attention.layer_norm_rms_epsilon"), 1e-5);
+    file.f32(&format!("{arch}.rope.freq_base"), shape.rope_base);
+    more(&mut file);
     let mut numbers = Numbers(seed | 1);
     let [width, ff, vocab] = [shape.width, shape.ff, shape.vocab].map(u64::from);
     let [q, kv] = [shape.heads, shape.kv_heads].map(|heads| u64::from(heads * shape.head_dim));
@@ -66,6 +76,12 @@ pub(crate) fn model(shape: &Shape, seed: u64) -> Vec<u8> {
                 &format!("blk.{layer}.{part}.weight"),
                 width,
             );
+        }
+        if shape.arch.has_head_norms() {
+            for part in ["attn_q_norm", "attn_k_norm"] {
+                let name = format!("blk.{layer}.{part}.weight");
+                norm(&mut file, &mut numbers, &name, u64::from(shape.head_dim));
+            }
         }
         let parts = [
             ("attn_q", width, q),

@@ -1,6 +1,6 @@
-//! The graph of one pass through a dense llama model.
+//! The graph of one pass through a dense decoder.
 
-use super::LlamaParams;
+use super::DenseParams;
 use crate::graph::{Graph, GraphBuilder, Op, SideEffectKind};
 use crate::model::LogitsRows;
 use crate::tensor::{ElementType, Stage, TensorId};
@@ -20,7 +20,7 @@ pub(crate) struct PassShape {
 
 struct Pass<'p> {
     builder: GraphBuilder,
-    params: &'p LlamaParams,
+    params: &'p DenseParams,
     shape: PassShape,
     rope_table: TensorId,
 }
@@ -28,7 +28,7 @@ struct Pass<'p> {
 /// The graph of a pass over `n_tokens` tokens from position `pos`, with caches of `n_ctx` rows.
 /// The caller has checked that the pass fits into the caches.
 pub fn build(
-    params: &LlamaParams,
+    params: &DenseParams,
     n_tokens: u32,
     pos: u32,
     n_ctx: u32,
@@ -80,6 +80,16 @@ impl Pass<'_> {
         )
     }
 
+    /// Norms every head of a row by itself, where the architecture does.
+    fn head_norm(&mut self, name: &str, x: TensorId, n_heads: u32, stage: Stage) -> TensorId {
+        let (head_dim, eps) = (self.params.head_dim, self.params.rms_eps);
+        if !self.params.arch.has_head_norms() {
+            return x;
+        }
+        let weight = self.builder.weight(name, 1, head_dim);
+        self.rows(Op::RmsNorm { eps }, &[x, weight], stage, n_heads * head_dim)
+    }
+
     fn linear(&mut self, name: &str, x: TensorId, stage: Stage, cols: (u32, u32)) -> TensorId {
         let (n_in, n_out) = cols;
         let weight = self.builder.weight(name, n_out, n_in);
@@ -93,6 +103,7 @@ impl Pass<'_> {
                 head_dim,
                 n_rot,
                 n_heads,
+                pairs: self.params.arch.rope_pairs(),
             },
             &[x, self.rope_table],
             stage,
@@ -130,6 +141,8 @@ impl Pass<'_> {
         let q = self.linear(&weight("attn_q"), normed, Stage::QProj, (width, q_cols));
         let k = self.linear(&weight("attn_k"), normed, Stage::KProj, (width, kv_cols));
         let v = self.linear(&weight("attn_v"), normed, Stage::VProj, (width, kv_cols));
+        let q = self.head_norm(&weight("attn_q_norm"), q, params.n_heads, Stage::QNorm);
+        let k = self.head_norm(&weight("attn_k_norm"), k, params.n_kv_heads, Stage::KNorm);
         let q = self.rope(q, params.n_heads, Stage::QRope);
         let k = self.rope(k, params.n_kv_heads, Stage::KRope);
         let k_cache = self.store(&format!("blk.{layer}.k_cache"), k);
