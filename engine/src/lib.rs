@@ -8,7 +8,7 @@
 //! [`cpu`] runs the same graph as the reference.
 //!
 //! Models: dense llama and qwen3 ([`arch`]) with plain, linear, YaRN and per-pair (`rope_freqs.weight`) rotary scaling,
-//! in F32 and Q8_0; F16 and Q4_0 are widened to F32 on the device.
+//! in F32 and Q8_0; F16 and Q4_0 are widened to F32 on the device. Text becomes token ids, and back, in [`tok`].
 //!
 //! # Architecture invariants
 //! - Only `vk` is unsafe and only `vk` knows Vulkan; everything else is pure over bytes and values.
@@ -17,6 +17,7 @@
 //! - Architectures differ in what [`arch::Architecture`] answers; ops and kernels take differences as words, never as a name.
 //! - Kernels are described once, in [`kernels`]; shaders, reflection check and recorder follow it.
 //! - What a kernel writes is a registered output or side effect of its node.
+//! - Passes take token ids; text stays outside, in [`tok`].
 //! - The crate knows nothing of the loop that looks after it.
 
 pub mod arch;
@@ -38,6 +39,7 @@ pub mod record;
 pub mod sample;
 pub mod telemetry;
 pub mod tensor;
+pub mod tok;
 pub mod validate;
 pub mod vk;
 pub mod weights;
