@@ -9,6 +9,8 @@
 use std::path::PathBuf;
 use std::process::{Command, Output};
 
+use engine::gguf::Gguf;
+use engine::tok::{ControlText, ControlTokens, Tokenizer};
 use serde_json::Value;
 
 fn model(name: &str) -> String {
@@ -83,6 +85,35 @@ fn logits_of_the_reference_reach_a_file_row_by_row() {
     assert_eq!(result["n_vocab"], 600);
     assert_eq!(result["greedy"].as_array().unwrap().len(), 4);
     assert_eq!(std::fs::metadata(&out).unwrap().len(), 3 * 600 * 4);
+}
+
+#[test]
+fn a_text_is_continued_by_the_bytes_of_the_tokens_that_follow_it() {
+    let (model, reference) = (
+        model("models/qwen3-a.f32.gguf"),
+        ["--device", "cpu", "--n", "6"],
+    );
+    let run = |input: [&str; 2]| {
+        let output = engine(&[vec!["run", &model], input.to_vec(), reference.to_vec()].concat());
+        assert!(output.status.success(), "{output:?}");
+        output.stdout
+    };
+    let file = std::fs::read(&model).unwrap();
+    let tokenizer = Tokenizer::read(&Gguf::parse(&file).unwrap()).unwrap();
+    let text = "The second dispatch";
+    let ids = tokenizer.encode(text, ControlText::Plain);
+    let listed: Vec<String> = ids.iter().map(u32::to_string).collect();
+    let followed: Vec<u32> = String::from_utf8(run(["--tokens", &listed.join(",")]))
+        .unwrap()
+        .lines()
+        .map(|line| line.parse().unwrap())
+        .collect();
+    assert_eq!(followed.len(), 6);
+    let mut expected = tokenizer.decode(&followed, ControlTokens::Written).unwrap();
+    expected.push(b'\n');
+    assert_eq!(run(["--prompt", text]), expected);
+    let neither = engine(&["run", &model]);
+    assert_eq!(neither.status.code(), Some(2));
 }
 
 #[test]

@@ -37,7 +37,7 @@ enum Command {
     PathDelta(judge::DeltaArgs),
     /// Write the logits of a token list, and choose tokens after it.
     Logits(model::LogitsArgs),
-    /// Print the tokens that follow a token list.
+    /// Continue a text, or a token list.
     Run(model::RunArgs),
 }
 

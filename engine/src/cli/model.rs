@@ -1,10 +1,14 @@
 //! Commands that run a model: everything through a worker.
 
 use std::fs::OpenOptions;
+use std::io::Write;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
+use engine::gguf::Gguf;
+use engine::map::map;
+use engine::tok::{ControlText, ControlTokens, Tokenizer};
 use engine::worker::protocol::{Answer, DeviceKind, Prompt, Purpose, Request};
 use engine::worker::{Worker, WorkerOptions};
 use serde_json::json;
@@ -69,8 +73,11 @@ pub(super) struct LogitsArgs {
 pub(super) struct RunArgs {
     #[command(flatten)]
     common: Common,
-    /// Token ids, separated by commas.
-    #[arg(long, value_delimiter = ',', required = true)]
+    /// Text to continue; the answer is text. Control tokens in it are text, too.
+    #[arg(long, required_unless_present = "tokens", conflicts_with = "tokens")]
+    prompt: Option<String>,
+    /// Token ids to continue, separated by commas; the answer is one id per line.
+    #[arg(long, value_delimiter = ',')]
     tokens: Vec<u32>,
     /// Tokens to choose.
     #[arg(long, default_value_t = 32)]
@@ -122,11 +129,32 @@ pub(super) fn logits(args: &LogitsArgs) -> Outcome {
 
 /// `engine run`
 pub(super) fn run(args: &RunArgs) -> Outcome {
+    let Some(text) = &args.prompt else {
+        return continue_tokens(args, args.tokens.clone(), |token| say(&token.to_string()));
+    };
+    let file = map(&args.common.model)?;
+    let tokenizer = Tokenizer::read(&Gguf::parse(&file)?)?;
+    let encoded = tokenizer.encode(text, ControlText::Plain);
+    let tokens: Vec<u32> = tokenizer.bos().into_iter().chain(encoded).collect();
+    continue_tokens(args, tokens, |token| {
+        // Raw bytes: a character may come in several tokens.
+        let bytes = tokenizer.decode(&[token], ControlTokens::Written)?;
+        let mut out = std::io::stdout();
+        out.write_all(&bytes)?;
+        Ok(out.flush()?)
+    })?;
+    say("")
+}
+
+fn continue_tokens(
+    args: &RunArgs,
+    tokens: Vec<u32>,
+    mut show: impl FnMut(u32) -> Outcome,
+) -> Outcome {
     let (mut worker, _) = load(&args.common)?;
-    let prompt = prompt(&args.common, args.tokens.clone(), args.n);
     let mut failed = None;
-    worker.predict(prompt, |token| {
-        failed = failed.take().or(say(&token.to_string()).err());
+    worker.predict(prompt(&args.common, tokens, args.n), |token| {
+        failed = failed.take().or_else(|| show(token).err());
     })?;
     worker.shutdown()?;
     failed.map_or(Ok(()), Err)
