@@ -1,6 +1,6 @@
 //! The byte-level BPE tokenizer of a GGUF file (`tokenizer.ggml.model = gpt2`).
 //!
-//! Flow: special tokens are cut out → [`split`] cuts the rest into pieces → [`merge`] joins the bytes of a piece.
+//! Flow: special tokens are cut out → `split` cuts the rest into pieces → `merge` joins the bytes of a piece.
 //! Nothing is normalised, and nothing is added: the caller puts [`Tokenizer::bos`] in front where the model wants it.
 
 mod alphabet;
