@@ -1,5 +1,7 @@
 //! What must not stand in the tree at all.
 
+use syn::visit::Visit;
+
 use crate::{files, read, relative, root};
 
 /// Vulkan calls, and the mapping of files.
@@ -10,18 +12,53 @@ fn unsafe_code_stays_in_its_room() {
     for file in sources() {
         let name = relative(&file);
         let allowed = UNSAFE_ONLY.iter().any(|room| name.starts_with(room));
-        let text = read(&file);
-        let code = text
-            .lines()
-            .filter(|line| !line.trim_start().starts_with("//"));
-        let uses = code
-            .into_iter()
-            .any(|line| line.contains("unsafe {") || line.contains("unsafe fn"));
+        let uses = UnsafeCode::stands_in(&read(&file));
         assert!(
             allowed || !uses,
             "{name} holds unsafe code; only {UNSAFE_ONLY:?} may"
         );
     }
+}
+
+/// Finds `unsafe` on the syntax tree, because texts of tests may speak of it.
+#[derive(Default)]
+struct UnsafeCode {
+    found: bool,
+}
+
+impl UnsafeCode {
+    fn stands_in(source: &str) -> bool {
+        let mut visitor = Self::default();
+        visitor.visit_file(&syn::parse_file(source).expect("sources parse"));
+        visitor.found
+    }
+}
+
+impl<'ast> Visit<'ast> for UnsafeCode {
+    fn visit_expr_unsafe(&mut self, _: &'ast syn::ExprUnsafe) {
+        self.found = true;
+    }
+
+    fn visit_signature(&mut self, signature: &'ast syn::Signature) {
+        self.found |= matches!(signature.safety, syn::Safety::Unsafe(_));
+    }
+
+    fn visit_item_impl(&mut self, item: &'ast syn::ItemImpl) {
+        self.found |= item.unsafety.is_some();
+        syn::visit::visit_item_impl(self, item);
+    }
+}
+
+#[test]
+fn the_search_for_unsafe_code_sees_it() {
+    for source in [
+        "fn f() { unsafe { g() } }",
+        "unsafe fn f() {}",
+        "unsafe impl Send for A {}",
+    ] {
+        assert!(UnsafeCode::stands_in(source), "{source}");
+    }
+    assert!(!UnsafeCode::stands_in("const A: &str = \"unsafe { }\";"));
 }
 
 #[test]
