@@ -51,7 +51,7 @@ need_tools() {
 # A Vulkan device: the machine's own where there is a card, a software driver otherwise. An explicit
 # VK_DRIVER_FILES or VK_ICD_FILENAMES wins.
 need_vulkan() {
-    ldconfig -p 2>/dev/null | grep -q 'libvulkan\.so\.1' || need_packages libvulkan1
+    [[ $(ldconfig -p 2>/dev/null) == *libvulkan.so.1* ]] || need_packages libvulkan1
     [ -n "${VK_DRIVER_FILES:-}${VK_ICD_FILENAMES:-}" ] && return 0
     if compgen -G '/dev/dri/renderD*' >/dev/null || [ -e /dev/nvidia0 ]; then
         return 0
