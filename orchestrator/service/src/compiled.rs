@@ -33,14 +33,17 @@ pub(crate) fn read(
         .members(room, &shared.toolchain, cancel)
         .unwrap_or_default();
     for profile in profiles(&room.target()) {
-        for file in files(&profile.join("deps")) {
+        let folders = files(&profile.join("build"));
+        // A build script's own dep-info lies beside it, below `build`.
+        let units = std::iter::once(profile.join("deps")).chain(folders.iter().cloned());
+        for file in units.flat_map(|folder| files(&folder)) {
             if file.extension().is_some_and(|end| end == "d")
                 && let Some(text) = text(&file)
             {
                 compiled.extend(dep_info::below_root(&dep_info::parse(&text), &root));
             }
         }
-        for folder in files(&profile.join("build")) {
+        for folder in folders {
             let Some(text) = text(&folder.join("output")) else {
                 continue;
             };

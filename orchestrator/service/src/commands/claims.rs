@@ -167,7 +167,7 @@ pub(super) fn get_claim(
         refused: views::refusals(&claim.refused),
         missing: missing(&claim),
         gates: gates.iter().map(views::gate).collect(),
-        approval_command: approvable.then(|| format!("greenloop approve {}", claim.id)),
+        approval_command: approvable.then(|| format!("greenloop approve {} --key FILE", claim.id)),
         approved_by: claim.approval.as_ref().map(|record| record.signer.clone()),
         verdict: claim.verdict.as_ref().map(views::verdict),
         card: card(shared, &claim)?,

@@ -117,20 +117,19 @@ pub(super) fn start_run(
     };
     let cells = match &request.cell {
         None => policy.effective_cells(&request.scope),
-        Some(cell) => ci::cells_of(scope, Some(cell))?,
+        Some(cell) => ci::cells_of(scope, Some(cell)).map_err(unknown_cell)?,
     };
     let cells: Vec<String> = cells.into_iter().map(|cell| cell.name).collect();
-    let refused = unmet(shared, &request.scope, policy.budget.runner_minutes_per_day);
-    if !refused.is_empty() {
-        return Ok(StartRunAnswer {
-            run: None,
-            refused: views::refusals(&refused),
-        });
-    }
+    let budget = policy.budget.runner_minutes_per_day;
     let tree = shared.reader()?.commit_info(&commit)?.tree;
     let now = shared.now();
-    let mut id = None;
+    let (mut id, mut refused) = (None, Vec::new());
     shared.append_with(&ctx.caller.author(), |core| {
+        // Under the writer's lock: of two callers at once, the second sees the first one's run.
+        refused = unmet(&core.state, now, &request.scope, budget);
+        if !refused.is_empty() {
+            return Ok(None);
+        }
         let place = (commit.as_str(), tree.as_str());
         let run = new_run(
             &core.state,
@@ -143,7 +142,12 @@ pub(super) fn start_run(
         id = Some(run.run_id.clone());
         Ok(Some(Event::RunChanged { run }))
     })?;
-    let id = id.ok_or_else(|| ServiceError::Internal("no run was made".into()))?;
+    let Some(id) = id else {
+        return Ok(StartRunAnswer {
+            run: None,
+            refused: views::refusals(&refused),
+        });
+    };
     shared.queue.add(Job::Run(id.clone()));
     if request.wait {
         let deadline = Instant::now() + UNTIL_IT_ENDS;
@@ -177,11 +181,18 @@ fn commit(
     super::known_commit(shared, ctx, wanted)
 }
 
-fn unmet(shared: &Shared, scope: &str, budget: u32) -> Vec<Refusal> {
-    let now = shared.now();
-    let core = shared.core();
+fn unknown_cell(error: ci::CiError) -> ServiceError {
+    match error {
+        ci::CiError::UnknownCell { cell, valid } => {
+            unknown("cell", &cell, valid.iter().map(String::as_str))
+        }
+        other => other.into(),
+    }
+}
+
+fn unmet(state: &LoopState, now_ms: i64, scope: &str, budget: u32) -> Vec<Refusal> {
     let mut refused = Vec::new();
-    if let Some(live) = core.state.live_runs(scope).first() {
+    if let Some(live) = state.live_runs(scope).first() {
         refused.push(Refusal::new(
             "run_live",
             "scope",
@@ -189,7 +200,7 @@ fn unmet(shared: &Shared, scope: &str, budget: u32) -> Vec<Refusal> {
             format!("wait for it with `greenloop run wait {live}`"),
         ));
     }
-    let spent = core.state.runner_minutes_today(now);
+    let spent = state.runner_minutes_today(now_ms);
     if spent >= budget {
         refused.push(Refusal::new(
             "budget_spent",

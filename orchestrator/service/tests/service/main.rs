@@ -8,6 +8,7 @@
 )]
 
 mod dependencies;
+mod interrupted;
 mod refusals;
 mod resume;
 mod story;

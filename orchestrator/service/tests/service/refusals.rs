@@ -381,3 +381,45 @@ fn one_service_holds_the_state() {
     };
     assert!(error.to_string().contains("is held by process"), "{error}");
 }
+
+#[test]
+fn a_cell_that_the_scope_lacks_is_named_with_those_it_has() {
+    let bench = Bench::new();
+    let asked = bench.person(api::StartRunRequest {
+        scope: crate::support::SCOPE.into(),
+        cell: Some("relase".into()),
+        commit: None,
+        wait: false,
+    });
+    let Err(error) = asked else {
+        panic!("a run of no cell")
+    };
+    assert_eq!((error.code(), error.fixable()), ("unknown_id", true));
+    assert_eq!(error.to_string(), "no cell `relase`; valid: again, debug");
+}
+
+#[test]
+fn of_two_callers_at_once_one_gets_the_run() {
+    let bench = Bench::new();
+    let begin = std::sync::Barrier::new(8);
+    let ask = || {
+        begin.wait();
+        let request = api::StartRunRequest {
+            scope: crate::support::SCOPE.into(),
+            cell: Some("debug".into()),
+            commit: None,
+            wait: false,
+        };
+        bench.person(request).unwrap()
+    };
+    let answers: Vec<_> = std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..8).map(|_| scope.spawn(ask)).collect();
+        threads.into_iter().map(|one| one.join().unwrap()).collect()
+    });
+    let started = answers.iter().filter(|answer| answer.run.is_some()).count();
+    assert_eq!(started, 1);
+    let refused = answers.iter().filter(|answer| answer.run.is_none());
+    for answer in refused {
+        assert_eq!(codes(&answer.refused), ["run_live"]);
+    }
+}

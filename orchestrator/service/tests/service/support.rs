@@ -146,6 +146,15 @@ impl Bench {
         self.service = Some(Service::open(self.config()).unwrap());
     }
 
+    /// Ends the service and goes on with another folder of this world as its state.
+    pub fn reopen_on(&mut self, folder: &str) {
+        self.service = None;
+        let state = self.root().join("state");
+        fs::remove_dir_all(&state).unwrap();
+        fs::rename(self.root().join(folder), &state).unwrap();
+        self.service = Some(Service::open(self.config()).unwrap());
+    }
+
     /// The open service.
     pub fn service(&self) -> &Arc<Service> {
         self.service.as_ref().unwrap()
