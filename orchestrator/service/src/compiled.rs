@@ -33,17 +33,12 @@ pub(crate) fn read(
         .members(room, &shared.toolchain, cancel)
         .unwrap_or_default();
     for profile in profiles(&room.target()) {
-        let folders = files(&profile.join("build"));
-        // A build script's own dep-info lies beside it, below `build`.
-        let units = std::iter::once(profile.join("deps")).chain(folders.iter().cloned());
-        for file in units.flat_map(|folder| files(&folder)) {
-            if file.extension().is_some_and(|end| end == "d")
-                && let Some(text) = text(&file)
-            {
+        for file in dep_info_files(&profile) {
+            if let Some(text) = text(&file) {
                 compiled.extend(dep_info::below_root(&dep_info::parse(&text), &root));
             }
         }
-        for folder in folders {
+        for folder in files(&profile.join("build")) {
             let Some(text) = text(&folder.join("output")) else {
                 continue;
             };
@@ -83,6 +78,16 @@ fn profiles(target: &Path) -> Vec<PathBuf> {
     found
 }
 
+/// rustc's dep-info of a profile: of crates below `deps`, of build scripts beside them in `build`.
+fn dep_info_files(profile: &Path) -> Vec<PathBuf> {
+    let scripts = files(&profile.join("build"));
+    let units = std::iter::once(profile.join("deps")).chain(scripts);
+    units
+        .flat_map(|folder| files(&folder))
+        .filter(|file| file.extension().is_some_and(|end| end == "d"))
+        .collect()
+}
+
 fn files(folder: &Path) -> Vec<PathBuf> {
     let Ok(entries) = fs::read_dir(folder) else {
         return Vec::new();
@@ -97,4 +102,23 @@ fn text(file: &Path) -> Option<String> {
     }
     let bytes = fs::read(file).ok()?;
     Some(String::from_utf8_lossy(&bytes).into_owned())
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn build_scripts_count_as_compiled() {
+        let profile = tempfile::tempdir().unwrap();
+        let crates = profile.path().join("deps/tally-1.d");
+        let script = profile.path().join("build/tally-2/build_script_build-2.d");
+        let output = profile.path().join("build/tally-2/output");
+        for file in [&crates, &script, &output] {
+            fs::create_dir_all(file.parent().unwrap()).unwrap();
+            fs::write(file, "").unwrap();
+        }
+        assert_eq!(dep_info_files(profile.path()), [crates, script]);
+    }
 }
