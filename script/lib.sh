@@ -51,14 +51,19 @@ need_tools() {
 # A Vulkan device: the machine's own where there is a card, a software driver otherwise. An explicit
 # VK_DRIVER_FILES or VK_ICD_FILENAMES wins.
 need_vulkan() {
-    [[ $(ldconfig -p 2>/dev/null) == *libvulkan.so.1* ]] || need_packages libvulkan1
-    [ -n "${VK_DRIVER_FILES:-}${VK_ICD_FILENAMES:-}" ] && return 0
+    local packages=() explicit=${VK_DRIVER_FILES:-}${VK_ICD_FILENAMES:-} card=no
     if compgen -G '/dev/dri/renderD*' >/dev/null || [ -e /dev/nvidia0 ]; then
-        return 0
+        card=yes
     fi
-    compgen -G '/usr/share/vulkan/icd.d/lvp_icd*.json' >/dev/null || need_packages mesa-vulkan-drivers
-    local manifests=(/usr/share/vulkan/icd.d/lvp_icd*.json)
-    # Other drivers of the package answer for cards that are not there.
-    export VK_ICD_FILENAMES=${manifests[0]}
-    say "no graphics card: using the software driver ${manifests[0]}"
+    [[ $(ldconfig -p 2>/dev/null) == *libvulkan.so.1* ]] || packages+=(libvulkan1)
+    if [ -z "$explicit" ] && [ "$card" = no ] && ! compgen -G '/usr/share/vulkan/icd.d/lvp_icd*.json' >/dev/null; then
+        packages+=(mesa-vulkan-drivers)
+    fi
+    [ ${#packages[@]} -eq 0 ] || need_packages "${packages[@]}"
+    if [ -z "$explicit" ] && [ "$card" = no ]; then
+        local manifests=(/usr/share/vulkan/icd.d/lvp_icd*.json)
+        # Other drivers of the package answer for cards that are not there.
+        export VK_ICD_FILENAMES=${manifests[0]}
+        say "no graphics card: using the software driver ${manifests[0]}"
+    fi
 }
