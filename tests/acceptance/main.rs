@@ -10,3 +10,4 @@
 mod bad_input;
 mod kills;
 mod story;
+mod verbs;

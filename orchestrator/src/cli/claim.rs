@@ -3,8 +3,10 @@
 use std::fmt::Write;
 
 use anyhow::Result;
+use serde::Serialize;
 use service::api::{
-    GateView, GetClaimAnswer, GetClaimRequest, GradeView, LoopStatusRequest, VerdictView,
+    ClaimSummary, GateView, GetClaimAnswer, GetClaimRequest, GradeView, LoopStatusRequest,
+    VerdictView,
 };
 
 use super::Context;
@@ -23,12 +25,12 @@ pub(super) fn run(args: &Args, context: &Context<'_>) -> Result<Exit> {
     let mut client = context.client()?;
     let output = context.output;
     let Some(id) = &args.id else {
-        let answer = client.ask(LoopStatusRequest::default())?;
-        output.answer(&answer.claims, |claims| {
-            claims
-                .iter()
-                .map(|c| format!("{} {:<12} {} {}\n", c.claim_id, c.state, c.scope, c.subject))
-                .collect()
+        let claims = client.ask(LoopStatusRequest::default())?.claims;
+        output.answer(&Listed { claims }, |listed| {
+            let line = |c: &ClaimSummary| {
+                format!("{} {:<12} {} {}\n", c.claim_id, c.state, c.scope, c.subject)
+            };
+            listed.claims.iter().map(line).collect()
         })?;
         return Ok(Exit::Done);
     };
@@ -41,6 +43,12 @@ pub(super) fn run(args: &Args, context: &Context<'_>) -> Result<Exit> {
     } else {
         Exit::Done
     })
+}
+
+/// What `--json` prints for all claims.
+#[derive(Debug, Serialize)]
+struct Listed {
+    claims: Vec<ClaimSummary>,
 }
 
 fn block(output: Output, answer: &GetClaimAnswer) -> String {

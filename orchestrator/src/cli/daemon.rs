@@ -1,6 +1,7 @@
 //! `greenloop daemon`
 
 use anyhow::Result;
+use serde::Serialize;
 
 use super::Context;
 use crate::client::{Client, start_daemon};
@@ -24,16 +25,33 @@ pub(super) fn run(args: &Args, context: &Context<'_>) -> Result<Exit> {
         crate::daemon::run(&place, args.detached)?;
         return Ok(Exit::Done);
     }
-    if let Ok(client) = Client::try_connect(&place) {
-        context.output.note(&format!(
-            "a daemon already runs (pid {})",
-            client.daemon.name
-        ));
-        return Ok(Exit::Done);
+    let started = Client::try_connect(&place).is_err();
+    if started {
+        start_daemon(&place)?;
     }
-    start_daemon(&place)?;
+    let pid = Client::try_connect(&place)?.daemon.name;
+    let answer = Answer {
+        pid,
+        started,
+        state_dir: place.state.display().to_string(),
+    };
     context
         .output
-        .note(&format!("daemon ready; state in {}", place.state.display()));
+        .answer(&answer, |answer| match answer.started {
+            true => format!(
+                "daemon ready (pid {}); state in {}",
+                answer.pid, answer.state_dir
+            ),
+            false => format!("a daemon already runs (pid {})", answer.pid),
+        })?;
     Ok(Exit::Done)
+}
+
+/// What `--json` prints.
+#[derive(Debug, Serialize)]
+struct Answer {
+    pid: String,
+    /// False when one ran already.
+    started: bool,
+    state_dir: String,
 }

@@ -1,7 +1,7 @@
 //! `greenloop stop`
 
 use anyhow::Result;
-use service::api::ShutdownRequest;
+use service::api::{ShutdownAnswer, ShutdownRequest};
 
 use super::Context;
 use crate::client::Client;
@@ -14,9 +14,12 @@ pub(super) struct Args {}
 pub(super) fn run(_args: &Args, context: &Context<'_>) -> Result<Exit> {
     let place = context.place()?;
     let Ok(mut client) = Client::try_connect(&place) else {
-        context
-            .output
-            .note("no daemon runs for this repository and state folder");
+        context.output.answer(
+            &ShutdownAnswer {
+                interrupted: Vec::new(),
+            },
+            |_| "no daemon runs for this repository and state folder".into(),
+        )?;
         return Ok(Exit::Done);
     };
     let answer = client.ask(ShutdownRequest {})?;
