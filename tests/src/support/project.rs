@@ -1,6 +1,7 @@
 //! Scratch projects with a seeded bug, under a remote that refuses unapproved pushes.
 
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use anyhow::{Context, Result};
 
@@ -117,6 +118,22 @@ impl Scene {
             brief,
             brief_file,
         })
+    }
+}
+
+impl Drop for Scene {
+    /// Stops the scene's daemon, also when a test failed half-way.
+    fn drop(&mut self) {
+        let Ok(greenloop) = bin("greenloop") else {
+            return;
+        };
+        // None may run, or the settings may have been broken on purpose.
+        let _ = Command::new(greenloop)
+            .args(["stop", "--json", "--repo"])
+            .arg(&self.repo)
+            .arg("--config")
+            .arg(&self.config)
+            .output();
     }
 }
 
