@@ -233,13 +233,6 @@ impl Graph {
         self.tensors.iter().find(|tensor| tensor.name == name)
     }
 
-    /// The node whose output is this stage of this block.
-    pub fn stage_node(&self, layer: Option<u32>, stage: Stage) -> Option<&Node> {
-        self.nodes
-            .iter()
-            .find(|node| node.layer == layer && node.stage == Some(stage))
-    }
-
     /// The node that owns or last writes a tensor.
     pub fn producer(&self, id: TensorId) -> Option<&Node> {
         self.nodes.iter().find(|node| node.output == Some(id))

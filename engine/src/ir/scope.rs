@@ -38,11 +38,6 @@ impl ScopeSet {
         self.0 & other.0 == other.0
     }
 
-    /// Whether the sets share a member.
-    pub const fn intersects(self, other: ScopeSet) -> bool {
-        self.0 & other.0 != 0
-    }
-
     /// Whether a member belongs to the compute stage.
     pub const fn has_compute(self) -> bool {
         self.0 & 3 != 0

@@ -138,15 +138,6 @@ impl Device {
     pub fn caps(&self) -> &Caps {
         &self.caps
     }
-
-    /// Waits until the queue is idle.
-    ///
-    /// # Errors
-    /// [`VkError::DeviceLost`] or [`VkError::Call`].
-    pub fn wait_idle(&self) -> Result<(), VkError> {
-        // SAFETY: the device is live and this crate uses it from one thread.
-        unsafe { self.raw.device_wait_idle() }.named("vkDeviceWaitIdle")
-    }
 }
 
 impl Drop for Device {

@@ -174,12 +174,6 @@ impl Memory {
         Ok(())
     }
 
-    /// Size of a region in bytes, or `None` when there is no such region.
-    #[must_use]
-    pub fn region_bytes(&self, region: usize) -> Option<u64> {
-        self.regions.get(region).map(|placed| placed.bytes)
-    }
-
     /// Total bytes of all chunks.
     #[must_use]
     pub fn allocated_bytes(&self) -> u64 {

@@ -71,12 +71,6 @@ impl Unit {
         }
     }
 
-    /// The unit with this symbol.
-    #[must_use]
-    pub fn from_symbol(symbol: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|unit| unit.symbol() == symbol)
-    }
-
     /// What the unit measures.
     #[must_use]
     pub fn dimension(self) -> Dimension {

@@ -87,14 +87,6 @@ impl LoopState {
         claims
     }
 
-    /// The claim whose commit this is.
-    #[must_use]
-    pub fn claim_of_commit(&self, commit: &str) -> Option<&Claim> {
-        self.claims
-            .values()
-            .find(|claim| claim.commit.as_deref() == Some(commit))
-    }
-
     /// Another claim that holds the same ref and scope; it goes first.
     #[must_use]
     pub fn ahead_of(&self, body: &ClaimBody, own: Option<&ClaimId>) -> Option<&Claim> {
