@@ -126,6 +126,8 @@ mod tests {
             .spawn()
             .unwrap();
         let pid = i32::try_from(victim.id()).unwrap();
+        // `wait` closes the input it still owns, and the victim would end by itself.
+        let _input = victim.stdin.take();
         let assassin = Assassin::hire(dir.path(), "late", pid).unwrap();
         let mut file = std::fs::OpenOptions::new()
             .append(true)
