@@ -8,6 +8,7 @@
 )]
 
 mod dependencies;
+mod dishonest;
 mod interrupted;
 mod refusals;
 mod resume;

@@ -74,6 +74,12 @@ fn deleted_ignored_and_narrowed_tests() {
         ),
         "test_returns_early@3",
     );
+    let helper = "fn compare(len: usize) {\n    let got = run(len);\n    assert_eq!(got, 1);\n}\n";
+    let skips = helper.replace(
+        "    let got",
+        "    if len == 0 {\n        return;\n    }\n    let got",
+    );
+    check(FILE, helper, &skips, "test_returns_early@1");
     let whole_file = codes(&[(FILE, BASE)], &[], ClaimKind::Fix);
     assert_eq!(whole_file, "test_deleted");
 }

@@ -25,6 +25,11 @@ fn assertions(body: &[Token]) -> Vec<String> {
     found
 }
 
+/// Whether a body holds an assertion that can fail.
+pub(super) fn asserts(body: &[Token]) -> bool {
+    !assertions(body).is_empty()
+}
+
 /// Index of the bracket of an assertion that begins at `at`: a macro, or a call of a helper.
 fn assertion_open(body: &[Token], at: usize) -> Option<usize> {
     let name = body[at].text.as_str();

@@ -13,7 +13,7 @@ use super::lexical::Token;
 use super::sides::{Pair, Side};
 use super::syntax::{Function, RustFile, closing, joined};
 use crate::model::Refusal;
-use assertions::{added_assertions, lost_assertions};
+use assertions::{added_assertions, asserts, lost_assertions};
 use bounds::{tolerance_constants, widened};
 
 /// Parts of names that choose the device, and parts that choose something else in its place.
@@ -183,7 +183,8 @@ fn compare(
             .filter(|token| token.text == "return")
             .count()
     };
-    if before.function.test && returns(after) > returns(before) {
+    let judges = before.function.test || asserts(before.body());
+    if judges && returns(after) > returns(before) {
         found.push(finding(
             "test_returns_early",
             format!("{place}: `{name}` can now return before it asserts"),
