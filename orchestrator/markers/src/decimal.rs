@@ -140,6 +140,24 @@ impl Decimal {
         Some(format!("{whole_part}.{tenth}"))
     }
 
+    /// `self · 10^power`.
+    pub(crate) fn shifted(&self, power: i32) -> Self {
+        Self::computed(self.negative, self.digits.clone(), self.exponent + power)
+    }
+
+    /// Mantissa and power of ten, where the mantissa has at most 18 digits.
+    pub(crate) fn small(&self) -> Option<(i64, i32)> {
+        if self.digits.len() > 18 {
+            return None;
+        }
+        let magnitude = self
+            .digits
+            .iter()
+            .fold(0_i64, |sum, digit| sum * 10 + i64::from(*digit));
+        let mantissa = if self.negative { -magnitude } else { magnitude };
+        Some((mantissa, self.exponent))
+    }
+
     fn computed(negative: bool, digits: Vec<u8>, exponent: i32) -> Self {
         let mut value = Self {
             text: String::new(),

@@ -20,7 +20,7 @@ mod predicate;
 mod scan;
 mod unit;
 
-pub use catalogue::{BUILTIN_FILES, Catalogue, Field, FieldType, Marker, Witness};
+pub use catalogue::{BUILTIN_FILES, Block, Catalogue, Field, FieldType, Marker, Witness};
 pub use decimal::Decimal;
 pub use error::Error;
 pub use observation::{Bucket, Buckets, CellObservations, NonFinite, Observation, Span, Value};
@@ -28,5 +28,5 @@ pub use predicate::{
     CellVerdict, Cells, FieldPath, Filter, Literal, Margin, Observed, Op, Predicate, Quantifier,
     Selector, Tolerance, Truth, Verdict, check, evaluate,
 };
-pub use scan::{Diagnostic, Scan, Scanner, scan};
+pub use scan::{Diagnostic, RowRef, Scan, Scanner, scan};
 pub use unit::{Dimension, Unit};

@@ -103,6 +103,35 @@ impl Unit {
         };
         value.times(&Decimal::from(factor))
     }
+
+    /// `value` of this unit in another unit of the same dimension, exactly; `None` across dimensions.
+    #[must_use]
+    pub fn convert(self, value: &Decimal, to: Self) -> Option<Decimal> {
+        if self == to {
+            return Some(value.clone());
+        }
+        if self.dimension() != to.dimension() {
+            return None;
+        }
+        let base = self.to_base(value);
+        // Division by 10^n moves the point; division by 2^n is a multiplication by 5^n and a division by 10^n.
+        let halvings = match to {
+            Self::KiB => 10,
+            Self::MiB => 20,
+            Self::GiB => 30,
+            _ => 0,
+        };
+        let tens = match to {
+            Self::Us | Self::KB => 3,
+            Self::Ms | Self::MB => 6,
+            Self::S | Self::GB => 9,
+            _ => halvings,
+        };
+        let fives = (0..halvings / 10).fold(Decimal::from(1_u64), |product, _| {
+            product.times(&Decimal::from(9_765_625_u64))
+        });
+        Some(base.times(&fives).shifted(-tens))
+    }
 }
 
 impl fmt::Display for Unit {

@@ -148,3 +148,115 @@ fn wrong_files_and_examples_stop_the_load_and_are_named() {
         "marker `oven` is defined by oven.toml and again by oven2.toml; rename one"
     );
 }
+
+#[test]
+fn every_required_kind_is_there() {
+    let catalogue = Catalogue::builtin().unwrap();
+    let answered: BTreeSet<&str> = catalogue
+        .markers()
+        .iter()
+        .filter_map(|marker| marker.requirement.as_deref())
+        .collect();
+    let required: Vec<String> = (1..=22).map(|number| format!("M{number}")).collect();
+    assert_eq!(
+        answered,
+        required.iter().map(String::as_str).collect::<BTreeSet<_>>()
+    );
+}
+
+/// Ids of the host signatures that a catalogue must show.
+const SIGNATURES: &[&str] = &[
+    "amdgpu.ring_timeout",
+    "crash_loop",
+    "cuda.sticky",
+    "host.hung_task",
+    "nvidia.fallen_off_bus",
+    "nvidia.open_kmod_required",
+    "nvidia.open_kmod_unsupported",
+    "nvidia.xid",
+    "pinned_alloc_freeze",
+    "silent_reset",
+    "vk.coopmat_info",
+    "vk.device_lost",
+    "win.access_violation",
+    "win.kernel_power_41_silent",
+    "win.kernel_power_41_tdr",
+    "worker.hang",
+];
+
+#[test]
+fn every_host_signature_has_two_examples_and_two_near_misses() {
+    let mut shown = BTreeSet::new();
+    for (name, text) in BUILTIN_FILES {
+        let file: toml::Table = text.parse().unwrap();
+        let Some(ids) = file.get("signatures").and_then(toml::Value::as_array) else {
+            continue;
+        };
+        let examples = |list: &str| file[list].as_array().unwrap();
+        for id in ids.iter().map(|id| id.as_str().unwrap()) {
+            let own = |example: &&toml::Value| {
+                let fields = example.get("fields");
+                ["signature", "id"].iter().all(|key| {
+                    fields
+                        .and_then(|fields| fields.get(key))
+                        .is_none_or(|value| value.as_str() == Some(id) || ids.len() == 1)
+                })
+            };
+            let positive = examples("match").iter().filter(own).count();
+            assert!(positive >= 2, "{name}: {id} has {positive} examples");
+            assert!(examples("not_match").len() >= 2, "{name}: {id}");
+            assert!(shown.insert(id.to_owned()), "{id} is shown twice");
+        }
+    }
+    assert_eq!(
+        shown,
+        SIGNATURES.iter().map(|id| (*id).to_owned()).collect()
+    );
+}
+
+#[test]
+fn the_list_of_host_signatures_is_that_of_the_facts_where_they_are_at_hand() {
+    let facts = std::path::Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../../../shared/data/signatures.toml");
+    let Ok(text) = std::fs::read_to_string(facts) else {
+        return;
+    };
+    let facts: toml::Table = text.parse().unwrap();
+    let ids: BTreeSet<&str> = facts["sig"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|sig| sig["id"].as_str().unwrap())
+        .collect();
+    assert_eq!(ids, SIGNATURES.iter().copied().collect());
+}
+
+#[test]
+fn wrong_blocks_margins_and_phrases_stop_the_load() {
+    let check = |from: &str, to: &str, expect: &str| {
+        let text = FILE.replacen(from, to, 1);
+        assert_ne!(text, FILE, "{from}");
+        let error = load(&text).unwrap_err().to_string();
+        assert!(error.contains(expect) && error.contains("oven"), "{error}");
+    };
+    check(
+        "tag = \"[OVEN]\"",
+        "tag = \"[OVEN]\"\nopens = { path = \"{cold}\" }",
+        "`opens` names `cold`",
+    );
+    check(
+        "type = \"int\"",
+        "type = \"int\"\nmargin = [\"heat\", \"limit\"]",
+        "`margin` names `limit`",
+    );
+    check(
+        "tag = \"[OVEN]\"",
+        "[[form]]\ntext = \"of {heat}\"\nplace = \"anywhere\"\n\n[[form]]\ntext = \"o{heat}\"\nplace = \"anywhere\"",
+        "too short",
+    );
+    check(
+        "tag = \"[OVEN]\"",
+        "tag = \"[OVEN] [\"",
+        "`[BRACKETED TEXT]`",
+    );
+}

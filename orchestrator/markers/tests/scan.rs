@@ -408,3 +408,95 @@ proptest! {
         read(format!("[GPU PERDISPATCH] {tail}\ntest x ... {tail}\nthread '{tail}"));
     }
 }
+
+#[test]
+fn rows_take_the_path_of_the_block_they_stand_in_until_the_test_ends() {
+    let log = "running 2 tests\ntest a ... [GPU SMOKE SINGLE-GRAPH]\n[TOPO] nodes=3\n[TOPO] path=legacy_multi_submit nodes=4\n\
+        [GPU SMOKE SINGLE-GRAPH] end\n[TOPO] nodes=5\n[GPU SMOKE SINGLE-GRAPH] begin\nok\ntest b ... [TOPO] nodes=6\nok\n";
+    let scan = read(log);
+    let rows: Vec<(String, Option<&str>)> = scan
+        .observations
+        .iter()
+        .filter(|row| row.kind == "topo")
+        .map(|row| (row.fields["nodes"].to_string(), row.text("path")))
+        .collect();
+    let expected = [
+        ("3", Some("single_graph")),
+        ("4", Some("legacy_multi_submit")),
+        ("5", None),
+        ("6", None),
+    ];
+    assert_eq!(rows, expected.map(|(nodes, path)| (nodes.to_owned(), path)));
+}
+
+#[test]
+fn values_with_a_unit_are_read_in_the_unit_of_their_field() {
+    let scan = read(
+        "[GPU TIMING BREAKDOWN] wait_us=1.5ms submit_us=2us\n[DUAL MODEL] role=a resident=1.5KiB us=3 ns\n\
+         [DUAL MODEL] role=a resident=1.0005KiB\n[DUAL MODEL] role=a resident=3ms\n[DUAL MODEL] role=a us=***ms\n",
+    );
+    let field = |row: usize, name: &str| scan.observations[row].fields[name].to_string();
+    assert_eq!(field(0, "wait_us"), "1500");
+    assert_eq!(field(0, "submit_us"), "2");
+    assert_eq!(field(1, "resident"), "1536");
+    assert_eq!(scan.observations[2].fields["us"], Value::Masked);
+    assert_eq!(scan.observations.len(), 3);
+    let wrong: Vec<u64> = scan
+        .diagnostics
+        .iter()
+        .filter_map(|d| match d {
+            Diagnostic::BadGrammar { line, .. } => Some(*line),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(wrong, [3, 4]);
+}
+
+#[test]
+fn a_numbered_line_of_an_unknown_kind_is_no_gap() {
+    let log = format!(
+        "{}\n[BRAND NEW] v=1 run=0a1b2c3d seq=1 what=ever\n{END} seq=2 lines=2\n",
+        pass(0)
+    );
+    let scan = read(&log);
+    assert!(scan.complete, "{:?}", scan.diagnostics);
+    let legacy = format!(
+        "{}\n[TOPO] v=1 run=0a1b2c3d seq=1 nodes=3\n{END} seq=2 lines=2\n",
+        pass(0)
+    );
+    assert!(read(&legacy).complete);
+    assert!(!read(legacy.replace("seq=1 ", "")).complete);
+}
+
+#[test]
+fn a_margin_says_by_how_many_percent_a_value_is_over_its_limit() {
+    let scan =
+        read("kl_sym_top5 1.037e-4 against 1e-4: 3.7 % over\nkl_sym_top5=0.5e-4 limit=1e-4\n");
+    let margins: Vec<String> = scan
+        .observations
+        .iter()
+        .map(|row| row.fields["margin"].to_string())
+        .collect();
+    assert_eq!(margins, ["3.7", "-50"]);
+}
+
+#[test]
+fn rows_given_out_one_by_one_are_those_that_are_kept() {
+    let log = format!(
+        "running 1 test\ntest a ... {}\n[TOPO] nodes=3\nkl_sym_top5=1e-5 limit=1e-4\nok\n{END} seq=1 lines=1",
+        pass(0)
+    );
+    let kept = read(&log);
+    let mut given = Vec::new();
+    let mut numbers = 0;
+    let mut take = |row: &markers::RowRef<'_>| {
+        given.push(row.to_observation());
+        row.numbers(|_, number| numbers += u32::from(number.is_some()));
+    };
+    let mut scanner = Scanner::new(&CATALOGUE);
+    scanner.push_each(log.as_bytes(), &mut take);
+    let scan = scanner.finish_each(&mut take);
+    assert_eq!(given, kept.observations);
+    assert_eq!((scan.counts, scan.complete), (kept.counts, kept.complete));
+    assert_eq!(numbers, 1 + 11 + 1 + 2 + 3);
+}

@@ -1,93 +1,249 @@
-//! Text of one field into a typed [`Value`], and `k=v` pairs of a tagged line into a row.
+//! `k=v` pairs of a line into a row.
 
-use std::collections::BTreeMap;
+use super::slot::{self, Piece, Scratch, Slot, head, place};
+use super::{Field, Marker, Pairs};
+use crate::Value;
 
-use super::{Field, FieldType, Marker};
-use crate::{Bucket, Buckets, Decimal, NonFinite, Value};
-
-/// Longest list or histogram that is kept; longer ones are refused as a whole, never cut.
-const MAX_ITEMS: usize = 1 << 20;
-
-/// A row read from a tagged line.
-pub(crate) struct Row {
-    pub(crate) fields: BTreeMap<String, Value>,
-    /// Keys that the catalogue does not know.
-    pub(crate) unknown: Vec<String>,
+/// Reads `k=v k="text" k=[a, b]` from byte `from` of the message into the scratch, which must hold every field that
+/// the marker requires.
+///
+/// # Errors
+/// A fragment saying what does not follow the marker's grammar.
+pub(crate) fn parse_pairs(
+    marker: &Marker,
+    message: &str,
+    from: usize,
+    scratch: &mut Scratch,
+) -> Result<(), String> {
+    let missing = marker.required & !some_pairs(marker, message, from, scratch)?;
+    if missing == 0 {
+        return Ok(());
+    }
+    let first = marker.fields.get(missing.trailing_zeros() as usize);
+    let name = first.map_or("a field", |field| field.name.as_str());
+    Err(format!("{name} is missing"))
 }
 
-/// Reads `k=v k="text" k=[a, b]` into the marker's fields.
-pub(crate) fn parse_pairs(marker: &Marker, text: &str) -> Result<Row, String> {
-    let mut row = Row {
-        fields: BTreeMap::new(),
-        unknown: Vec::new(),
+/// As [`parse_pairs`], for lines that may give only some of the fields. Returns which, as bits by position.
+pub(crate) fn some_pairs(
+    marker: &Marker,
+    message: &str,
+    from: usize,
+    scratch: &mut Scratch,
+) -> Result<u128, String> {
+    scratch.begin(marker.fields.len());
+    let mut reader = Reader {
+        marker,
+        message,
+        at: from,
+        expected: 0,
+        seen: 0,
     };
-    let mut rest = text.trim();
-    while !rest.is_empty() {
-        let (key, after) = rest
-            .split_once('=')
-            .ok_or_else(|| format!("`{}` is no key=value", head(rest)))?;
+    while reader.skip_space() {
+        reader.pair(scratch)?;
+    }
+    Ok(reader.seen)
+}
+
+struct Reader<'m> {
+    marker: &'m Marker,
+    message: &'m str,
+    at: usize,
+    /// Place in the order of keys where the next one is looked for first.
+    expected: usize,
+    /// Fields read, by position.
+    seen: u128,
+}
+
+impl<'m> Reader<'m> {
+    fn rest(&self) -> &'m str {
+        self.message.get(self.at..).unwrap_or("")
+    }
+
+    /// Whether anything but space is left.
+    fn skip_space(&mut self) -> bool {
+        let bytes = self.message.as_bytes();
+        while bytes.get(self.at).is_some_and(u8::is_ascii_whitespace) {
+            self.at += 1;
+        }
+        self.at < bytes.len()
+    }
+
+    fn pair(&mut self, scratch: &mut Scratch) -> Result<(), String> {
+        let index = match self.expected_key() {
+            Some(index) => Some(index),
+            None => match self.any_key()? {
+                Key::Known(index) => Some(index),
+                Key::Unknown(name) => {
+                    scratch.unknown.push(name);
+                    None
+                }
+                Key::Word => return Ok(()),
+            },
+        };
+        let piece = self.value(scratch)?;
+        let Some((index, field)) = index.and_then(|i| Some((i, self.marker.fields.get(i)?))) else {
+            return Ok(());
+        };
+        if self.seen & (1 << index) != 0 {
+            return Err(format!("{} stands twice", field.name));
+        }
+        self.seen |= 1 << index;
+        let slot = slot::read(field, self.message, piece, scratch)
+            .map_err(|reason| format!("{}: {reason}", field.name))?;
+        if let Some(place) = scratch.slots.get_mut(index) {
+            *place = slot;
+        }
+        Ok(())
+    }
+
+    /// The key that usually follows the one before, which is cheaper to ask for than to look up.
+    fn expected_key(&mut self) -> Option<usize> {
+        let (key, index) = self.marker.order.get(self.expected)?;
+        if !self.rest().as_bytes().starts_with(key.as_bytes()) {
+            return None;
+        }
+        self.at += key.len();
+        self.expected += 1;
+        Some(*index)
+    }
+
+    fn any_key(&mut self) -> Result<Key, String> {
+        let rest = self.rest();
+        let bytes = rest.as_bytes();
+        let end = match self.marker.pairs {
+            Pairs::Strict => memchr::memchr(b'=', bytes),
+            Pairs::Loose => memchr::memchr2(b'=', b':', bytes),
+        };
+        let word = rest.find(|c: char| c.is_ascii_whitespace());
+        if self.marker.pairs == Pairs::Loose && word.is_some_and(|w| end.is_none_or(|e| w < e)) {
+            self.at += word.unwrap_or(rest.len());
+            return Ok(Key::Word);
+        }
+        let Some((end, key)) = end.and_then(|end| Some((end, rest.get(..end)?))) else {
+            if self.marker.pairs == Pairs::Loose {
+                self.at = self.message.len();
+                return Ok(Key::Word);
+            }
+            return Err(format!("`{}` is no key=value", head(rest)));
+        };
         if key.is_empty() || key.contains(|c: char| c.is_whitespace() || c == '"' || c == '[') {
             return Err(format!("`{}` is no key", head(key)));
         }
-        let (value, after) = take_value(after)?;
-        rest = after.trim_start();
-        let Some(field) = marker.field(key) else {
-            row.unknown.push(key.to_owned());
-            continue;
+        self.at += end + 1;
+        if self.marker.pairs == Pairs::Loose && self.rest().starts_with(' ') {
+            self.at += 1;
+        }
+        let Some(index) = self.marker.fields.iter().position(|f| f.name == key) else {
+            return Ok(Key::Unknown(key.to_owned()));
         };
-        let value = field
-            .read(&value)
-            .map_err(|reason| format!("{key}: {reason}"))?;
-        if row.fields.insert(key.to_owned(), value).is_some() {
-            return Err(format!("{key} stands twice"));
+        let order = &self.marker.order;
+        self.expected = order.iter().position(|(_, i)| *i == index).unwrap_or(0) + 1;
+        Ok(Key::Known(index))
+    }
+
+    /// Where the value that begins here stands, unquoted.
+    fn value(&mut self, scratch: &mut Scratch) -> Result<Piece, String> {
+        let bytes = self.message.as_bytes();
+        let start = self.at;
+        match bytes.get(start) {
+            Some(b'"') => return self.quoted(scratch),
+            Some(b'[') => {
+                let rest = bytes.get(start..).unwrap_or(&[]);
+                match memchr::memchr(b']', rest) {
+                    Some(close) => self.at = start + close + 1,
+                    None => self.pass_word(),
+                }
+            }
+            _ => self.pass_word(),
+        }
+        let mut end = self.at;
+        if self.marker.pairs == Pairs::Loose {
+            while end > start && matches!(bytes.get(end - 1), Some(b',' | b';')) {
+                end -= 1;
+            }
+        }
+        self.skip_commas();
+        let closed = bytes.get(self.at).is_none_or(u8::is_ascii_whitespace);
+        if !closed {
+            return Err(format!(
+                "`{}` follows a list without a space",
+                head(self.rest())
+            ));
+        }
+        Ok(Piece {
+            start: place(start),
+            end: place(end),
+            own: false,
+        })
+    }
+
+    fn skip_commas(&mut self) {
+        let bytes = self.message.as_bytes();
+        while self.marker.pairs == Pairs::Loose && matches!(bytes.get(self.at), Some(b',' | b';')) {
+            self.at += 1;
         }
     }
-    let missing = marker
-        .fields
-        .iter()
-        .find(|field| !field.optional && !row.fields.contains_key(&field.name));
-    match missing {
-        Some(field) => Err(format!("{} is missing", field.name)),
-        None => Ok(row),
+
+    fn pass_word(&mut self) {
+        let bytes = self.message.as_bytes();
+        while bytes
+            .get(self.at)
+            .is_some_and(|byte| !byte.is_ascii_whitespace())
+        {
+            self.at += 1;
+        }
+    }
+
+    fn quoted(&mut self, scratch: &mut Scratch) -> Result<Piece, String> {
+        let start = self.at + 1;
+        let quoted = self.message.get(start..).unwrap_or("");
+        let close = memchr::memchr2(b'"', b'\\', quoted.as_bytes());
+        let (piece, after) = match close {
+            Some(close) if quoted.as_bytes().get(close) == Some(&b'"') => {
+                let piece = Piece {
+                    start: place(start),
+                    end: place(start + close),
+                    own: false,
+                };
+                (piece, start + close + 1)
+            }
+            Some(_) => {
+                let (text, len) = unescape(quoted).ok_or("a quote is not closed")?;
+                (scratch.keep(&text), start + len)
+            }
+            None => return Err("a quote is not closed".to_owned()),
+        };
+        self.at = after;
+        self.skip_commas();
+        match self.message.as_bytes().get(self.at) {
+            Some(byte) if !byte.is_ascii_whitespace() => {
+                Err("text follows a closing quote".to_owned())
+            }
+            _ => Ok(piece),
+        }
     }
 }
 
-/// The value at the start of `text`, unquoted, and what follows its closing space.
-fn take_value(text: &str) -> Result<(String, &str), String> {
-    if let Some(quoted) = text.strip_prefix('"') {
-        return take_quoted(quoted);
-    }
-    let end = match text.strip_prefix('[').and_then(|list| list.find(']')) {
-        Some(close) => close + 2,
-        None => text.find(char::is_whitespace).unwrap_or(text.len()),
-    };
-    let (value, rest) = text.split_at_checked(end).unwrap_or((text, ""));
-    if rest.is_empty() || rest.starts_with(char::is_whitespace) {
-        Ok((value.to_owned(), rest))
-    } else {
-        Err(format!("`{}` follows a list without a space", head(rest)))
-    }
+enum Key {
+    Known(usize),
+    Unknown(String),
+    /// Prose between pairs.
+    Word,
 }
 
-fn take_quoted(text: &str) -> Result<(String, &str), String> {
+/// A quoted text and its length up to and with the closing quote.
+fn unescape(quoted: &str) -> Option<(String, usize)> {
     let mut value = String::new();
-    let mut chars = text.char_indices();
+    let mut chars = quoted.char_indices();
     while let Some((at, c)) = chars.next() {
         match c {
-            '"' => {
-                let rest = text.get(at + 1..).unwrap_or("");
-                let closed = rest.is_empty() || rest.starts_with(char::is_whitespace);
-                return if closed {
-                    Ok((value, rest))
-                } else {
-                    Err("text follows a closing quote".to_owned())
-                };
-            }
+            '"' => return Some((value, at + 1)),
             '\\' => value.push(chars.next().map_or('\\', |(_, escaped)| escaped)),
             c => value.push(c),
         }
     }
-    Err("a quote is not closed".to_owned())
+    None
 }
 
 impl Field {
@@ -96,139 +252,28 @@ impl Field {
     /// # Errors
     /// A fragment saying what the text is not.
     pub(crate) fn read(&self, text: &str) -> Result<Value, String> {
-        if text.contains("***") {
-            return Ok(Value::Masked);
-        }
-        if text == "n/a" {
-            return Ok(Value::NotAvailable);
-        }
-        match self.kind {
-            FieldType::Int | FieldType::Decimal => number(text, self.kind),
-            FieldType::Text => self.read_text(text),
-            FieldType::Bool => match text {
-                "true" => Ok(Value::Bool(true)),
-                "false" => Ok(Value::Bool(false)),
-                _ => Err(format!("`{}` is neither true nor false", head(text))),
+        let mut scratch = Scratch::default();
+        let piece = Piece {
+            start: 0,
+            end: place(text.len()),
+            own: false,
+        };
+        let slot = slot::read(self, text, piece, &mut scratch)?;
+        Ok(scratch
+            .value(text, slot)
+            .unwrap_or_else(|| Value::Text(text.to_owned())))
+    }
+}
+
+impl Slot {
+    /// A small whole number that is not negative.
+    pub(crate) fn to_u64(self) -> Option<u64> {
+        match self {
+            Self::Number(number) => match number.small? {
+                (mantissa, 0) => u64::try_from(mantissa).ok(),
+                _ => None,
             },
-            FieldType::IntList => list(text, |item| number(item, FieldType::Int)),
-            FieldType::DecimalList => list(text, |item| number(item, FieldType::Decimal)),
-            FieldType::TextList => list(text, |item| Ok(Value::Text(item.to_owned()))),
-            FieldType::Buckets => buckets(text).map(Value::Buckets),
+            _ => None,
         }
     }
-
-    fn read_text(&self, text: &str) -> Result<Value, String> {
-        let text = self.rename.get(text).map_or(text, String::as_str);
-        if !text.starts_with(self.prefix.as_str()) {
-            return Err(format!(
-                "`{}` does not begin with {}",
-                head(text),
-                self.prefix
-            ));
-        }
-        if self.values.is_empty() || self.values.iter().any(|value| value == text) {
-            return Ok(Value::Text(text.to_owned()));
-        }
-        Err(format!(
-            "`{}` is none of {}",
-            head(text),
-            self.values.join(", ")
-        ))
-    }
-}
-
-fn number(text: &str, kind: FieldType) -> Result<Value, String> {
-    if text == "none" {
-        return Ok(Value::Nothing);
-    }
-    if kind == FieldType::Decimal
-        && let Some(value) = non_finite(text)
-    {
-        return Ok(Value::NonFinite(value));
-    }
-    let number: Decimal = text
-        .parse()
-        .map_err(|_| format!("`{}` is no number", head(text)))?;
-    if kind == FieldType::Int && !number.is_integer() {
-        return Err(format!("`{}` is no whole number", head(text)));
-    }
-    Ok(Value::Number(number))
-}
-
-/// `nan`, `inf` and their usual spellings.
-pub(crate) fn non_finite(text: &str) -> Option<NonFinite> {
-    match text.to_ascii_lowercase().as_str() {
-        "nan" | "-nan" => Some(NonFinite::Nan),
-        "inf" | "+inf" | "infinity" => Some(NonFinite::Infinity),
-        "-inf" | "-infinity" => Some(NonFinite::NegativeInfinity),
-        _ => None,
-    }
-}
-
-fn items(text: &str) -> Result<Vec<&str>, String> {
-    let inner = text
-        .strip_prefix('[')
-        .and_then(|rest| rest.strip_suffix(']'));
-    let inner = inner
-        .ok_or_else(|| format!("`{}` is no list", head(text)))?
-        .trim();
-    if inner.is_empty() {
-        return Ok(Vec::new());
-    }
-    let items: Vec<&str> = inner
-        .split(',')
-        .map(str::trim)
-        .take(MAX_ITEMS + 1)
-        .collect();
-    if items.len() > MAX_ITEMS {
-        Err(format!("more than {MAX_ITEMS} items"))
-    } else {
-        Ok(items)
-    }
-}
-
-fn list(text: &str, read: impl Fn(&str) -> Result<Value, String>) -> Result<Value, String> {
-    Ok(Value::List(
-        items(text)?
-            .into_iter()
-            .map(read)
-            .collect::<Result<_, _>>()?,
-    ))
-}
-
-fn buckets(text: &str) -> Result<Buckets, String> {
-    if let Some(reason) = text
-        .strip_prefix("disabled(")
-        .and_then(|rest| rest.strip_suffix(')'))
-    {
-        return Ok(Buckets::Disabled(reason.to_owned()));
-    }
-    let items = items(text)?;
-    if items.is_empty() {
-        return Ok(Buckets::Empty);
-    }
-    Ok(Buckets::Populated(
-        items.into_iter().map(bucket).collect::<Result<_, _>>()?,
-    ))
-}
-
-fn bucket(text: &str) -> Result<Bucket, String> {
-    let fail = || format!("`{}` is no name:count:us", head(text));
-    let (rest, us) = text.rsplit_once(':').ok_or_else(fail)?;
-    let (name, count) = rest.rsplit_once(':').ok_or_else(fail)?;
-    let number = |text: &str| text.parse::<Decimal>().map_err(|_| fail());
-    let (count, us) = (number(count)?, number(us)?);
-    if name.is_empty() || !count.is_integer() || count.is_negative() {
-        return Err(fail());
-    }
-    Ok(Bucket {
-        name: name.to_owned(),
-        count,
-        us,
-    })
-}
-
-/// The start of a text for a message.
-fn head(text: &str) -> String {
-    text.chars().take(40).collect()
 }

@@ -12,8 +12,23 @@ pub(super) struct MarkerFile {
     pub(super) name: String,
     pub(super) title: String,
     pub(super) owner: String,
+    /// The requirement of the specification that the kind answers, `M1`.
+    #[serde(default)]
+    pub(super) requirement: Option<String>,
+    /// Ids of the host signatures that the kind shows.
+    #[serde(default)]
+    pub(super) signatures: Vec<String>,
     /// Literal tag at the start of a message, followed by `k=v` pairs.
     pub(super) tag: Option<String>,
+    /// How strictly pairs are read.
+    #[serde(default)]
+    pub(super) pairs: PairsFile,
+    /// What one row speaks about.
+    #[serde(default)]
+    pub(super) block: BlockFile,
+    /// Block keys that a row sets for the rows after it: a text, or `{field}`.
+    #[serde(default)]
+    pub(super) opens: BTreeMap<String, String>,
     /// Whether every line carries `v run seq`.
     #[serde(default)]
     pub(super) enveloped: bool,
@@ -36,6 +51,24 @@ pub(super) struct MarkerFile {
     pub(super) not_match: Vec<NotMatchFile>,
 }
 
+#[derive(Debug, Clone, Copy, Default, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum PairsFile {
+    #[default]
+    Strict,
+    Loose,
+}
+
+#[derive(Debug, Clone, Copy, Default, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum BlockFile {
+    #[default]
+    Cell,
+    Test,
+    Phase,
+    Path,
+}
+
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct DeathFile {
@@ -54,7 +87,7 @@ pub(super) struct WitnessFile {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct FormFile {
-    /// Literal text with `{field}` captures; `{{` and `}}` are braces.
+    /// Literal text with `{field}` captures; `{..}` stands for pairs, `{{` and `}}` are braces.
     pub(super) text: String,
     pub(super) place: PlaceFile,
     /// Fields that this form fixes.
@@ -88,6 +121,11 @@ pub(super) struct FieldFile {
     pub(super) prefix: String,
     #[serde(default)]
     pub(super) rename: BTreeMap<String, String>,
+    /// A line that leaves the field out takes it from the block it stands in.
+    #[serde(default)]
+    pub(super) inherit: bool,
+    /// `[value, limit]`: by how many percent the one exceeds the other.
+    pub(super) margin: Option<[String; 2]>,
 }
 
 #[derive(Debug, Clone, Deserialize)]

@@ -6,6 +6,7 @@ mod examples;
 mod fields;
 mod format;
 mod index;
+mod slot;
 mod template;
 
 use std::collections::BTreeMap;
@@ -13,8 +14,9 @@ use std::collections::BTreeMap;
 use sha2::{Digest, Sha256};
 
 pub use builtin::BUILTIN_FILES;
-pub(crate) use fields::{non_finite, parse_pairs};
-pub(crate) use index::Index;
+pub(crate) use fields::parse_pairs;
+pub(crate) use index::{Anchor, FormRef, Index};
+pub(crate) use slot::{Number, Scratch, Slot, non_finite};
 pub(crate) use template::{Form, Place};
 
 use crate::error::nearest;
@@ -46,6 +48,22 @@ pub struct Marker {
     pub fields: Vec<Field>,
     /// Rows that prove that a cell could have shown this marker. Empty: every complete cell could.
     pub witnesses: Vec<Witness>,
+    /// The requirement of the specification that it answers, `M1`.
+    pub requirement: Option<String>,
+    /// Ids of the host signatures that it shows, `nvidia.xid`.
+    pub signatures: Vec<String>,
+    /// What one row speaks about.
+    pub block: Block,
+    /// How strictly its pairs are read.
+    pub(crate) pairs: Pairs,
+    /// Block keys that a row sets for the rows after it: a text, or a field by position.
+    pub(crate) opens: Vec<(String, Opened)>,
+    /// Keys with `=` in the order in which emitters print them, and their fields by position.
+    pub(crate) order: Vec<(String, usize)>,
+    /// Positions of the fields that every line must give.
+    pub(crate) required: u128,
+    /// Positions of `v`, `run` and `seq`, for lines of pairs.
+    pub(crate) envelope: Option<[usize; 3]>,
     /// A line that holds one of these is another thing that only looks alike.
     pub(crate) unless: Vec<String>,
     pub(crate) forms: Vec<Form>,
@@ -74,6 +92,40 @@ pub struct Field {
     pub(crate) prefix: String,
     /// Texts that are read as another: `FAILED` → `failed`.
     pub(crate) rename: BTreeMap<String, String>,
+    /// Whether a line that leaves it out takes it from the block it stands in.
+    pub(crate) inherit: bool,
+    /// Value and limit, by name, of which it is the margin in percent.
+    pub(crate) margin: Option<[String; 2]>,
+}
+
+/// What one row of a marker speaks about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Block {
+    /// The whole cell.
+    Cell,
+    /// The test that was running.
+    Test,
+    /// One phase of one path.
+    Phase,
+    /// One path.
+    Path,
+}
+
+/// How strictly pairs are read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Pairs {
+    /// `k=v` and nothing else.
+    Strict,
+    /// Also `k:v`, commas after values, and words between pairs.
+    Loose,
+}
+
+/// What a row sets a block key to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Opened {
+    Text(String),
+    /// A field by position.
+    Field(usize),
 }
 
 /// Type of a field.

@@ -2,9 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use super::Field;
+use super::fields::some_pairs;
+use super::{Field, Marker, Scratch};
 use crate::Value;
 
+/// Stands for text between two literals that no field takes, `{_}`.
+const GAP: usize = usize::MAX;
 /// Tries that one line may cost before it counts as no match.
 const MAX_STEPS: usize = 10_000;
 
@@ -32,6 +35,8 @@ enum Part {
     Literal(String),
     /// Index into the marker's fields.
     Capture(usize),
+    /// `k=v` pairs, `{..}`.
+    Pairs,
 }
 
 impl Form {
@@ -47,7 +52,7 @@ impl Form {
         };
         if parts
             .windows(2)
-            .any(|pair| matches!(pair, [Part::Capture(_), Part::Capture(_)]))
+            .any(|pair| !pair.iter().any(|part| matches!(part, Part::Literal(_))))
         {
             return Err(format!(
                 "form `{text}` has two captures with nothing between them"
@@ -64,6 +69,7 @@ impl Form {
             field.optional
                 || fixed.contains_key(&field.name)
                 || parts.contains(&Part::Capture(index))
+                || parts.contains(&Part::Pairs)
         };
         match fields
             .iter()
@@ -90,15 +96,40 @@ impl Form {
         }
     }
 
+    /// First bytes of what may follow `glue`: none where anything may; `None` where the form has no such literal.
+    pub(super) fn after(&self, glue: &str, fields: &[Field]) -> Option<Vec<u8>> {
+        let literal = |part: &Part| match part {
+            Part::Literal(text) => Some(text.split_once(glue)?.1.bytes().next()),
+            _ => None,
+        };
+        let (at, next) = self
+            .parts
+            .iter()
+            .enumerate()
+            .find_map(|(at, part)| Some((at, literal(part)?)))?;
+        if let Some(byte) = next {
+            return Some(vec![byte]);
+        }
+        let Some(Part::Capture(field)) = self.parts.get(at + 1) else {
+            return Some(Vec::new());
+        };
+        let field = fields.get(*field)?;
+        let texts = field.values.iter().chain(field.rename.keys());
+        Some(texts.filter_map(|text| text.bytes().next()).collect())
+    }
+
     /// Reads `text`, which begins where the form would.
-    pub(crate) fn read(&self, text: &str, fields: &[Field]) -> Option<BTreeMap<String, Value>> {
+    pub(crate) fn read(&self, text: &str, marker: &Marker) -> Option<BTreeMap<String, Value>> {
         let mut reader = Reader {
-            fields,
+            marker,
             whole: self.place == Place::Line,
             steps: MAX_STEPS,
             row: self.set.clone(),
         };
-        reader.parts(&self.parts, text).then_some(reader.row)
+        let read = reader.parts(&self.parts, text);
+        let row = reader.row;
+        let given = |field: &Field| field.optional || row.contains_key(&field.name);
+        (read && marker.fields.iter().all(given)).then_some(row)
     }
 }
 
@@ -115,13 +146,19 @@ fn split(text: &str, fields: &[Field]) -> Result<Vec<Part>, String> {
             let (name, tail) = after
                 .split_once('}')
                 .ok_or_else(|| format!("form `{text}` has an open brace"))?;
-            let index = fields.iter().position(|field| field.name == name);
-            let index = index
-                .ok_or_else(|| format!("form `{text}` captures `{name}`, which is no field"))?;
             if !literal.is_empty() {
                 parts.push(Part::Literal(std::mem::take(&mut literal)));
             }
-            parts.push(Part::Capture(index));
+            parts.push(match fields.iter().position(|field| field.name == name) {
+                Some(index) => Part::Capture(index),
+                None if name == ".." => Part::Pairs,
+                None if name == "_" => Part::Capture(GAP),
+                None => {
+                    return Err(format!(
+                        "form `{text}` captures `{name}`, which is no field"
+                    ));
+                }
+            });
             rest = tail;
         } else {
             literal.push(c);
@@ -135,7 +172,7 @@ fn split(text: &str, fields: &[Field]) -> Result<Vec<Part>, String> {
 }
 
 struct Reader<'f> {
-    fields: &'f [Field],
+    marker: &'f Marker,
     whole: bool,
     steps: usize,
     row: BTreeMap<String, Value>,
@@ -151,9 +188,31 @@ impl Reader<'_> {
                 Some(after) => self.parts(rest, after),
                 None => false,
             },
+            [Part::Pairs, rest @ ..] => self.pairs(rest, text),
             [Part::Capture(field)] => self.last(*field, text),
             [Part::Capture(field), rest @ ..] => self.inner(*field, rest, text),
         }
+    }
+
+    /// Pairs up to the last place of what follows them.
+    fn pairs(&mut self, rest: &[Part], text: &str) -> bool {
+        let end = match rest.first() {
+            Some(Part::Literal(next)) => text.rfind(next.as_str()),
+            _ => Some(text.len()),
+        };
+        let Some((pairs, after)) = end.and_then(|end| text.split_at_checked(end)) else {
+            return false;
+        };
+        let mut scratch = Scratch::default();
+        if some_pairs(self.marker, pairs, 0, &mut scratch).is_err() {
+            return false;
+        }
+        for (field, slot) in self.marker.fields.iter().zip(&scratch.slots) {
+            let value = scratch.value(pairs, *slot);
+            self.row
+                .extend(value.map(|value| (field.name.clone(), value)));
+        }
+        self.parts(rest, after)
     }
 
     fn inner(&mut self, field: usize, rest: &[Part], text: &str) -> bool {
@@ -177,7 +236,11 @@ impl Reader<'_> {
 
     /// A capture that ends its form takes the rest of the line, or of the number where more may follow.
     fn last(&mut self, field: usize, text: &str) -> bool {
-        let numeric = self.fields.get(field).is_some_and(|f| f.kind.is_number());
+        let numeric = self
+            .marker
+            .fields
+            .get(field)
+            .is_some_and(|f| f.kind.is_number());
         let value = if self.whole || !numeric {
             text.trim_end()
         } else {
@@ -190,7 +253,10 @@ impl Reader<'_> {
     }
 
     fn take(&mut self, index: usize, value: &str) -> bool {
-        let Some(field) = self.fields.get(index).filter(|_| !value.is_empty()) else {
+        if index == GAP {
+            return true;
+        }
+        let Some(field) = self.marker.fields.get(index).filter(|_| !value.is_empty()) else {
             return false;
         };
         match field.read(value) {

@@ -60,14 +60,17 @@ impl Piece<'_> {
     }
 }
 
+/// The message of a raw line that holds no escape sequence and no CR but at its end. `None` for an empty one.
+pub(super) fn one(raw: &[u8], start: u64) -> Option<Piece<'_>> {
+    let body = message_of(raw);
+    let skipped = raw.len() - body.len();
+    let end = body.iter().rposition(|b| *b != b'\r')? + 1;
+    Some(self::raw(body.get(..end)?, start + skipped as u64))
+}
+
 /// The messages of one raw line. A bare CR inside a line starts another, as on a terminal.
 pub(super) fn pieces(raw: &[u8], start: u64) -> Vec<Piece<'_>> {
-    let mut body = raw;
-    strip_marks(&mut body);
-    if let Some(stamp) = stamp_len(body) {
-        body = body.get(stamp..).unwrap_or(&[]);
-    }
-    strip_marks(&mut body);
+    let body = message_of(raw);
     let skipped = raw.len() - body.len();
     let mut at = start + skipped as u64;
     let mut pieces = Vec::new();
@@ -78,6 +81,17 @@ pub(super) fn pieces(raw: &[u8], start: u64) -> Vec<Piece<'_>> {
         at += part.len() as u64 + 1;
     }
     pieces
+}
+
+/// A raw line without byte order marks and stamp.
+fn message_of(raw: &[u8]) -> &[u8] {
+    let mut body = raw;
+    strip_marks(&mut body);
+    if let Some(stamp) = stamp_len(body) {
+        body = body.get(stamp..).unwrap_or(&[]);
+    }
+    strip_marks(&mut body);
+    body
 }
 
 /// Bytes as they are, for the later parts of a long line.
@@ -146,8 +160,10 @@ fn strip_marks(body: &mut &[u8]) {
 }
 
 /// Length of the stamp at the start of `line`, its space included.
-fn stamp_len(line: &[u8]) -> Option<usize> {
-    const SHAPE: &[u8] = b"dddd-dd-ddTdd:dd:dd";
+pub(super) fn stamp_len(line: &[u8]) -> Option<usize> {
+    const SHAPE: &[u8; 19] = b"dddd-dd-ddTdd:dd:dd";
+    // GitHub's own stamps are told by their fixed bytes first: most lines have one.
+    let (head, rest) = line.split_first_chunk::<19>()?;
     let fits = |(byte, shape): (&u8, &u8)| {
         if *shape == b'd' {
             byte.is_ascii_digit()
@@ -155,17 +171,12 @@ fn stamp_len(line: &[u8]) -> Option<usize> {
             byte == shape
         }
     };
-    if line.len() <= SHAPE.len() || !line.iter().zip(SHAPE).all(fits) {
+    if head[4] != b'-' || head[10] != b'T' || !head.iter().zip(SHAPE).all(fits) {
         return None;
     }
     let mut at = SHAPE.len();
-    if line.get(at) == Some(&b'.') {
-        let digits = line
-            .iter()
-            .skip(at + 1)
-            .take_while(|b| b.is_ascii_digit())
-            .count();
-        at += 1 + digits;
+    if let Some((b'.', fraction)) = rest.split_first() {
+        at += 1 + fraction.iter().take_while(|b| b.is_ascii_digit()).count();
     }
     match line.get(at..)? {
         [b'Z', b' ', ..] => Some(at + 2),

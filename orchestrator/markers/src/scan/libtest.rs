@@ -61,8 +61,13 @@ impl Libtest {
         }
     }
 
-    pub(super) fn current(&self) -> Option<String> {
-        self.running.clone().or_else(|| self.captured.clone())
+    pub(super) fn current(&self) -> Option<&str> {
+        self.running.as_deref().or(self.captured.as_deref())
+    }
+
+    /// Whether the outcome of a test is awaited.
+    pub(super) fn is_running(&self) -> bool {
+        self.running.is_some()
     }
 
     pub(super) fn unfinished(&mut self) -> Option<String> {
@@ -79,7 +84,10 @@ impl Libtest {
                 return Reading::Prose;
             }
         }
-        if self.running.is_some() && bytes.len() <= MAX_OUTCOME {
+        if self.running.is_some()
+            && bytes.len() <= MAX_OUTCOME
+            && catalogue.index.can_be_outcome(bytes)
+        {
             return self.outcome_alone(catalogue, &piece.text());
         }
         self.structure(bytes);
@@ -133,6 +141,9 @@ impl Libtest {
     }
 
     fn structure(&mut self, bytes: &[u8]) {
+        if !matches!(bytes.first(), Some(b'r' | b't' | b'f' | b'-')) {
+            return;
+        }
         if bytes.starts_with(b"running ")
             && (bytes.ends_with(b" tests") || bytes.ends_with(b" test"))
         {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{CellObservations, Observation, Span};
+use crate::{Catalogue, CellObservations, Marker, Observation, Span};
 
 /// Diagnostics that are kept word for word; further ones are only counted.
 const MAX_DIAGNOSTICS: usize = 1_000;
@@ -132,9 +132,9 @@ impl Diagnostic {
 }
 
 impl Scan {
-    pub(super) fn new(catalogue: &str) -> Self {
+    pub(super) fn new(catalogue: &Catalogue) -> Self {
         Self {
-            catalogue: catalogue.to_owned(),
+            catalogue: catalogue.digest().to_owned(),
             observations: Vec::new(),
             diagnostics: Vec::new(),
             more_diagnostics: 0,
@@ -155,14 +155,13 @@ impl Scan {
         }
     }
 
-    pub(super) fn observe(&mut self, observation: Observation) {
-        match self.counts.get_mut(&observation.kind) {
+    pub(super) fn count(&mut self, marker: &Marker) {
+        match self.counts.get_mut(&marker.name) {
             Some(count) => *count += 1,
             None => {
-                self.counts.insert(observation.kind.clone(), 1);
+                self.counts.insert(marker.name.clone(), 1);
             }
         }
-        self.observations.push(observation);
     }
 
     pub(super) fn diagnose(&mut self, diagnostic: Diagnostic) {
@@ -177,7 +176,6 @@ impl Scan {
     /// Forgets every row so far and says how many there were.
     pub(super) fn discard(&mut self) -> u64 {
         let rows = self.counts.values().sum();
-        self.observations.clear();
         self.counts.clear();
         self.diagnostics.clear();
         self.complete = true;

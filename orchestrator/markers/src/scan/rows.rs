@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::clean::Piece;
-use crate::catalogue::{Place, parse_pairs};
+use crate::catalogue::{Anchor, FormRef, Scratch, parse_pairs};
 use crate::{Catalogue, Marker, Value};
 
 /// The only version of the envelope there is.
@@ -11,7 +11,7 @@ const ENVELOPE_VERSION: u64 = 1;
 /// Bytes after a phrase that its form may use.
 const PHRASE_REACH: usize = 4 << 10;
 
-/// One row, before it knows its place.
+/// One row of a form, before it knows its place.
 #[derive(Debug)]
 pub(super) struct Row {
     /// Position of the marker in the catalogue.
@@ -21,92 +21,96 @@ pub(super) struct Row {
     pub(super) at: usize,
     /// The test it belongs to, where the line itself says so.
     pub(super) test: Option<String>,
-    pub(super) unknown: Vec<String>,
 }
 
-/// The row of a message that begins with a tag, or why its grammar is wrong.
-pub(super) fn tagged(
-    catalogue: &Catalogue,
-    piece: &Piece<'_>,
+/// The marker whose tag begins a message and whose pairs now stand in the scratch, or why they do not.
+pub(super) fn tagged<'c>(
+    catalogue: &'c Catalogue,
+    message: &str,
     cut: bool,
-) -> Option<Result<Row, (usize, String)>> {
-    let (index, len) = catalogue.index.tag(piece.bytes())?;
+    scratch: &mut Scratch,
+) -> Option<(&'c Marker, Result<(), String>)> {
+    let (index, len) = catalogue
+        .index
+        .tag(message.as_bytes())
+        .find_map(|anchor| match anchor {
+            Anchor::Pairs { marker, len } => Some((marker, len)),
+            Anchor::Form(_) => None,
+        })?;
     let marker = catalogue.markers().get(index)?;
     if cut {
-        return Some(Err((
-            index,
-            "the line is longer than a row can be".to_owned(),
-        )));
+        let reason = "the line is longer than a row can be".to_owned();
+        return Some((marker, Err(reason)));
     }
-    let rest = String::from_utf8_lossy(piece.bytes().get(len..).unwrap_or(&[]));
-    if excluded(marker, &rest) {
+    if !marker.unless.is_empty() && excluded(marker, message.get(len..).unwrap_or("")) {
         return None;
     }
-    let row = parse_pairs(marker, &rest).and_then(|row| {
-        check_version(marker, &row.fields)?;
-        Ok(Row {
-            marker: index,
-            fields: row.fields,
-            at: 0,
-            test: None,
-            unknown: row.unknown,
-        })
-    });
-    Some(row.map_err(|reason| (index, reason)))
+    let read = parse_pairs(marker, message, len, scratch);
+    Some((
+        marker,
+        read.and_then(|()| check_version(marker, message, scratch)),
+    ))
 }
 
-fn check_version(marker: &Marker, fields: &BTreeMap<String, Value>) -> Result<(), String> {
-    match fields.get("v") {
-        Some(Value::Number(v)) if v.to_u64() != Some(ENVELOPE_VERSION) && marker.enveloped => {
-            Err(format!(
-                "version {v} of the envelope is not known; this reads version {ENVELOPE_VERSION}"
-            ))
-        }
+fn check_version(marker: &Marker, message: &str, scratch: &Scratch) -> Result<(), String> {
+    let Some([version, _, _]) = marker.envelope.filter(|_| marker.enveloped) else {
+        return Ok(());
+    };
+    let slot = scratch.slot(version);
+    match (slot.to_u64(), scratch.value(message, slot)) {
+        (Some(ENVELOPE_VERSION), _) => Ok(()),
+        (_, Some(Value::Number(v))) if v.to_u64() != Some(ENVELOPE_VERSION) => Err(format!(
+            "version {v} of the envelope is not known; this reads version {ENVELOPE_VERSION}"
+        )),
         _ => Ok(()),
     }
 }
 
-/// Rows of markers whose lines begin with fixed text; one per marker.
+/// Rows of markers whose lines begin with fixed text; one per marker, the form that its file lists first.
 pub(super) fn starts(catalogue: &Catalogue, text: &str) -> Vec<Row> {
+    let index = &catalogue.index;
+    let dispatched = index
+        .tag(text.as_bytes())
+        .filter_map(|anchor| match anchor {
+            Anchor::Form(reference) => Some(reference),
+            Anchor::Pairs { .. } => None,
+        });
+    let mut forms: Vec<FormRef> = index
+        .starts(text.as_bytes())
+        .iter()
+        .copied()
+        .chain(dispatched)
+        .collect();
+    forms.sort_unstable_by_key(|reference| (reference.marker, reference.form));
     let mut rows: Vec<Row> = Vec::new();
-    for reference in catalogue.index.starts(text.as_bytes()) {
-        if rows.iter().any(|row| row.marker == reference.marker) {
-            continue;
-        }
-        let Some(marker) = catalogue.markers().get(reference.marker) else {
-            continue;
-        };
-        let Some(form) = marker
-            .forms
-            .get(reference.form)
-            .filter(|form| text.starts_with(form.anchor()))
-        else {
-            continue;
-        };
-        debug_assert!(form.place != Place::Anywhere);
-        if let Some(fields) = form
-            .read(text, &marker.fields)
-            .filter(|_| !excluded(marker, text))
-        {
-            rows.push(Row {
-                marker: reference.marker,
-                fields,
-                at: 0,
-                test: None,
-                unknown: Vec::new(),
-            });
-        }
+    for reference in forms {
+        rows.extend(start(catalogue, text, reference, &rows));
     }
     rows
 }
 
+fn start(catalogue: &Catalogue, text: &str, reference: FormRef, rows: &[Row]) -> Option<Row> {
+    if rows.iter().any(|row| row.marker == reference.marker) {
+        return None;
+    }
+    let marker = catalogue.markers().get(reference.marker)?;
+    let form = marker.forms.get(reference.form)?;
+    if !text.starts_with(form.anchor()) {
+        return None;
+    }
+    let fields = form.read(text, marker)?;
+    (!excluded(marker, text)).then_some(Row {
+        marker: reference.marker,
+        fields,
+        at: 0,
+        test: None,
+    })
+}
+
 /// Rows of free phrases that begin before byte `until`; one per marker, the form that its file lists first.
 pub(super) fn phrases(catalogue: &Catalogue, piece: &Piece<'_>, until: usize) -> Vec<Row> {
-    let mut hits: Vec<_> = catalogue
-        .index
-        .phrases(piece.bytes())
-        .filter(|(at, _)| *at < until)
-        .collect();
+    let mut hits = catalogue.index.phrases(piece.bytes());
+    hits.retain(|(at, _)| *at < until);
     hits.sort_unstable_by_key(|(at, reference)| (reference.marker, reference.form, *at));
     let mut rows: Vec<Row> = Vec::new();
     for (at, reference) in hits {
@@ -120,18 +124,21 @@ pub(super) fn phrases(catalogue: &Catalogue, piece: &Piece<'_>, until: usize) ->
             continue;
         };
         let around = reach(piece.bytes(), at);
-        let text = String::from_utf8_lossy(piece.bytes().get(at..around.1).unwrap_or(&[]));
+        let found = piece.bytes().get(at..around.1).unwrap_or(&[]);
+        if !found.starts_with(form.anchor().as_bytes()) {
+            continue;
+        }
+        let text = String::from_utf8_lossy(found);
+        let Some(fields) = form.read(&text, marker) else {
+            continue;
+        };
         let context = String::from_utf8_lossy(piece.bytes().get(around.0..around.1).unwrap_or(&[]));
-        if let Some(fields) = form
-            .read(&text, &marker.fields)
-            .filter(|_| !excluded(marker, &context))
-        {
+        if !excluded(marker, &context) {
             rows.push(Row {
                 marker: reference.marker,
                 fields,
                 at,
                 test: None,
-                unknown: Vec::new(),
             });
         }
     }

@@ -3,16 +3,18 @@
 use std::collections::HashMap;
 
 use super::report::{Diagnostic, Scan};
-use crate::{Decimal, Marker, Observation, Value};
 
 /// Emitters that are followed; a log with more is not complete.
 const MAX_STREAMS: usize = 100_000;
 
 #[derive(Debug)]
 pub(super) struct Streams {
+    /// In order of their first lines.
+    all: Vec<Stream>,
     /// Emitters by run id. A run id that starts again at 0 is another process of the same run.
-    runs: HashMap<String, Vec<Stream>>,
-    count: usize,
+    runs: HashMap<String, Vec<usize>>,
+    /// The emitter of the line before, which mostly prints the next one too.
+    last: usize,
     deaths: Vec<(Option<String>, u64)>,
     /// The log began in the middle, so an emitter's first line may be any.
     window: bool,
@@ -20,136 +22,150 @@ pub(super) struct Streams {
 
 #[derive(Debug)]
 struct Stream {
+    run: String,
     next: u64,
     last_line: u64,
     test: Option<String>,
     closed: bool,
 }
 
+/// The line that speaks.
+pub(super) struct Line<'l> {
+    /// Marker.
+    pub(super) kind: &'l str,
+    /// 1-based number.
+    pub(super) line: u64,
+    /// The test that was running.
+    pub(super) test: Option<&'l str>,
+}
+
 impl Streams {
     pub(super) fn new(window: bool) -> Self {
         Self {
+            all: Vec::new(),
             runs: HashMap::new(),
-            count: 0,
+            last: usize::MAX,
             deaths: Vec::new(),
             window,
         }
     }
 
-    pub(super) fn note(&mut self, marker: &Marker, row: &Observation, out: &mut Scan) {
-        if let Some((field, values)) = &marker.death
-            && row
-                .text(field)
-                .is_some_and(|text| values.iter().any(|value| value == text))
-            && self.deaths.len() < MAX_STREAMS
-        {
-            self.deaths.push((row.test.clone(), row.line));
+    /// A line that says that a process died.
+    pub(super) fn death(&mut self, line: &Line<'_>) {
+        if self.deaths.len() < MAX_STREAMS {
+            self.deaths.push((line.test.map(str::to_owned), line.line));
         }
-        if !marker.enveloped {
-            return;
-        }
-        let (Some(run), Some(seq)) = (row.text("run"), row.number("seq").and_then(Decimal::to_u64))
+    }
+
+    /// A numbered line. `trailer` is what a trailer states as its number of lines.
+    pub(super) fn note(
+        &mut self,
+        run: &str,
+        seq: u64,
+        trailer: Option<Option<u64>>,
+        line: &Line<'_>,
+        out: &mut Scan,
+    ) {
+        let Some(stream) = self
+            .stream(run, seq, line, out)
+            .and_then(|at| self.all.get_mut(at))
         else {
-            out.diagnose(Diagnostic::NoSequence {
-                kind: row.kind.clone(),
-                line: row.line,
-            });
             return;
         };
-        let stream = self.stream(run, seq, row, out);
-        if let Some(stream) = stream.filter(|_| marker.trailer) {
+        stream.next = seq.saturating_add(1);
+        stream.last_line = line.line;
+        match (&mut stream.test, line.test) {
+            (Some(known), Some(test)) if known == test => {}
+            (known, test) => *known = test.map(str::to_owned),
+        }
+        if let Some(stated) = trailer {
             stream.closed = true;
-            let stated = match row.fields.get("lines") {
-                Some(Value::Number(lines)) => lines.to_u64(),
-                _ => None,
-            };
             if stated != Some(seq) {
-                let run = run.to_owned();
                 out.diagnose(Diagnostic::TrailerCount {
-                    run,
+                    run: run.to_owned(),
                     stated,
                     seen: seq,
-                    line: row.line,
+                    line: line.line,
                 });
             }
         }
     }
 
+    fn awaits(&self, at: usize, seq: u64) -> bool {
+        let stream = self.all.get(at);
+        stream.is_some_and(|stream| !stream.closed && stream.next == seq)
+    }
+
     /// The emitter that this line continues or starts.
-    fn stream(
+    fn stream(&mut self, run: &str, seq: u64, line: &Line<'_>, out: &mut Scan) -> Option<usize> {
+        if self.awaits(self.last, seq) && self.all.get(self.last).is_some_and(|s| s.run == run) {
+            return Some(self.last);
+        }
+        let of_run = self.runs.get(run).map_or(&[][..], Vec::as_slice);
+        let found = of_run.iter().copied().find(|at| self.awaits(*at, seq));
+        let at = match found {
+            Some(at) => at,
+            None => self.unexpected(run, seq, line, out)?,
+        };
+        self.last = at;
+        Some(at)
+    }
+
+    /// No emitter awaits this number: another process of the run begins, or lines are missing.
+    fn unexpected(
         &mut self,
         run: &str,
         seq: u64,
-        row: &Observation,
+        line: &Line<'_>,
         out: &mut Scan,
-    ) -> Option<&mut Stream> {
-        let streams = self.runs.entry(run.to_owned()).or_default();
-        let at = streams
-            .iter()
-            .position(|stream| !stream.closed && stream.next == seq);
-        let at = match at {
-            Some(at) => at,
-            None => {
-                let open = streams.iter().rposition(|stream| !stream.closed);
-                let expected = open
-                    .and_then(|at| streams.get(at))
-                    .map_or(0, |stream| stream.next);
-                let starts = seq == 0 || (self.window && streams.is_empty());
-                if !starts {
-                    out.diagnose(Diagnostic::SeqGap {
-                        run: run.to_owned(),
-                        expected,
-                        found: seq,
-                        line: row.line,
-                    });
-                }
-                match open.filter(|_| !starts) {
-                    Some(at) => at,
-                    None if self.count >= MAX_STREAMS => {
-                        out.diagnose(Diagnostic::NoSequence {
-                            kind: row.kind.clone(),
-                            line: row.line,
-                        });
-                        return None;
-                    }
-                    None => {
-                        self.count += 1;
-                        streams.push(Stream {
-                            next: seq,
-                            last_line: row.line,
-                            test: None,
-                            closed: false,
-                        });
-                        streams.len() - 1
-                    }
-                }
+    ) -> Option<usize> {
+        let of_run = self.runs.get(run).map_or(&[][..], Vec::as_slice);
+        let is_open = |at: &&usize| self.all.get(**at).is_some_and(|stream| !stream.closed);
+        let open = of_run.iter().rev().find(is_open).copied();
+        let starts = seq == 0 || (self.window && of_run.is_empty());
+        if !starts {
+            let expected = open.and_then(|at| self.all.get(at)).map_or(0, |s| s.next);
+            out.diagnose(Diagnostic::SeqGap {
+                run: run.to_owned(),
+                expected,
+                found: seq,
+                line: line.line,
+            });
+            if open.is_some() {
+                return open;
             }
-        };
-        let stream = streams.get_mut(at)?;
-        stream.next = seq.saturating_add(1);
-        stream.last_line = row.line;
-        stream.test.clone_from(&row.test);
-        Some(stream)
+        }
+        if self.all.len() >= MAX_STREAMS {
+            out.diagnose(Diagnostic::NoSequence {
+                kind: line.kind.to_owned(),
+                line: line.line,
+            });
+            return None;
+        }
+        let at = self.all.len();
+        self.all.push(Stream {
+            run: run.to_owned(),
+            next: seq,
+            last_line: line.line,
+            test: None,
+            closed: false,
+        });
+        self.runs.entry(run.to_owned()).or_default().push(at);
+        Some(at)
     }
 
     pub(super) fn finish(&self, out: &mut Scan) {
-        let mut open: Vec<(&String, &Stream)> = self
-            .runs
-            .iter()
-            .flat_map(|(run, streams)| streams.iter().map(move |stream| (run, stream)))
-            .collect();
-        open.retain(|(_, stream)| !stream.closed);
-        open.sort_unstable_by_key(|(run, stream)| (stream.last_line, *run));
-        for (run, stream) in open {
+        let mut open: Vec<&Stream> = self.all.iter().filter(|stream| !stream.closed).collect();
+        open.sort_unstable_by_key(|stream| (stream.last_line, stream.run.as_str()));
+        for stream in open {
             let explains = |(test, line): &&(Option<String>, u64)| {
                 *line >= stream.last_line
                     && (*test == stream.test || test.is_none() || stream.test.is_none())
             };
             let explained_by = self.deaths.iter().find(explains).map(|(_, line)| *line);
-            let (run, last_line) = (run.clone(), stream.last_line);
             out.diagnose(Diagnostic::MissingTrailer {
-                run,
-                last_line,
+                run: stream.run.clone(),
+                last_line: stream.last_line,
                 explained_by,
             });
         }
