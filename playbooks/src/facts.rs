@@ -23,6 +23,8 @@ pub struct RunFacts {
     pub duration_s: Option<u64>,
     /// A newer run took its place before it began.
     pub superseded: bool,
+    /// The event that started it was delivered before: another run of the same commit and workflow answers for it.
+    pub duplicate_event: bool,
     /// State of the runner it waited for.
     pub runner: RunnerState,
     /// Runs of the same concurrency group that were cancelled in a row, this one included.
@@ -45,6 +47,7 @@ impl Default for RunFacts {
             hosted: false,
             duration_s: None,
             superseded: false,
+            duplicate_event: false,
             runner: RunnerState::Unknown,
             cancelled_in_a_row: 0,
             all_cells: false,
@@ -88,6 +91,8 @@ pub struct FactRule {
     pub max_duration_s: Option<u64>,
     /// Whether a newer run took its place.
     pub superseded: Option<bool>,
+    /// Whether the event that started it was delivered before.
+    pub duplicate_event: Option<bool>,
     /// One of these runner states.
     pub runner: Vec<RunnerState>,
     /// At least so many runs were cancelled in a row.
@@ -131,6 +136,12 @@ impl FactRule {
             "superseded",
             self.superseded,
             facts.superseded,
+        )?;
+        is(
+            &mut because,
+            "duplicate_event",
+            self.duplicate_event,
+            facts.duplicate_event,
         )?;
         is(&mut because, "all_cells", self.all_cells, facts.all_cells)?;
         if let Some(limit) = self.max_duration_s {

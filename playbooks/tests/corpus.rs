@@ -7,9 +7,11 @@
 )]
 
 use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
 
 use markers::{Catalogue, Scanner};
 use playbooks::{Classification, Playbooks, RunFacts, classify};
+use proptest::prelude::*;
 
 struct Corpus {
     catalogue: Catalogue,
@@ -17,6 +19,11 @@ struct Corpus {
 }
 
 impl Corpus {
+    fn open_once() -> &'static Self {
+        static CORPUS: LazyLock<Corpus> = LazyLock::new(Corpus::open);
+        &CORPUS
+    }
+
     fn open() -> Self {
         let catalogue = Catalogue::builtin().unwrap();
         let playbooks = Playbooks::builtin(&catalogue).unwrap();
@@ -262,4 +269,138 @@ fn a_classification_survives_its_text_form() {
     let result = corpus.whole("test");
     let text = toml::to_string(&result).unwrap();
     assert_eq!(toml::from_str::<Classification>(&text).unwrap(), result);
+}
+
+/// Blocks that logs are made of, each whole lines.
+const BLOCKS: &[&str] = &[
+    "##[group]Run cargo test\nerror[E0308]: only quoted\nTIMEOUT after 1 ms: Worker did not respond\n##[endgroup]\n",
+    "\u{1b}[0m\u{1b}[0;32m   Compiling\u{1b}[0m engine v0.1.0\n",
+    "running 2 tests\ntest a ... ok\ntest b ... ok\ntest result: ok. 2 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out; finished in 0.00s\n",
+    "running 1 test\ntest gpu_correctness_smoke_x ... noise\nFIRST_DIVERGENCE v=1 run=0a1b2c3d seq=0 path=single_graph phase=prefill pass=0 layer=0 tensor_stage=attn_norm kind=zeros cpu=0.5 gpu=0 op=rms_norm dispatched=false inputs_ok=true\n[TELEMETRY END] v=1 run=0a1b2c3d seq=1 lines=1\nthread 'gpu_correctness_smoke_x' (7) panicked at engine/tests/gpu_smoke.rs:9:5:\nFAILED\ntest result: FAILED. 0 passed; 1 failed; 0 ignored; 0 measured; 0 filtered out; finished in 0.00s\n",
+    "running 1 test\ntest kills ... [WORKER EXIT] v=1 run=0a1b2c3e seq=0 pid=1 code=none signal=6 class=driver_crash step=idle\n[TELEMETRY END] v=1 run=0a1b2c3e seq=1 lines=1\nok\ntest result: ok. 1 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out; finished in 0.00s\n",
+    "running 1 test\ntest dies ... [WORKER EXIT] v=1 run=0a1b2c3f seq=0 pid=1 code=none signal=11 class=driver_crash step=predict\n[TELEMETRY END] v=1 run=0a1b2c3f seq=1 lines=1\nFAILED\ntest result: FAILED. 0 passed; 1 failed; 0 ignored; 0 measured; 0 filtered out; finished in 0.00s\n",
+    "WARN using CPU backend for inference (Vulkan fallback)\n",
+    "WARN AMD GPU: skipping cooperative-matrix feature (ACCESS_VIOLATION)\n",
+    "[FA CORRECT] FAIL: GPU-FA run fell back to CPU\n",
+    "##[error]The self-hosted runner lost communication with the server.\n",
+    "error: could not compile `engine` (lib) due to 1 previous error\n",
+    "##[error]Process completed with exit code 101.\n",
+];
+
+proptest! {
+    /// A window that holds every line the verdict rests on gives the verdict of the whole log, wherever it begins:
+    /// what it cannot know of the test it begins in does not decide.
+    #[test]
+    fn a_window_over_a_made_up_log_gives_the_verdict_of_the_whole(
+        blocks in prop::collection::vec(prop::sample::select(BLOCKS), 1..12),
+        cut in 0_usize..200,
+        stamped in any::<bool>(),
+    ) {
+        let corpus = Corpus::open_once();
+        let stamp = if stamped { "2025-11-20T09:46:11.1234567Z " } else { "" };
+        let log: String = blocks
+            .iter()
+            .flat_map(|block| block.split_inclusive('\n'))
+            .map(|line| format!("{stamp}{line}"))
+            .collect();
+        let facts = RunFacts {
+            conclusion: Some("failure".into()),
+            executed_steps: 3,
+            exit_code: Some(101),
+            ..RunFacts::default()
+        };
+        let verdict = |scan: markers::Scan| {
+            classify(&corpus.playbooks, &corpus.catalogue, &facts, &[scan.into_cell("c")])
+        };
+        let whole = verdict(markers::scan(&corpus.catalogue, log.as_bytes()));
+        let lines: Vec<&str> = log.split_inclusive('\n').collect();
+        let first = whole.anchors.iter().map(|anchor| anchor.line).min().unwrap_or(1);
+        let from = cut % usize::try_from(first).unwrap();
+        let offset: usize = lines[..from].iter().map(|line| line.len()).sum();
+        let mut scanner = Scanner::window(&corpus.catalogue, offset as u64, from as u64 + 1);
+        scanner.push(&log.as_bytes()[offset..]);
+        let window = verdict(scanner.finish());
+        let lines_of = |result: &Classification| -> Vec<u64> {
+            result.anchors.iter().map(|anchor| anchor.line).collect()
+        };
+        prop_assert_eq!(
+            (&window.class, lines_of(&window)),
+            (&whole.class, lines_of(&whole)),
+            "from line {}:\n{}", from + 1, log
+        );
+    }
+}
+
+#[test]
+fn runs_without_a_signal_are_told_apart_and_a_storm_is_counted() {
+    let corpus = Corpus::open_once();
+    let check = |facts: RunFacts, sub: &str, fact: &str| {
+        let result = classify(&corpus.playbooks, &corpus.catalogue, &facts, &[]);
+        assert_eq!(result.class, "no_signal", "{facts:?}");
+        assert_eq!(result.disposition, playbooks::Disposition::NoSignal);
+        assert_eq!(result.sub.as_deref(), Some(sub));
+        assert!(
+            result.hits[0].facts.iter().any(|known| known == fact),
+            "{:?}",
+            result.hits[0].facts
+        );
+    };
+    let queued = |runner| RunFacts {
+        status: Some("queued".into()),
+        runner,
+        ..RunFacts::default()
+    };
+    let cancelled = |in_a_row| RunFacts {
+        status: Some("completed".into()),
+        conclusion: Some("cancelled".into()),
+        cancelled_in_a_row: in_a_row,
+        ..RunFacts::default()
+    };
+    check(
+        queued(playbooks::RunnerState::Offline),
+        "runner_offline",
+        "runner = Offline",
+    );
+    check(
+        queued(playbooks::RunnerState::Idle),
+        "runner_idle",
+        "runner = Idle",
+    );
+    check(
+        queued(playbooks::RunnerState::Busy),
+        "queued",
+        "status = \"queued\"",
+    );
+    check(
+        cancelled(94),
+        "cancel_in_progress_storm",
+        "cancelled_in_a_row = 94",
+    );
+    check(cancelled(2), "never_started", "conclusion = \"cancelled\"");
+}
+
+#[test]
+fn a_reference_of_zeros_is_named_whatever_shows_it() {
+    let corpus = Corpus::open_once();
+    let noted = |log: &str| {
+        let cell = markers::scan(&corpus.catalogue, log.as_bytes()).into_cell("c");
+        let result = classify(
+            &corpus.playbooks,
+            &corpus.catalogue,
+            &RunFacts::default(),
+            &[cell],
+        );
+        result.notes.iter().any(|note| note.contains("wrong side"))
+    };
+    assert!(noted("[GPU SMOKE CPU NORM] op=rms_norm norm=0.000\n"));
+    assert!(!noted("[GPU SMOKE OP NORM] op=rms_norm norm=0\n"));
+    assert!(noted(
+        "[GPU SMOKE FA_SUMMARY] all_zero=false has_nan=false cpu_all_zero=true\n"
+    ));
+    assert!(!noted(
+        "[GPU SMOKE FA_SUMMARY] all_zero=true has_nan=false cpu_all_zero=false\n"
+    ));
+    assert!(noted(
+        "[VALIDATE L0] stage=attn_norm side=output status=drift cpu=0 gpu=0.5\n"
+    ));
 }

@@ -63,6 +63,7 @@ fn run_facts(run: &Run, base: &BaseFacts, engaged: markers::Truth) -> RunFacts {
         hosted: false,
         duration_s: duration.and_then(|seconds| u64::try_from(seconds).ok()),
         superseded: false,
+        duplicate_event: false,
         runner: RunnerState::Idle,
         cancelled_in_a_row: 0,
         all_cells: wanted.iter().all(|cell| has_log(&cell.name)),
