@@ -37,6 +37,9 @@ pub struct DecisionInput {
     pub baseline: Option<BaselineFacts>,
     /// The hypothesis the claim acts on.
     pub hypothesis: Option<HypothesisFacts>,
+    /// Earlier attempts at the same invariant that failed, newest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub attempts: Vec<AttemptFact>,
     /// Results of the gates, once they ran.
     pub gates: Option<GateFacts>,
     /// The signature, once there is one.
@@ -173,6 +176,22 @@ pub struct HypothesisFacts {
     pub alive: bool,
     /// Where it stands, for the audit: `open`, `surviving` or `falsified`.
     pub status: String,
+}
+
+/// A pushed claim at the same invariant that its run refuted or that had to be rolled back.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AttemptFact {
+    /// The claim.
+    pub claim_id: String,
+    /// The tree it pushed.
+    pub tree: String,
+    /// True when this claim changes a file that the attempt changed.
+    pub overlaps: bool,
+    /// Guards of its proof scope that broke: half of the failure's fingerprint.
+    pub broken_guards: Vec<String>,
+    /// Rollback conditions that held: the other half.
+    pub held_rollbacks: Vec<String>,
 }
 
 /// Gate results and what they bind to.

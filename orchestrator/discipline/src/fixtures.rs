@@ -320,9 +320,12 @@ pub fn digest_of(body: &ClaimBody) -> Digest {
 /// A gate process that passed with what its role demands.
 #[must_use]
 pub fn gate_result(gate: &str, role: GateRole) -> GateResult {
-    let red = matches!(role, GateRole::PinOnBase | GateRole::Canary);
+    let red = matches!(
+        role,
+        GateRole::PinOnBase | GateRole::PinOnAttempt | GateRole::Canary
+    );
     let failed = match role {
-        GateRole::PinOnBase => vec![PINNED.to_owned()],
+        GateRole::PinOnBase | GateRole::PinOnAttempt => vec![PINNED.to_owned()],
         GateRole::Canary => vec!["greenloop_canary_must_fail".to_owned()],
         GateRole::PinOnHead | GateRole::Gate => Vec::new(),
     };
@@ -451,6 +454,7 @@ pub fn good_input() -> DecisionInput {
             alive: true,
             status: "open".into(),
         }),
+        attempts: Vec::new(),
         gates: Some(GateFacts {
             results: gate_results(),
             gates_digest: gates_digest(&gate_results()).unwrap(),

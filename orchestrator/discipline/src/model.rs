@@ -253,10 +253,38 @@ pub enum GateRole {
     PinOnBase,
     /// The pinned test on the head tree: must be green.
     PinOnHead,
+    /// The pinned test on the tree of an earlier attempt that failed: must be red.
+    PinOnAttempt,
     /// A gate of the project on the head tree: must be green.
     Gate,
     /// The same gate with a test that must fail: must be red.
     Canary,
+}
+
+impl GateRole {
+    /// The word used everywhere outside.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::PinOnBase => "pin_on_base",
+            Self::PinOnHead => "pin_on_head",
+            Self::PinOnAttempt => "pin_on_attempt",
+            Self::Gate => "gate",
+            Self::Canary => "canary",
+        }
+    }
+
+    /// True when the process runs the claim's own test.
+    #[must_use]
+    pub fn is_pinned(self) -> bool {
+        matches!(self, Self::PinOnBase | Self::PinOnHead | Self::PinOnAttempt)
+    }
+
+    /// True when the process runs on the claim's tree.
+    #[must_use]
+    pub fn on_head(self) -> bool {
+        !matches!(self, Self::PinOnBase | Self::PinOnAttempt)
+    }
 }
 
 /// Test counts that a gate printed.
@@ -286,7 +314,8 @@ pub struct GateResult {
     /// Argument vector that ran.
     pub argv: Vec<String>,
     /// Tree that was laid out for it, before the canary's file or the pinned test's files were added:
-    /// the base tree for [`GateRole::PinOnBase`], the claim's tree for every other role.
+    /// the base tree for [`GateRole::PinOnBase`], the attempt's for [`GateRole::PinOnAttempt`], the
+    /// claim's tree for every other role.
     pub tree: String,
     /// How the process ended.
     pub exit: ProcessExit,

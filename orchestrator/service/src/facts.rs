@@ -82,6 +82,7 @@ pub(crate) fn gather(
         Some(claim) => approval_facts(shared, &base, body, claim)?,
         None => None,
     };
+    let changed: BTreeSet<String> = diff.changed.iter().map(|one| one.path.clone()).collect();
     let input = DecisionInput {
         rules_version: RULES_VERSION,
         now_ms,
@@ -92,6 +93,7 @@ pub(crate) fn gather(
         evidence,
         baseline: place.baseline(&state)?,
         hypothesis: hypothesis_facts(&state, body),
+        attempts: state.failed_attempts(body, &changed),
         gates: circumstances
             .claim
             .and_then(|claim| gate_facts(&state, claim)),

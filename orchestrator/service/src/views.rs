@@ -3,8 +3,8 @@
 use attest::claim::Citation;
 use attest::digest::Digest;
 use discipline::model::{
-    Conclusion, Counters, GateResult, GateRole, GateVerdict, Grade, Job, LogRef, Refusal, Run,
-    RunStatus, Trigger, Verdict, VerdictKind, WhyEmpty,
+    Conclusion, Counters, GateResult, GateVerdict, Grade, Job, LogRef, Refusal, Run, RunStatus,
+    Trigger, Verdict, VerdictKind, WhyEmpty,
 };
 use discipline::state::{Claim, Hypothesis, LoopState};
 use discipline::turn::{NextAction, ScopeSummary};
@@ -56,15 +56,6 @@ pub(crate) fn why_empty_word(why: WhyEmpty) -> &'static str {
         WhyEmpty::Suppressed => "suppressed",
         WhyEmpty::ZeroBytes => "zero_bytes",
         WhyEmpty::Forbidden => "forbidden",
-    }
-}
-
-pub(crate) fn role_word(role: GateRole) -> &'static str {
-    match role {
-        GateRole::PinOnBase => "pin_on_base",
-        GateRole::PinOnHead => "pin_on_head",
-        GateRole::Gate => "gate",
-        GateRole::Canary => "canary",
     }
 }
 
@@ -167,7 +158,7 @@ pub(crate) fn gate(result: &GateResult) -> GateView {
     };
     GateView {
         gate: result.gate.clone(),
-        role: role_word(result.role).into(),
+        role: result.role.as_str().into(),
         verdict: verdict.into(),
         refused: refusals(&result.refused),
         argv: result.argv.clone(),

@@ -61,13 +61,13 @@ impl From<&GateResult> for GateView {
 
 /// Gate and role as one name.
 pub(crate) fn gate_name(result: &GateResult) -> String {
-    let role = match result.role {
-        GateRole::PinOnBase => "pin_on_base",
-        GateRole::PinOnHead => "pin_on_head",
-        GateRole::Gate => return result.gate.clone(),
-        GateRole::Canary => "canary",
-    };
-    format!("{}/{role}", result.gate)
+    match result.role {
+        GateRole::Gate => result.gate.clone(),
+        GateRole::PinOnAttempt => {
+            format!("{}/{}/{}", result.gate, result.role.as_str(), result.tree)
+        }
+        role => format!("{}/{}", result.gate, role.as_str()),
+    }
 }
 
 /// The verdict over the pushed commit.

@@ -44,7 +44,7 @@ pub struct GateRun<'a> {
     pub observations: &'a [Observation],
     /// Last lines of the transcript as text, for messages that no marker describes.
     pub tail: &'a str,
-    /// Full name of the test that decides, for the two runs of the pinned test.
+    /// Full name of the test that decides, for the runs of the pinned test.
     pub test: Option<&'a str>,
     /// Files that rustc compiled, from its dep-info, relative to the root of the tree.
     pub compiled: &'a [String],
@@ -67,6 +67,7 @@ pub fn judge(run: &GateRun<'_>) -> GateResult {
         None => match run.role {
             GateRole::PinOnBase => verdicts::pin_on_base(run, &seen),
             GateRole::PinOnHead => verdicts::pin_on_head(run, &seen),
+            GateRole::PinOnAttempt => verdicts::pin_on_attempt(run, &seen),
             GateRole::Gate => verdicts::gate(run, &seen, &covered),
             GateRole::Canary => verdicts::canary(run, &seen),
         },

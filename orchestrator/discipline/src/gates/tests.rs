@@ -84,7 +84,7 @@ impl Default for Case {
 }
 
 fn result(case: &Case) -> GateResult {
-    let pinned = matches!(case.role, GateRole::PinOnBase | GateRole::PinOnHead);
+    let pinned = case.role.is_pinned();
     let (argv, when) = (words(case.argv), words(case.when));
     judge(&GateRun {
         gate: if pinned { PINNED_GATE } else { "engine" },
@@ -358,6 +358,9 @@ fn the_pinned_test_is_red_on_base_and_green_on_head() {
     check(on(base, 101, &[&red]), Passed, "");
     check(on(base, 0, &[&green]), Refused, "pin_green_on_base");
     check(on(base, 0, &[&red]), Refused, "gate_contradiction");
+    let attempt = GateRole::PinOnAttempt;
+    check(on(attempt, 101, &[&red]), Passed, "");
+    check(on(attempt, 0, &[&green]), Refused, "pin_green_on_attempt");
     check(on(base, 0, &[]), Vacuous, "gate_vacuous_filter");
     check(on(base, 101, &["other:failed"]), Refused, "pin_wrong_test");
     check(

@@ -54,20 +54,34 @@ fn decided_nothing(run: &GateRun<'_>, seen: &Observed) -> Option<Judged> {
 }
 
 pub(super) fn pin_on_base(run: &GateRun<'_>, seen: &Observed) -> Judged {
+    must_be_red(
+        run,
+        seen,
+        "pin_green_on_base",
+        "passes on the base tree, so it does not show the defect",
+        "assert the behaviour that fails today, and see the test fail before the change",
+    )
+}
+
+pub(super) fn pin_on_attempt(run: &GateRun<'_>, seen: &Observed) -> Judged {
+    must_be_red(
+        run,
+        seen,
+        "pin_green_on_attempt",
+        "passes on the tree of an attempt that failed, so it would have let that one through",
+        "assert the behaviour that the attempt left broken; the run that refuted it shows which",
+    )
+}
+
+fn must_be_red(run: &GateRun<'_>, seen: &Observed, code: &str, why: &str, remedy: &str) -> Judged {
     if let Some(judged) = decided_nothing(run, seen) {
         return judged;
     }
     wrong_test(run, seen)?;
     match run.exit {
-        ProcessExit::Code(0) if seen.failed.is_empty() => refuse(
-            run,
-            "pin_green_on_base",
-            format!(
-                "{} passes on the base tree, so it does not show the defect",
-                named(run)
-            ),
-            "assert the behaviour that fails today, and see the test fail before the change",
-        ),
+        ProcessExit::Code(0) if seen.failed.is_empty() => {
+            refuse(run, code, format!("{} {why}", named(run)), remedy)
+        }
         ProcessExit::Code(0) => contradiction(run, seen),
         _ if seen.compile_error || seen.counts.failed > 0 => Ok(()),
         _ => unexplained(run),

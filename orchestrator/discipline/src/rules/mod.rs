@@ -4,6 +4,7 @@
 //! short-circuits, so that all reasons are said at once; a rule that lacks its facts refuses.
 
 mod approval;
+mod attempts;
 mod baseline;
 mod budget;
 mod case;
@@ -79,6 +80,11 @@ pub const RULES: &[Rule] = &[
         name: "hypothesis",
         stage: Stage::Propose,
         judge: hypothesis::judge,
+    },
+    Rule {
+        name: "earlier_attempts",
+        stage: Stage::Propose,
+        judge: attempts::judge,
     },
     Rule {
         name: "sites",

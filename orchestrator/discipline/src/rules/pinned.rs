@@ -73,21 +73,52 @@ pub(super) fn judge_results(case: &Case<'_>) -> Vec<Refusal> {
     };
     let mut refused = Vec::new();
     match of(GateRole::PinOnBase).as_slice() {
-        [] => refused.push(not_run("base")),
+        [] => refused.push(not_run("the base commit")),
         runs => refused.extend(runs.iter().filter_map(|run| red_on_base(pin, run))),
     }
     match of(GateRole::PinOnHead).as_slice() {
-        [] => refused.push(not_run("head")),
+        [] => refused.push(not_run("this claim")),
         runs => refused.extend(runs.iter().filter_map(|run| green_on_head(pin, run))),
     }
+    let attempts = of(GateRole::PinOnAttempt);
+    let base = &case.input.diff.base_tree;
+    let elsewhere = case
+        .input
+        .attempts
+        .iter()
+        .filter(|attempt| &attempt.tree != base);
+    for attempt in elsewhere {
+        match attempts.iter().find(|run| run.tree == attempt.tree) {
+            None => refused.push(not_run(&attempt.claim_id)),
+            Some(run) => refused.extend(red_on_attempt(pin, run, &attempt.claim_id)),
+        }
+    }
     refused
+}
+
+/// A test that passes on a tree that failed at the runner pins something else.
+fn red_on_attempt(pin: &PinnedTest, run: &GateResult, attempt: &str) -> Option<Refusal> {
+    let asserted = run.failed_tests.contains(&pin.name);
+    let red = run.verdict == GateVerdict::Passed && (asserted || run.compile_error);
+    (!red).then(|| {
+        Refusal::new(
+            "pinned_test_green_on_attempt",
+            FIELD,
+            format!(
+                "`{}` is not seen failing on the tree of {attempt}, which failed at the same invariant{}",
+                pin.name,
+                because(run)
+            ),
+            format!("assert the behaviour that {attempt} left broken; its verdict names what the run showed"),
+        )
+    })
 }
 
 fn not_run(side: &str) -> Refusal {
     Refusal::new(
         "pinned_test_not_run",
         FIELD,
-        format!("the pinned test has no result on the {side} tree"),
+        format!("the pinned test has no result on the tree of {side}"),
         "run the gates again with `run_gates`",
     )
 }

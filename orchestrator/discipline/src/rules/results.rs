@@ -97,12 +97,15 @@ pub(super) fn judge_trees(case: &Case<'_>) -> Vec<Refusal> {
         return Vec::new();
     };
     let (head, base) = (&case.body().tree, &case.input.diff.base_tree);
-    let wanted = |result: &GateResult| {
-        if result.role == GateRole::PinOnBase {
-            base
-        } else {
-            head
-        }
+    let attempts = &case.input.attempts;
+    let wanted = |result: &GateResult| match result.role {
+        GateRole::PinOnBase => base,
+        GateRole::PinOnAttempt => attempts
+            .iter()
+            .map(|attempt| &attempt.tree)
+            .find(|tree| **tree == result.tree)
+            .unwrap_or(head),
+        GateRole::PinOnHead | GateRole::Gate | GateRole::Canary => head,
     };
     let strays = gates
         .results

@@ -7,7 +7,7 @@ use attest::claim::{ClaimKind, Guard};
 use attest::digest::Digest;
 
 use super::{RULES, decide};
-use crate::decision::{DecisionInput, Stage, gates_digest};
+use crate::decision::{AttemptFact, DecisionInput, Stage, gates_digest};
 use crate::fixtures::{self, NOW_MS, SCOPE, cells, good_input, redigested, rulebook};
 use crate::model::{GateRole, GateVerdict, Refusal};
 
@@ -32,6 +32,56 @@ fn of_role(
             edit(result);
         }
     }
+}
+
+/// An attempt at the same invariant that the runner refuted, and the pin's red run on its tree.
+fn attempted(input: &mut DecisionInput, edit: fn(&mut AttemptFact)) {
+    let mut attempt = AttemptFact {
+        claim_id: "C1".into(),
+        tree: "7".repeat(40),
+        overlaps: true,
+        broken_guards: vec!["absent worker_exit{class=gpu_hang}".into()],
+        held_rollbacks: vec!["present chunk_abort".into()],
+    };
+    edit(&mut attempt);
+    let mut red = fixtures::gate_result("pinned", GateRole::PinOnAttempt);
+    red.tree = attempt.tree.clone();
+    input.attempts.push(attempt);
+    input.gates.as_mut().unwrap().results.push(red);
+    results(input, |_| ());
+}
+
+#[test]
+fn a_second_attempt_that_answers_the_first_is_allowed() {
+    let mut input = good_input();
+    attempted(&mut input, |_| ());
+    input
+        .body
+        .reasoning
+        .push_str("; C1 dispatched it twice, this change once");
+    input.body.rollback_if.push("present chunk_abort".into());
+    input.body.guards.push(Guard {
+        scope: SCOPE.into(),
+        predicate: "absent worker_exit{class=gpu_hang}".into(),
+    });
+    let decision = decide(&redigested(input), &rulebook(), Stage::Push);
+    assert!(
+        decision.allowed,
+        "{:#?}",
+        decision.refused().collect::<Vec<_>>()
+    );
+    // An attempt whose tree is the base is answered by the run on base.
+    let mut input = good_input();
+    attempted(&mut input, |attempt| attempt.overlaps = false);
+    input.attempts[0].tree = fixtures::BASE_TREE.into();
+    input.gates.as_mut().unwrap().results.pop();
+    results(&mut input, |_| ());
+    let decision = decide(&redigested(input), &rulebook(), Stage::Push);
+    assert!(
+        decision.allowed,
+        "{:#?}",
+        decision.refused().collect::<Vec<_>>()
+    );
 }
 
 fn refusal(code: &str) -> Refusal {
@@ -588,6 +638,53 @@ const TABLE: &[Row] = &[
             "pinned_test_not_run @ pinned_test",
             "pinned_test_not_run @ pinned_test",
         ],
+    ),
+    // earlier attempts
+    (
+        "an earlier attempt in the same file, as if it had not been",
+        |i| attempted(i, |_| ()),
+        &[
+            "attempt_unanswered @ reasoning",
+            "fingerprint_not_carried @ guards",
+            "fingerprint_not_carried @ rollback_if",
+        ],
+    ),
+    (
+        "an earlier attempt elsewhere, on which the pin did not run",
+        |i| {
+            attempted(i, |attempt| attempt.overlaps = false);
+            results(i, |r| {
+                if r.role == GateRole::PinOnAttempt {
+                    r.role = GateRole::PinOnHead;
+                    r.tree = fixtures::TREE.into();
+                    r.failed_tests.clear();
+                    r.tests.passed = 1;
+                }
+            });
+        },
+        &["pinned_test_not_run @ pinned_test"],
+    ),
+    (
+        "a pin that an earlier attempt passes",
+        |i| {
+            attempted(i, |attempt| attempt.overlaps = false);
+            results(
+                i,
+                of_role(GateRole::PinOnAttempt, |r| r.failed_tests.clear()),
+            );
+        },
+        &["pinned_test_green_on_attempt @ pinned_test"],
+    ),
+    (
+        "a pin on the tree of no attempt",
+        |i| {
+            attempted(i, |attempt| attempt.overlaps = false);
+            let mut stray = fixtures::gate_result("pinned", GateRole::PinOnAttempt);
+            stray.tree = "9".repeat(40);
+            i.gates.as_mut().unwrap().results.push(stray);
+            results(i, |_| ());
+        },
+        &["gate_on_other_tree @ gates"],
     ),
     // approval
     (

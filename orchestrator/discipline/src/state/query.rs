@@ -1,9 +1,18 @@
 //! Questions to the state: next ids, retries, runs, minutes, closed scopes.
 
+use std::collections::BTreeSet;
+
 use attest::claim::{ClaimBody, ClaimKind};
+use markers::Truth;
 
 use super::{Claim, LoopState, ScopeClosure};
-use crate::model::{ClaimId, GateRunId, HypothesisId, LoopId, Run, RunId, RunStatus, Trigger};
+use crate::decision::AttemptFact;
+use crate::model::{
+    ClaimId, GateRunId, HypothesisId, LoopId, Run, RunId, RunStatus, Trigger, VerdictKind,
+};
+
+/// Earlier attempts that a claim has to answer for; each costs a run of the pinned test.
+const MAX_ATTEMPTS: usize = 3;
 
 /// Milliseconds of a day; budgets are per UTC day.
 const DAY_MS: i64 = 24 * 60 * 60 * 1000;
@@ -28,6 +37,23 @@ impl Operation<'_> {
             Self::OpenHypothesis(id) => format!("open_hypothesis:{id}:{key}"),
             Self::ProposeClaim(id) => format!("propose_claim:{id}:{key}"),
         }
+    }
+}
+
+/// What an attempt that failed leaves behind.
+fn attempt(claim: &Claim, changed: &BTreeSet<String>) -> AttemptFact {
+    let graded = |role: &str, truth: Truth| -> Vec<String> {
+        let grades = claim.verdict.iter().flat_map(|verdict| &verdict.grades);
+        let wanted = grades.filter(|grade| grade.role == role && grade.truth == truth);
+        wanted.map(|grade| grade.predicate.clone()).collect()
+    };
+    let mut sites = claim.body.sites.iter();
+    AttemptFact {
+        claim_id: claim.id.to_string(),
+        tree: claim.body.tree.clone(),
+        overlaps: sites.any(|site| changed.contains(&site.file)),
+        broken_guards: graded("guard", Truth::Fails),
+        held_rollbacks: graded("rollback_if", Truth::Holds),
     }
 }
 
@@ -96,6 +122,38 @@ impl LoopState {
                 && other.body.ref_name == body.ref_name
                 && other.body.proof_scope == body.proof_scope
         })
+    }
+
+    /// Earlier fixes of the same invariant in the same scope that their run refuted or that meant
+    /// rollback, newest first, at most three. `changed`: paths that the claim changes.
+    #[must_use]
+    pub fn failed_attempts(
+        &self,
+        body: &ClaimBody,
+        changed: &BTreeSet<String>,
+    ) -> Vec<AttemptFact> {
+        let failed = |claim: &&Claim| {
+            let verdict = claim.verdict.as_ref();
+            verdict
+                .is_some_and(|verdict| verdict.kind == VerdictKind::Refuted || verdict.rollback_due)
+        };
+        let mut earlier: Vec<&Claim> = self
+            .claims
+            .values()
+            .filter(|claim| {
+                claim.body.kind == ClaimKind::Fix
+                    && claim.body.proof_scope == body.proof_scope
+                    && claim.body.failing_invariant == body.failing_invariant
+                    && claim.body.tree != body.tree
+            })
+            .filter(failed)
+            .collect();
+        earlier.sort_by_key(|claim| std::cmp::Reverse(claim.proposed_seq));
+        earlier.truncate(MAX_ATTEMPTS);
+        earlier
+            .into_iter()
+            .map(|claim| attempt(claim, changed))
+            .collect()
     }
 
     /// Runs of a scope, newest first.

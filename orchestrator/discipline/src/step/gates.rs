@@ -98,7 +98,7 @@ fn proves(body: &ClaimBody, results: &[GateResult]) -> Result<(), String> {
     {
         return Err(format!("`{}` did not pass", result.gate));
     }
-    let on_head = |result: &&GateResult| result.role != GateRole::PinOnBase;
+    let on_head = |result: &&GateResult| result.role.on_head();
     if let Some(result) = results
         .iter()
         .filter(on_head)

@@ -646,3 +646,82 @@ fn the_alphabet_reaches_every_claim_event() {
         });
     assert_eq!(names.len(), 16, "{names:?}");
 }
+
+#[test]
+fn a_failed_attempt_leaves_its_fingerprint() {
+    let grade = |role: &str, predicate: &str, truth| crate::model::Grade {
+        role: role.into(),
+        predicate: predicate.into(),
+        truth,
+        observed: String::new(),
+    };
+    let after = |kind, rollback_due| {
+        let Event::ClaimVerified {
+            claim_id,
+            mut verdict,
+        } = verdict(kind, rollback_due)
+        else {
+            unreachable!()
+        };
+        verdict.grades = vec![
+            grade(
+                "prediction",
+                "absent first_divergence",
+                markers::Truth::Holds,
+            ),
+            grade("guard", "absent envelope", markers::Truth::Fails),
+            grade("guard", "absent chunk_abort", markers::Truth::Holds),
+            grade("rollback_if", "present envelope", markers::Truth::Holds),
+            grade(
+                "rollback_if",
+                "present chunk_abort",
+                markers::Truth::NotObservable,
+            ),
+        ];
+        let mut events = story();
+        events.push(Event::ClaimVerified { claim_id, verdict });
+        fold(&events).unwrap()
+    };
+    let mut body = fixtures::good_body();
+    body.tree = "8".repeat(40);
+    let attempts = |state: &LoopState, body: &attest::claim::ClaimBody, file: &str| {
+        state.failed_attempts(body, &BTreeSet::from([file.to_owned()]))
+    };
+    // Green and yet to be rolled back is a failure too.
+    for state in [
+        after(VerdictKind::Refuted, false),
+        after(VerdictKind::Confirmed, true),
+    ] {
+        let found = attempts(&state, &body, fixtures::CHANGED);
+        assert_eq!(found.len(), 1);
+        assert_eq!(
+            (found[0].claim_id.as_str(), found[0].tree.as_str()),
+            (CLAIM, fixtures::TREE)
+        );
+        assert_eq!(found[0].broken_guards, ["absent envelope"]);
+        assert_eq!(found[0].held_rollbacks, ["present envelope"]);
+        assert!(found[0].overlaps && !attempts(&state, &body, "README.md")[0].overlaps);
+    }
+    let state = after(VerdictKind::Refuted, false);
+    let other_law = attest::claim::ClaimBody {
+        failing_invariant: "§5".into(),
+        ..body.clone()
+    };
+    assert_eq!(attempts(&state, &other_law, fixtures::CHANGED), []);
+    assert_eq!(
+        attempts(
+            &after(VerdictKind::Confirmed, false),
+            &body,
+            fixtures::CHANGED
+        ),
+        []
+    );
+    assert_eq!(
+        attempts(
+            &after(VerdictKind::Inconclusive, false),
+            &body,
+            fixtures::CHANGED
+        ),
+        []
+    );
+}

@@ -35,6 +35,8 @@ struct Bench<'a> {
     claim: &'a Claim,
     base: &'a BaseFacts,
     base_tree: String,
+    /// Trees of earlier attempts that failed at the same invariant.
+    attempts: Vec<String>,
     /// Changed files that some gate has to compile.
     changed: Vec<String>,
     room: Room,
@@ -52,6 +54,11 @@ pub(crate) fn execute(shared: &Shared, id: &ClaimId, cancel: &Cancel) -> Result<
     let reader = shared.reader()?;
     let base_tree = reader.commit_info(&claim.body.parent)?.tree;
     let diff = verify::change_facts(&reader, &base_tree, &claim.body, &base.facts.policy)?;
+    let changed = diff.changed.iter().map(|one| one.path.clone()).collect();
+    let earlier = shared.core().state.failed_attempts(&claim.body, &changed);
+    // The run on base answers for an attempt that still is the base.
+    let trees = earlier.into_iter().map(|attempt| attempt.tree);
+    let attempts: Vec<String> = trees.filter(|tree| *tree != base_tree).collect();
     let bench = Bench {
         shared,
         claim: &claim,
@@ -59,7 +66,8 @@ pub(crate) fn execute(shared: &Shared, id: &ClaimId, cancel: &Cancel) -> Result<
         base_tree,
         changed: needs_coverage(&diff.changed, &base.facts.policy),
         room: shared.rooms.room(ROOM),
-        total: total(&claim.body),
+        total: total(&claim.body, attempts.len()),
+        attempts,
         gate_run,
         cancel,
     };
@@ -80,9 +88,12 @@ fn live_gates(shared: &Shared, id: &ClaimId) -> Option<(Claim, GateRunId)> {
 }
 
 /// Processes of all gates of a claim.
-fn total(body: &ClaimBody) -> u64 {
-    let pins = if body.pinned_test.is_some() { 2 } else { 0 };
-    pins + 2 * u64::try_from(body.gates.len()).unwrap_or(0)
+fn total(body: &ClaimBody, attempts: usize) -> u64 {
+    let pins = match body.pinned_test {
+        Some(_) => 2 + attempts,
+        None => 0,
+    };
+    u64::try_from(pins + 2 * body.gates.len()).unwrap_or(u64::MAX)
 }
 
 impl Bench<'_> {
@@ -103,6 +114,11 @@ impl Bench<'_> {
         results.iter().any(|r| r.gate == gate && r.role == role)
     }
 
+    fn has_attempt(&self, tree: &str) -> bool {
+        let on_attempt = |r: &GateResult| r.role == GateRole::PinOnAttempt && r.tree == tree;
+        self.results().iter().any(on_attempt)
+    }
+
     /// Runs every process without a result. Returns refusals that no process can show.
     fn run_all(&self) -> Result<Vec<Refusal>, ServiceError> {
         let mut refused = Vec::new();
@@ -118,6 +134,7 @@ impl Bench<'_> {
         };
         if let Some(pinned) = &pinned {
             self.pin_on_base(pinned)?;
+            self.pin_on_attempts(pinned)?;
         }
         let mut names: Vec<&String> = self.claim.body.gates.iter().collect();
         names.sort();
@@ -138,13 +155,32 @@ impl Bench<'_> {
         if self.has(PINNED_GATE, GateRole::PinOnBase) {
             return Ok(());
         }
+        self.pin_elsewhere(pinned, GateRole::PinOnBase, &self.base_tree)
+    }
+
+    /// The test must have caught the attempts that the runner has refuted since.
+    fn pin_on_attempts(&self, pinned: &PinnedGate) -> Result<(), ServiceError> {
+        let left = self.attempts.iter().filter(|tree| !self.has_attempt(tree));
+        for tree in left {
+            self.pin_elsewhere(pinned, GateRole::PinOnAttempt, tree)?;
+        }
+        Ok(())
+    }
+
+    /// Runs the claim's own test on another tree, with the test's files laid over it.
+    fn pin_elsewhere(
+        &self,
+        pinned: &PinnedGate,
+        role: GateRole,
+        tree: &str,
+    ) -> Result<(), ServiceError> {
         let Some(pin) = &self.claim.body.pinned_test else {
             return Ok(());
         };
-        self.fill(&self.base_tree, &pinned.argv)?;
+        self.fill(tree, &pinned.argv)?;
         let head = &self.claim.body.tree;
         self.room.overlay(&self.shared.repo, head, &pin.files)?;
-        self.process(PINNED_GATE, GateRole::PinOnBase, &pinned.gate, &pinned.argv)
+        self.process_on(tree, PINNED_GATE, role, &pinned.gate, &pinned.argv)
     }
 
     fn pin_on_head(&self, pinned: &PinnedGate) -> Result<(), ServiceError> {
@@ -207,9 +243,21 @@ impl Bench<'_> {
         self.shared.wake();
     }
 
-    /// Runs one process, judges it and journals the result.
+    /// Runs one process on the claim's tree.
     fn process(
         &self,
+        gate: &str,
+        role: GateRole,
+        policy_name: &str,
+        argv: &[String],
+    ) -> Result<(), ServiceError> {
+        self.process_on(&self.claim.body.tree, gate, role, policy_name, argv)
+    }
+
+    /// Runs one process, judges it and journals the result.
+    fn process_on(
+        &self,
+        tree: &str,
         gate: &str,
         role: GateRole,
         policy_name: &str,
@@ -218,12 +266,12 @@ impl Bench<'_> {
         let Some(policy) = self.policy().gate.get(policy_name) else {
             return Ok(());
         };
-        self.say(&format!("{gate}, {}", crate::views::role_word(role)));
+        self.say(&format!("{gate}, {}", role.as_str()));
         let ended = self.execute(gate, role, policy, argv)?;
         if ended.exit == ProcessExit::Cancelled {
             return Err(ServiceError::Cancelled);
         }
-        let result = self.judge(gate, role, policy, argv, &ended)?;
+        let result = self.judge(tree, (gate, role), policy, argv, &ended)?;
         self.shared.append(
             &daemon(),
             Event::GateFinished {
@@ -235,36 +283,32 @@ impl Bench<'_> {
 
     fn judge(
         &self,
-        gate: &str,
-        role: GateRole,
+        tree: &str,
+        (gate, role): (&str, GateRole),
         policy: &GatePolicy,
         argv: &[String],
         ended: &Ended,
     ) -> Result<GateResult, ServiceError> {
-        let on_head = role != GateRole::PinOnBase;
         let read = compiled::read(&self.room, self.shared, self.cancel)?;
         let pin = self.claim.body.pinned_test.as_ref();
-        let pinned = matches!(role, GateRole::PinOnBase | GateRole::PinOnHead);
         let none: &[String] = &[];
         Ok(judge(&GateRun {
             gate,
             role,
             argv,
-            tree: if on_head {
-                &self.claim.body.tree
-            } else {
-                &self.base_tree
-            },
+            tree,
             exit: ended.exit,
             duration_ms: ended.duration_ms,
             transcript: Some(ended.transcript.clone()),
             environment: ended.environment.clone(),
             observations: &ended.scan.observations,
             tail: &ended.tail,
-            test: pin.filter(|_| pinned).map(|pin| pin.name.as_str()),
+            test: pin
+                .filter(|_| role.is_pinned())
+                .map(|pin| pin.name.as_str()),
             compiled: &read.compiled,
             build_inputs: &read.build_inputs,
-            changed: if on_head {
+            changed: if role.on_head() {
                 self.changed.as_slice()
             } else {
                 none

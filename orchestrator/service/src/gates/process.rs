@@ -53,11 +53,7 @@ impl Bench<'_> {
             .envs(env)
             .wall_timeout(Duration::from_secs(policy.timeout_s))
             .output_limit(OUTPUT_CAP);
-        let purpose = format!(
-            "gate {gate} of {} ({})",
-            self.claim.id,
-            crate::views::role_word(role)
-        );
+        let purpose = format!("gate {gate} of {} ({})", self.claim.id, role.as_str());
         let lease = self.lease(policy, &purpose)?;
         let mut transcript = Transcript::new(shared, &self.base.rulebook.catalogue)?;
         let watch = Watch {

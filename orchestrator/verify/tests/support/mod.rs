@@ -427,6 +427,7 @@ impl World {
                 current: true,
                 cells: vec![log.into_cell("default")],
             }),
+            attempts: Vec::new(),
             hypothesis: Some(HypothesisFacts {
                 id: "H1".to_owned(),
                 scope: "sums".to_owned(),
