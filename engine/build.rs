@@ -29,7 +29,9 @@ use kernels::{Access, KERNELS, KernelSpec};
     reason = "a build script talks to cargo through stdout"
 )]
 fn main() -> ExitCode {
-    println!("cargo::rerun-if-changed=shaders");
+    for folder in ["", "/blocking", "/rows", "/weights"] {
+        println!("cargo::rerun-if-changed=shaders{folder}");
+    }
     println!("cargo::rerun-if-changed=src/kernels.rs");
     println!("cargo::rerun-if-changed=build.rs");
     match build() {
@@ -50,15 +52,9 @@ fn build() -> Result<(), Box<dyn Error>> {
     let mut table = String::from("&[\n");
     let mut manifest = Vec::new();
     for spec in KERNELS {
-        let path = shaders.join(format!("{}.wgsl", spec.name));
-        let source = fs::read_to_string(&path).map_err(|error| {
-            format!(
-                "shaders/{}.wgsl: {error}; every row of src/kernels.rs needs a shader",
-                spec.name
-            )
-        })?;
+        let source = source_of(spec, &shaders)?;
         let spirv = compile(spec, &source)
-            .map_err(|error| format!("shaders/{}.wgsl: {error}", spec.name))?;
+            .map_err(|error| format!("kernel {} of {:?}: {error}", spec.name, spec.sources))?;
         let file = out.join(format!("{}.spv", spec.name));
         fs::write(&file, &spirv)?;
         let digest = hex::encode(Sha256::digest(&spirv));
@@ -80,18 +76,42 @@ fn build() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-fn refuse_strays(shaders: &Path) -> Result<(), Box<dyn Error>> {
-    for entry in fs::read_dir(shaders)? {
-        let path = entry?.path();
-        let stem = path
-            .file_stem()
-            .and_then(|s| s.to_str())
-            .unwrap_or_default();
-        if !KERNELS.iter().any(|spec| spec.name == stem) {
-            return Err(format!(
-                "shaders/{stem}: no row in src/kernels.rs; add one or remove the file"
+/// The files of a kernel, one behind the other.
+fn source_of(spec: &KernelSpec, shaders: &Path) -> Result<String, Box<dyn Error>> {
+    let mut source = String::new();
+    for stem in spec.sources {
+        let path = shaders.join(format!("{stem}.wgsl"));
+        let file = fs::read_to_string(&path).map_err(|error| {
+            format!(
+                "shaders/{stem}.wgsl: {error}; kernel {} of src/kernels.rs is made of it",
+                spec.name
             )
-            .into());
+        })?;
+        source.push_str(&file);
+    }
+    Ok(source)
+}
+
+fn refuse_strays(shaders: &Path) -> Result<(), Box<dyn Error>> {
+    let mut folders = vec![shaders.to_owned()];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(&folder)? {
+            let path = entry?.path();
+            if path.is_dir() {
+                folders.push(path);
+                continue;
+            }
+            let stem = path.strip_prefix(shaders)?.with_extension("");
+            if !KERNELS
+                .iter()
+                .any(|spec| spec.sources.iter().any(|source| stem == Path::new(source)))
+            {
+                return Err(format!(
+                    "shaders/{}: no row of src/kernels.rs is made of it; add one or remove the file",
+                    stem.display()
+                )
+                .into());
+            }
         }
     }
     Ok(())

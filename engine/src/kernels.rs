@@ -1,8 +1,10 @@
 //! The kernel table: the one place that says what each compute kernel binds, in which order,
 //! with which access, and which 32-bit words it takes.
 //!
-//! Three readers must agree with it: the WGSL sources in `shaders/NAME.wgsl`, the reflection check of
+//! Three readers must agree with it: the WGSL sources in `shaders`, the reflection check of
 //! `build.rs` (naga's `GlobalUse` of slot *n* must equal `bindings[n].access`), and the recorder.
+//! A kernel's source is the files of its row one behind the other: who reads weights says so in `shaders/weights` once,
+//! and every kernel over weights is made for every form of them.
 //! `build.rs` cannot depend on the crate, so it compiles this very file with
 //! `#[path = "src/kernels.rs"] mod kernels;`. For that reason this module uses nothing but `core`.
 //!
@@ -12,8 +14,8 @@
 //! - the immediates are one `var<immediate>` struct of `u32` and `f32` words in the listed order (`f32` words travel as bits);
 //! - grid: `x` covers columns in steps of the workgroup's width, `y` covers rows (tokens); shaders guard `x` overhang;
 //! - no kernel writes outside the slots marked `Write` or `ReadWrite`, and none works in place;
-//! - `Q8_0` weights are split at upload: `quants` holds `rows * cols` signed bytes, four to a `u32` (lowest byte first),
-//!   `scales` holds one f16 per block of 32 columns, two to a `u32` (low half first), blocks numbered through all rows.
+//! - quantised weights are split and repacked at upload into `quants` and `scales`, whose layouts `shaders/weights` describes;
+//!   their rows are multiples of 32 columns.
 
 /// How a kernel or a command touches a byte range.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -50,16 +52,56 @@ impl Access {
 /// Every compute kernel of the engine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Kernel {
-    /// Gathers rows of an `f32` embedding table.
+    /// Gathers rows of an embedding table in `f32`.
     EmbedF32,
-    /// Gathers and dequantises rows of a `Q8_0` embedding table.
+    /// Gathers rows of an embedding table in `f16`.
+    EmbedF16,
+    /// Gathers rows of an embedding table in `Q8_0`.
     EmbedQ8_0,
+    /// Gathers rows of an embedding table in `Q4_0`.
+    EmbedQ4_0,
+    /// Gathers rows of an embedding table in `Q4_K`.
+    EmbedQ4K,
+    /// Gathers rows of an embedding table in `Q6_K`.
+    EmbedQ6K,
+    /// `y = W x` for several rows of activations, weights in `f32`.
+    MatmulF32,
+    /// `y = W x` for several rows of activations, weights in `f16`.
+    MatmulF16,
+    /// `y = W x` for several rows of activations, weights in `Q8_0`.
+    MatmulQ8_0,
+    /// `y = W x` for several rows of activations, weights in `Q4_0`.
+    MatmulQ4_0,
+    /// `y = W x` for several rows of activations, weights in `Q4_K`.
+    MatmulQ4K,
+    /// `y = W x` for several rows of activations, weights in `Q6_K`.
+    MatmulQ6K,
+    /// `y = W x` for one row of activations, weights in `f32`.
+    MatvecF32,
+    /// `y = W x` for one row of activations, weights in `f16`.
+    MatvecF16,
+    /// `y = W x` for one row of activations, weights in `Q8_0`.
+    MatvecQ8_0,
+    /// `y = W x` for one row of activations, weights in `Q4_0`.
+    MatvecQ4_0,
+    /// `y = W x` for one row of activations, weights in `Q4_K`.
+    MatvecQ4K,
+    /// `y = W x` for one row of activations, weights in `Q6_K`.
+    MatvecQ6K,
+    /// As [`Kernel::MatvecF32`], for devices with few cores.
+    MatvecWideF32,
+    /// As [`Kernel::MatvecF16`], for devices with few cores.
+    MatvecWideF16,
+    /// As [`Kernel::MatvecQ8_0`], for devices with few cores.
+    MatvecWideQ8_0,
+    /// As [`Kernel::MatvecQ4_0`], for devices with few cores.
+    MatvecWideQ4_0,
+    /// As [`Kernel::MatvecQ4K`], for devices with few cores.
+    MatvecWideQ4K,
+    /// As [`Kernel::MatvecQ6K`], for devices with few cores.
+    MatvecWideQ6K,
     /// Root-mean-square norm of each row, or of each head of a row, times a weight row.
     RmsNorm,
-    /// `y = W x` with `f32` weights.
-    MatmulF32,
-    /// `y = W x` with `Q8_0` weights.
-    MatmulQ8_0,
     /// Rotary position embedding on adjacent elements or on halves of a head.
     Rope,
     /// Appends rows to a key or value cache.
@@ -72,6 +114,8 @@ pub enum Kernel {
     Add,
     /// Writes one word of a private dummy buffer, for measuring dispatch cost.
     Noop,
+    /// Copies vectors of four words, for measuring bandwidth.
+    Copy,
 }
 
 /// One storage buffer of a kernel.
@@ -88,8 +132,10 @@ pub struct BindingSpec {
 pub struct KernelSpec {
     /// The kernel.
     pub kernel: Kernel,
-    /// Shader file stem, telemetry bucket and name in dumps.
+    /// Telemetry bucket and name in dumps.
     pub name: &'static str,
+    /// Stems of the files in `shaders` that make up the source, in order.
+    pub sources: &'static [&'static str],
     /// `@workgroup_size`.
     pub workgroup: [u32; 3],
     /// Storage buffers by slot.
@@ -118,53 +164,312 @@ const fn write(name: &'static str) -> BindingSpec {
 pub const WORKGROUP: u32 = 64;
 const LINE: [u32; 3] = [WORKGROUP, 1, 1];
 
+const EMBED_ONE_PART: &[BindingSpec] = &[read("tokens"), write("out"), read("w")];
+const EMBED_TWO_PARTS: &[BindingSpec] =
+    &[read("tokens"), write("out"), read("quants"), read("scales")];
+const MATMUL_ONE_PART: &[BindingSpec] = &[read("x"), write("y"), read("w")];
+const MATMUL_TWO_PARTS: &[BindingSpec] = &[read("x"), write("y"), read("quants"), read("scales")];
+
+const fn embed(kernel: Kernel, name: &'static str, sources: &'static [&'static str]) -> KernelSpec {
+    KernelSpec {
+        kernel,
+        name,
+        sources,
+        workgroup: LINE,
+        bindings: if is_one_part(sources) {
+            EMBED_ONE_PART
+        } else {
+            EMBED_TWO_PARTS
+        },
+        immediates: &["n_embd", "n_vocab"],
+        grid: "[ceil(n_embd / 64), n_tokens, 1]",
+    }
+}
+
+const fn matmul(
+    kernel: Kernel,
+    name: &'static str,
+    sources: &'static [&'static str],
+    grid: &'static str,
+) -> KernelSpec {
+    KernelSpec {
+        kernel,
+        name,
+        sources,
+        workgroup: LINE,
+        bindings: if is_one_part(sources) {
+            MATMUL_ONE_PART
+        } else {
+            MATMUL_TWO_PARTS
+        },
+        immediates: &["n_in", "n_out", "n_tokens"],
+        grid,
+    }
+}
+
+/// Whether the weights that the sources read are one buffer. Those in two have their single elements from a file of its own.
+const fn is_one_part(sources: &[&str]) -> bool {
+    !matches!(sources[2].as_bytes(), b"weights/element")
+}
+
 /// The table, in the order of [`Kernel`].
 pub const KERNELS: &[KernelSpec] = &[
     // out[t, c] = table[tokens[t], c]
-    KernelSpec {
-        kernel: Kernel::EmbedF32,
-        name: "embed_f32",
-        workgroup: LINE,
-        bindings: &[read("tokens"), read("table"), write("out")],
-        immediates: &["n_embd", "n_vocab"],
-        grid: "[ceil(n_embd / 64), n_tokens, 1]",
-    },
-    // out[t, c] = scales[block of (tokens[t], c)] * quants[tokens[t], c]
-    KernelSpec {
-        kernel: Kernel::EmbedQ8_0,
-        name: "embed_q8_0",
-        workgroup: LINE,
-        bindings: &[read("tokens"), read("quants"), read("scales"), write("out")],
-        immediates: &["n_embd", "n_vocab"],
-        grid: "[ceil(n_embd / 64), n_tokens, 1]",
-    },
+    embed(
+        Kernel::EmbedF32,
+        "embed_f32",
+        &["weights/octets", "weights/f32", "embed"],
+    ),
+    embed(
+        Kernel::EmbedF16,
+        "embed_f16",
+        &["weights/octets", "weights/f16", "embed"],
+    ),
+    embed(
+        Kernel::EmbedQ8_0,
+        "embed_q8_0",
+        &["weights/octets", "weights/q8_0", "weights/element", "embed"],
+    ),
+    embed(
+        Kernel::EmbedQ4_0,
+        "embed_q4_0",
+        &["weights/octets", "weights/q4_0", "weights/element", "embed"],
+    ),
+    embed(
+        Kernel::EmbedQ4K,
+        "embed_q4_k",
+        &["weights/octets", "weights/q4_k", "weights/element", "embed"],
+    ),
+    embed(
+        Kernel::EmbedQ6K,
+        "embed_q6_k",
+        &["weights/octets", "weights/q6_k", "weights/element", "embed"],
+    ),
+    // y[t, o] = sum_i w[o, i] * x[t, i]; a group does 32 rows of w and 4 of x
+    matmul(
+        Kernel::MatmulF32,
+        "matmul_f32",
+        &["weights/octets", "weights/f32", "rows/plain", "matmul"],
+        "[ceil(n_out / 32), ceil(n_tokens / 4), 1]",
+    ),
+    matmul(
+        Kernel::MatmulF16,
+        "matmul_f16",
+        &["weights/octets", "weights/f16", "rows/plain", "matmul"],
+        "[ceil(n_out / 32), ceil(n_tokens / 4), 1]",
+    ),
+    matmul(
+        Kernel::MatmulQ8_0,
+        "matmul_q8_0",
+        &[
+            "weights/octets",
+            "weights/q8_0",
+            "weights/element",
+            "rows/octets",
+            "matmul",
+        ],
+        "[ceil(n_out / 32), ceil(n_tokens / 4), 1]",
+    ),
+    matmul(
+        Kernel::MatmulQ4_0,
+        "matmul_q4_0",
+        &[
+            "weights/octets",
+            "weights/q4_0",
+            "weights/element",
+            "rows/octets",
+            "matmul",
+        ],
+        "[ceil(n_out / 32), ceil(n_tokens / 4), 1]",
+    ),
+    matmul(
+        Kernel::MatmulQ4K,
+        "matmul_q4_k",
+        &[
+            "weights/octets",
+            "weights/q4_k",
+            "weights/element",
+            "rows/octets",
+            "matmul",
+        ],
+        "[ceil(n_out / 32), ceil(n_tokens / 4), 1]",
+    ),
+    matmul(
+        Kernel::MatmulQ6K,
+        "matmul_q6_k",
+        &[
+            "weights/octets",
+            "weights/q6_k",
+            "weights/element",
+            "rows/octets",
+            "matmul",
+        ],
+        "[ceil(n_out / 32), ceil(n_tokens / 4), 1]",
+    ),
+    // y[t, o] = sum_i w[o, i] * x[t, i]; a group does 8 rows of w and one of x
+    matmul(
+        Kernel::MatvecF32,
+        "matvec_f32",
+        &[
+            "weights/octets",
+            "weights/f32",
+            "rows/plain",
+            "blocking/narrow",
+            "matvec",
+        ],
+        "[ceil(n_out / 8), n_tokens, 1]",
+    ),
+    matmul(
+        Kernel::MatvecF16,
+        "matvec_f16",
+        &[
+            "weights/octets",
+            "weights/f16",
+            "rows/plain",
+            "blocking/narrow",
+            "matvec",
+        ],
+        "[ceil(n_out / 8), n_tokens, 1]",
+    ),
+    matmul(
+        Kernel::MatvecQ8_0,
+        "matvec_q8_0",
+        &[
+            "weights/octets",
+            "weights/q8_0",
+            "weights/element",
+            "rows/octets",
+            "blocking/narrow",
+            "matvec",
+        ],
+        "[ceil(n_out / 8), n_tokens, 1]",
+    ),
+    matmul(
+        Kernel::MatvecQ4_0,
+        "matvec_q4_0",
+        &[
+            "weights/octets",
+            "weights/q4_0",
+            "weights/element",
+            "rows/octets",
+            "blocking/narrow",
+            "matvec",
+        ],
+        "[ceil(n_out / 8), n_tokens, 1]",
+    ),
+    matmul(
+        Kernel::MatvecQ4K,
+        "matvec_q4_k",
+        &[
+            "weights/octets",
+            "weights/q4_k",
+            "weights/element",
+            "rows/octets",
+            "blocking/narrow",
+            "matvec",
+        ],
+        "[ceil(n_out / 8), n_tokens, 1]",
+    ),
+    matmul(
+        Kernel::MatvecQ6K,
+        "matvec_q6_k",
+        &[
+            "weights/octets",
+            "weights/q6_k",
+            "weights/element",
+            "rows/octets",
+            "blocking/narrow",
+            "matvec",
+        ],
+        "[ceil(n_out / 8), n_tokens, 1]",
+    ),
+    // y[t, o] = sum_i w[o, i] * x[t, i]; a group does 64 rows of w and one of x
+    matmul(
+        Kernel::MatvecWideF32,
+        "matvec_wide_f32",
+        &[
+            "weights/octets",
+            "weights/f32",
+            "rows/plain",
+            "blocking/wide",
+            "matvec",
+        ],
+        "[ceil(n_out / 64), n_tokens, 1]",
+    ),
+    matmul(
+        Kernel::MatvecWideF16,
+        "matvec_wide_f16",
+        &[
+            "weights/octets",
+            "weights/f16",
+            "rows/plain",
+            "blocking/wide",
+            "matvec",
+        ],
+        "[ceil(n_out / 64), n_tokens, 1]",
+    ),
+    matmul(
+        Kernel::MatvecWideQ8_0,
+        "matvec_wide_q8_0",
+        &[
+            "weights/octets",
+            "weights/q8_0",
+            "weights/element",
+            "rows/octets",
+            "blocking/wide",
+            "matvec",
+        ],
+        "[ceil(n_out / 64), n_tokens, 1]",
+    ),
+    matmul(
+        Kernel::MatvecWideQ4_0,
+        "matvec_wide_q4_0",
+        &[
+            "weights/octets",
+            "weights/q4_0",
+            "weights/element",
+            "rows/octets",
+            "blocking/wide",
+            "matvec",
+        ],
+        "[ceil(n_out / 64), n_tokens, 1]",
+    ),
+    matmul(
+        Kernel::MatvecWideQ4K,
+        "matvec_wide_q4_k",
+        &[
+            "weights/octets",
+            "weights/q4_k",
+            "weights/element",
+            "rows/octets",
+            "blocking/wide",
+            "matvec",
+        ],
+        "[ceil(n_out / 64), n_tokens, 1]",
+    ),
+    matmul(
+        Kernel::MatvecWideQ6K,
+        "matvec_wide_q6_k",
+        &[
+            "weights/octets",
+            "weights/q6_k",
+            "weights/element",
+            "rows/octets",
+            "blocking/wide",
+            "matvec",
+        ],
+        "[ceil(n_out / 64), n_tokens, 1]",
+    ),
     // out[g, c] = x[g, c] / sqrt(mean_c(x[g, c]^2) + eps) * weight[c] for groups g of n_cols elements, a row or a head;
     // one workgroup per group
     KernelSpec {
         kernel: Kernel::RmsNorm,
         name: "rms_norm",
+        sources: &["rms_norm"],
         workgroup: LINE,
         bindings: &[read("x"), read("weight"), write("out")],
         immediates: &["n_cols", "eps_f32"],
         grid: "[row length / n_cols, n_rows, 1]",
-    },
-    // y[t, o] = sum_i w[o, i] * x[t, i]; one invocation per output
-    KernelSpec {
-        kernel: Kernel::MatmulF32,
-        name: "matmul_f32",
-        workgroup: LINE,
-        bindings: &[read("w"), read("x"), write("y")],
-        immediates: &["n_in", "n_out", "n_tokens"],
-        grid: "[ceil(n_out / 64), n_tokens, 1]",
-    },
-    // as matmul_f32, w[o, i] = scales[(o * n_in + i) / 32] * quants[o * n_in + i]; n_in is a multiple of 32
-    KernelSpec {
-        kernel: Kernel::MatmulQ8_0,
-        name: "matmul_q8_0",
-        workgroup: LINE,
-        bindings: &[read("quants"), read("scales"), read("x"), write("y")],
-        immediates: &["n_in", "n_out", "n_tokens"],
-        grid: "[ceil(n_out / 64), n_tokens, 1]",
     },
     // cos_sin[t, 2i] = cos, cos_sin[t, 2i+1] = sin of pair i at token t (n_rot values per token);
     // pair i of a head is (a, b) = (x[i * step], x[i * step + distance]), out = (a cos - b sin, a sin + b cos);
@@ -172,6 +477,7 @@ pub const KERNELS: &[KernelSpec] = &[
     KernelSpec {
         kernel: Kernel::Rope,
         name: "rope",
+        sources: &["rope"],
         workgroup: LINE,
         bindings: &[read("x"), read("cos_sin"), write("out")],
         immediates: &["head_dim", "n_rot", "n_heads", "step", "distance"],
@@ -181,6 +487,7 @@ pub const KERNELS: &[KernelSpec] = &[
     KernelSpec {
         kernel: Kernel::KvStore,
         name: "kv_store",
+        sources: &["kv_store"],
         workgroup: LINE,
         bindings: &[read("rows"), write("cache")],
         immediates: &["n_cols", "pos"],
@@ -191,6 +498,7 @@ pub const KERNELS: &[KernelSpec] = &[
     KernelSpec {
         kernel: Kernel::Attention,
         name: "attention",
+        sources: &["attention"],
         workgroup: LINE,
         bindings: &[read("q"), read("k_cache"), read("v_cache"), write("out")],
         immediates: &["n_heads", "n_kv_heads", "head_dim", "pos", "scale_f32"],
@@ -200,6 +508,7 @@ pub const KERNELS: &[KernelSpec] = &[
     KernelSpec {
         kernel: Kernel::SiluMul,
         name: "silu_mul",
+        sources: &["silu_mul"],
         workgroup: LINE,
         bindings: &[read("gate"), read("up"), write("out")],
         immediates: &["n_cols"],
@@ -209,6 +518,7 @@ pub const KERNELS: &[KernelSpec] = &[
     KernelSpec {
         kernel: Kernel::Add,
         name: "add",
+        sources: &["add"],
         workgroup: LINE,
         bindings: &[read("a"), read("b"), write("out")],
         immediates: &["n_cols"],
@@ -218,12 +528,32 @@ pub const KERNELS: &[KernelSpec] = &[
     KernelSpec {
         kernel: Kernel::Noop,
         name: "noop",
+        sources: &["noop"],
         workgroup: LINE,
         bindings: &[write("dummy")],
         immediates: &["value"],
         grid: "[1, 1, 1]",
     },
+    // out[i] = x[i]; what the device's memory gives a kernel at best
+    KernelSpec {
+        kernel: Kernel::Copy,
+        name: "copy",
+        sources: &["copy"],
+        workgroup: LINE,
+        bindings: &[read("x"), write("out")],
+        immediates: &["n_vectors"],
+        grid: "[ceil(n_vectors / 1024), 1, 1]",
+    },
 ];
+
+/// Rows of a weight that one group of a decode product takes.
+pub const MATVEC_ROWS: u32 = 8;
+/// The same on devices with few cores.
+pub const MATVEC_WIDE_ROWS: u32 = 64;
+/// Rows of a weight, and of activations, that one group of a prefill product takes.
+pub const MATMUL_TILE: [u32; 2] = [32, 4];
+/// Vectors that one group copies.
+pub const COPY_VECTORS: u32 = 1024;
 
 /// Largest head dimension that the attention kernel holds in workgroup memory.
 pub const MAX_HEAD_DIM: u32 = 256;
@@ -234,7 +564,7 @@ impl Kernel {
         &KERNELS[self as usize]
     }
 
-    /// Shader file stem, telemetry bucket and name in dumps.
+    /// Telemetry bucket and name in dumps.
     pub const fn name(self) -> &'static str {
         self.spec().name
     }

@@ -8,7 +8,7 @@
 //! [`cpu`] runs the same graph as the reference.
 //!
 //! Models: dense llama and qwen3 ([`arch`]) with plain, linear, YaRN and per-pair (`rope_freqs.weight`) rotary scaling,
-//! in F32 and Q8_0; F16 and Q4_0 are widened to F32 on the device. Text becomes token ids, and back, in [`tok`].
+//! in F32, F16, Q8_0, Q4_0, Q4_K and Q6_K, read by the kernels as they are. Text becomes token ids, and back, in [`tok`].
 //!
 //! # Architecture invariants
 //! - Only `vk` is unsafe and only `vk` knows Vulkan; everything else is pure over bytes and values.

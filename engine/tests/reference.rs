@@ -15,7 +15,7 @@ use engine::model::{LogitsRows, Model, PassRequest, Phase};
 use engine::{quant, sample};
 use support::{Golden, bytes, data, floats, golden, golden_roots, relative_error, safetensors};
 
-const MODELS: [&str; 14] = [
+const MODELS: [&str; 16] = [
     "llama-a.f32",
     "llama-a.q8_0",
     "llama-a.f16",
@@ -30,6 +30,8 @@ const MODELS: [&str; 14] = [
     "qwen3-yarn-a.f16",
     "qwen3-yarn-a.q8_0",
     "qwen3-yarn-a.q4_0",
+    "qwen3-k-a.q4_k_m",
+    "qwen3-k-a.q6_k",
 ];
 
 /// Models with traces, and stages of the first block that their trace must have.
@@ -226,7 +228,12 @@ fn rotary_tables_equal_the_goldens() {
 fn quant_blocks_equal_ggml_bit_for_bit() {
     for root in golden_roots() {
         let arrays = safetensors(&root.join("quant/blocks.safetensors"));
-        for (name, ty) in [("q8_0", TensorType::Q8_0), ("q4_0", TensorType::Q4_0)] {
+        for (name, ty) in [
+            ("q8_0", TensorType::Q8_0),
+            ("q4_0", TensorType::Q4_0),
+            ("q4_k", TensorType::Q4_K),
+            ("q6_k", TensorType::Q6_K),
+        ] {
             let got = quant::dequantise(ty, &arrays[&format!("{name}.blocks")]).unwrap();
             let bits = |values: &[f32]| {
                 values
@@ -242,5 +249,7 @@ fn quant_blocks_equal_ggml_bit_for_bit() {
         }
         let quantised = quant::quantise_q8_0(&floats(&arrays["q8_0.quantize_in"]));
         assert_eq!(quantised, arrays["q8_0.quantize_out"]);
+        let quantised = quant::quantise_q4_0(&floats(&arrays["q4_0.quantize_in"]));
+        assert_eq!(quantised, arrays["q4_0.quantize_out"]);
     }
 }

@@ -33,9 +33,9 @@ const TYPES: &[TensorType] = &[
     row(9, "Q8_1", 32, 36),
     row(10, "Q2_K", 256, 84),
     row(11, "Q3_K", 256, 110),
-    row(12, "Q4_K", 256, 144),
+    TensorType::Q4_K,
     row(13, "Q5_K", 256, 176),
-    row(14, "Q6_K", 256, 210),
+    TensorType::Q6_K,
     row(15, "Q8_K", 256, 292),
     row(16, "IQ2_XXS", 256, 66),
     row(17, "IQ2_XS", 256, 74),
@@ -66,6 +66,10 @@ impl TensorType {
     pub const Q4_0: TensorType = row(2, "Q4_0", 32, 18);
     /// Blocks of 32 bytes and an f16 scale.
     pub const Q8_0: TensorType = row(8, "Q8_0", 32, 34);
+    /// Blocks of 256 four-bit integers with a scale and a minimum per 32.
+    pub const Q4_K: TensorType = row(12, "Q4_K", 256, 144);
+    /// Blocks of 256 six-bit integers with a scale per 16.
+    pub const Q6_K: TensorType = row(14, "Q6_K", 256, 210);
 
     /// The type of a number, if ggml has it.
     pub fn from_id(id: u32) -> Option<TensorType> {

@@ -33,19 +33,11 @@ impl Recorder<'_> {
         let (kernel, buffers, immediates, groups) = match node.op {
             Op::Embed => {
                 let (table, out) = (input(1)?, output()?);
-                let (form, table_buffers) = self.weight(table)?;
-                let kernel = match form {
-                    WeightForm::F32 => Kernel::EmbedF32,
-                    WeightForm::Q8_0 => Kernel::EmbedQ8_0,
-                };
-                let buffers = [
-                    vec![self.whole(input(0)?)?],
-                    table_buffers,
-                    vec![self.whole(out)?],
-                ]
-                .concat_buffers();
+                let (form, weight) = self.weight(table)?;
+                let buffers =
+                    [vec![self.whole(input(0)?)?, self.whole(out)?], weight].concat_buffers();
                 (
-                    kernel,
+                    form.embed(),
                     buffers,
                     vec![table.cols, table.rows],
                     columns(out.cols, out.rows),
@@ -67,18 +59,9 @@ impl Recorder<'_> {
             Op::Matmul => {
                 let (w, x, out) = (input(0)?, input(1)?, output()?);
                 let (form, weight) = self.weight(w)?;
-                let kernel = match form {
-                    WeightForm::F32 => Kernel::MatmulF32,
-                    WeightForm::Q8_0 => Kernel::MatmulQ8_0,
-                };
-                let buffers =
-                    [weight, vec![self.whole(x)?], vec![self.whole(out)?]].concat_buffers();
-                (
-                    kernel,
-                    buffers,
-                    vec![w.cols, w.rows, x.rows],
-                    columns(w.rows, x.rows),
-                )
+                let (kernel, groups) = self.weights.blocking().product(form, w.rows, x.rows);
+                let buffers = [vec![self.whole(x)?, self.whole(out)?], weight].concat_buffers();
+                (kernel, buffers, vec![w.cols, w.rows, x.rows], groups)
             }
             Op::Rope {
                 head_dim,

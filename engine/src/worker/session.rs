@@ -19,7 +19,7 @@ use crate::profile::{EnvSnapshot, ExecutionProfile, RequestKind};
 use crate::record::record_pass;
 use crate::telemetry::{Marker, Telemetry};
 use crate::vk::device::Caps;
-use crate::weights::WeightsPlan;
+use crate::weights::{RowBlocking, WeightsPlan};
 
 /// State of a worker between requests.
 pub struct Session {
@@ -101,7 +101,7 @@ impl Session {
         self.unload()?;
         let file = map(path)?;
         let model = Model::load(&file, n_ctx)?;
-        let weights = model.weights_plan()?;
+        let mut weights = model.weights_plan()?;
         let mut loaded = Loaded {
             backend: "cpu".into(),
             device: "cpu reference".into(),
@@ -116,6 +116,7 @@ impl Session {
             DeviceKind::Vulkan => {
                 let executor = self.gpu.executor()?;
                 let caps = executor.device().caps().clone();
+                weights = weights.read_by(RowBlocking::for_device(&caps.kind));
                 let resident = Resident::load(executor, &file, &model, &weights, budget)?;
                 loaded.backend = "vulkan".into();
                 loaded.device = caps.device;

@@ -2,7 +2,7 @@
 
 use engine::arch::Architecture;
 use engine::gguf::{GgufWriter, TensorType};
-use engine::quant::quantise_q8_0;
+use engine::quant::{f32_to_f16, quantise_q4_0, quantise_q8_0};
 
 /// Shape of a seeded model.
 #[derive(Debug, Clone, Copy)]
@@ -101,11 +101,44 @@ pub(crate) fn model_with(shape: &Shape, seed: u64, more: impl FnOnce(&mut GgufWr
         let values: Vec<f32> = (0..cols * rows).map(|_| numbers.next() * scale).collect();
         let data = match shape.ty {
             TensorType::Q8_0 => quantise_q8_0(&values),
+            TensorType::Q4_0 => quantise_q4_0(&values),
+            TensorType::Q4_K | TensorType::Q6_K => super_blocks(shape.ty, &values, &mut numbers),
+            TensorType::F16 => values
+                .iter()
+                .flat_map(|value| f32_to_f16(*value).to_le_bytes())
+                .collect(),
             _ => raw(&values),
         };
         file.tensor(&name, &[cols, rows], shape.ty, &data);
     }
     file.finish()
+}
+
+/// Blocks whose integers are random and whose factors give values of the size of the wanted ones.
+fn super_blocks(ty: TensorType, values: &[f32], numbers: &mut Numbers) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    for block in values.chunks_exact(ty.block as usize) {
+        let largest = block
+            .iter()
+            .fold(0f32, |largest, value| largest.max(value.abs()));
+        let mut raw: Vec<u8> = (0..ty.block_bytes)
+            .map(|_| ((numbers.next() + 1.0) * 127.9) as u8)
+            .collect();
+        // Integers up to 15 times scales up to 63 less a minimum of half of that; or up to 32 times scales up to 128.
+        let (at, factors) = if ty == TensorType::Q4_K {
+            (0, vec![largest / 480.0, largest / 60.0])
+        } else {
+            (208, vec![largest / 4096.0])
+        };
+        let factors = factors
+            .iter()
+            .flat_map(|factor| f32_to_f16(*factor).to_le_bytes());
+        factors
+            .zip(&mut raw[at..])
+            .for_each(|(factor, byte)| *byte = factor);
+        bytes.extend(raw);
+    }
+    bytes
 }
 
 fn norm(file: &mut GgufWriter, numbers: &mut Numbers, name: &str, width: u64) {

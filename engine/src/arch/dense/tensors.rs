@@ -89,7 +89,7 @@ fn check_type(tensor: &TensorInfo<'_>) -> Result<()> {
     }
     Err(unsupported(
         format!("tensor type {} of {}", tensor.ty.name, tensor.name),
-        "convert the model to F32, F16, Q8_0 or Q4_0",
+        quant::TYPE_REMEDY,
     ))
 }
 
