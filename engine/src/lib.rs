@@ -21,6 +21,7 @@
 //! - The crate knows nothing of the loop that looks after it.
 
 pub mod arch;
+pub mod bench;
 pub mod cpu;
 pub mod delta;
 pub mod error;

@@ -1,5 +1,6 @@
 //! Commands of the binary, one file each for those that judge streams and those that run models.
 
+mod bench;
 mod judge;
 mod model;
 
@@ -39,6 +40,8 @@ enum Command {
     Logits(model::LogitsArgs),
     /// Continue a text, or a token list.
     Run(model::RunArgs),
+    /// Measure how fast a model runs, and what bounds it.
+    Bench(bench::BenchArgs),
 }
 
 /// What a command failed with.
@@ -80,6 +83,7 @@ pub(crate) fn main() -> ExitCode {
         Command::PathDelta(args) => judge::path_delta(&args),
         Command::Logits(args) => model::logits(&args),
         Command::Run(args) => model::run(&args),
+        Command::Bench(args) => bench::bench(&args),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

@@ -4,8 +4,6 @@ use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
-use memmap2::Mmap;
-
 use crate::error::{EngineError, Result};
 use crate::ir::{CommandIr, HostInput, HostOutput, Region, RegionSize};
 use crate::model::{HostData, Model, PassRequest};
@@ -22,17 +20,17 @@ use crate::weights::WeightsPlan;
 pub(super) const DEVICE_TIMEOUT: Duration = Duration::from_secs(600);
 
 /// Device memory and weights of a loaded model.
-pub(super) struct Resident {
+pub(crate) struct Resident {
     regions: Regions,
     /// Bytes that arena and state may use together.
-    pub(super) envelope: u64,
+    pub(crate) envelope: u64,
 }
 
 impl Resident {
     /// Checks the budget, places the lasting regions, uploads the weights and zeroes the state.
-    pub(super) fn load(
+    pub(crate) fn load(
         executor: &mut Executor,
-        file: &Mmap,
+        file: &[u8],
         model: &Model,
         weights: &WeightsPlan,
         budget: Option<u64>,
@@ -58,7 +56,7 @@ impl Resident {
     fn upload(
         &mut self,
         executor: &mut Executor,
-        file: &Mmap,
+        file: &[u8],
         weights: &WeightsPlan,
     ) -> Result<()> {
         let staging = staging_bytes(weights);
@@ -92,7 +90,7 @@ impl Resident {
     }
 
     /// Plays one pass and checks that nothing was written beside its regions.
-    pub(super) fn pass(
+    pub(crate) fn pass(
         &mut self,
         executor: &mut Executor,
         stream: &CommandIr,
@@ -120,7 +118,7 @@ pub(super) fn play_options(sync: SyncKind, stamp_dispatches: bool) -> PlayOption
 }
 
 /// The logits that a pass read back.
-pub(super) fn logits(played: &Played) -> Result<Vec<f32>> {
+pub(crate) fn logits(played: &Played) -> Result<Vec<f32>> {
     let bytes = played
         .reads
         .iter()

@@ -23,5 +23,6 @@ mod supervisor;
 
 pub use client::{Worker, WorkerOptions};
 pub use error::WorkerError;
+pub(crate) use gpu::{Resident, logits};
 pub use predict::{Prediction, Stopped};
 pub use supervisor::Supervisor;

@@ -80,7 +80,6 @@ fn check(shape: Shape) {
         };
         let want = reference(&file, &tokens[..prefill], &tokens[prefill..count]);
         let error = relative_error(&lab.predict(prompt.clone()).logits, &want);
-        println!("{:?} {count} tokens: {error:e}", shape.ty.name);
         if error > LIMIT {
             let message = format!(
                 "{} model, {count} tokens of which {prefill} at once: off by {error:e}, allowed are {LIMIT:e}",
