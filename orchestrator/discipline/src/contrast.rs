@@ -161,7 +161,7 @@ fn presence(marker: &Marker, failing: &[Segment], passing: &[Segment]) -> Vec<Se
 }
 
 /// Absence counts only in a whole log that shows a witness of the emitter at work.
-fn can_be_absent(marker: &Marker, segment: &Segment) -> bool {
+pub(crate) fn can_be_absent(marker: &Marker, segment: &Segment) -> bool {
     let shown = |witness: &markers::Witness| {
         segment.observations.iter().any(|row| {
             let same = |(name, text): (&String, &String)| {

@@ -8,8 +8,10 @@ use attest::digest::Digest;
 use serde::{Deserialize, Serialize};
 
 use crate::model::{
-    ClaimId, GateResult, GateRunId, HypothesisId, LoopId, Refusal, Run, RunId, Verdict,
+    ClaimId, GateResult, GateRunId, HypothesisId, LoopId, ObservationId, Refusal, Run, RunId,
+    Verdict,
 };
+use crate::observation::ObservationBody;
 
 /// Mechanism of a hypothesis: a closed list, so that a reworded dead theory is recognised.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -181,6 +183,19 @@ pub enum Event {
         /// Why that kills it.
         reason: String,
         /// Who falsified it.
+        author: Author,
+    },
+    /// Something for or against a hypothesis was written beside it.
+    ObservationRecorded {
+        /// Its id.
+        observation_id: ObservationId,
+        /// Loop whose agent recorded it.
+        loop_id: LoopId,
+        /// What it says.
+        body: ObservationBody,
+        /// Caller's key.
+        idempotency_key: String,
+        /// Who recorded it.
         author: Author,
     },
     /// A claim was proposed. With refusals it stays a draft.

@@ -10,7 +10,7 @@ use crate::rulebook::Rulebook;
 use crate::state::{Hypothesis, HypothesisStatus, LoopState};
 
 /// Fewer words than this state no cause.
-const STATEMENT_WORDS: usize = 4;
+pub(crate) const STATEMENT_WORDS: usize = 4;
 /// Words of Rust and of prose that stand in any line and make two sites no more alike.
 const COMMON: [&str; 28] = [
     "as", "async", "await", "const", "else", "enum", "false", "fn", "for", "if", "impl", "in",
@@ -261,7 +261,7 @@ fn rivals(state: &LoopState, body: &HypothesisBody) -> Vec<Refusal> {
         .collect()
 }
 
-fn citations(list: &str, cited: &[Citation], exists: &[bool]) -> Vec<Refusal> {
+pub(crate) fn citations(list: &str, cited: &[Citation], exists: &[bool]) -> Vec<Refusal> {
     let missing = cited
         .iter()
         .enumerate()

@@ -15,6 +15,7 @@
 //! - Agents approve nothing: no event or input that an agent can cause carries an approval.
 
 pub mod change;
+pub mod compare;
 pub mod contrast;
 pub mod decision;
 pub mod diff;
@@ -25,6 +26,7 @@ pub mod gates;
 pub mod green;
 pub mod hypothesis;
 pub mod model;
+pub mod observation;
 pub mod permit;
 pub mod policy;
 pub mod rulebook;

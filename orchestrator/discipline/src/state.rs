@@ -10,7 +10,10 @@ use attest::digest::Digest;
 use serde::{Deserialize, Serialize};
 
 use crate::event::{Author, HypothesisBody, TurnEnd};
-use crate::model::{ClaimId, Counters, GateResult, GateRunId, HypothesisId, LoopId, Run, RunId};
+use crate::model::{
+    ClaimId, Counters, GateResult, GateRunId, HypothesisId, LoopId, ObservationId, Run, RunId,
+};
+use crate::observation::ObservationBody;
 
 pub use claim::{ApprovalRecord, Claim, ClaimPhase, PushRecord};
 pub use query::Operation;
@@ -33,6 +36,9 @@ pub struct LoopState {
     pub classifications: BTreeMap<RunId, Classified>,
     /// The ledger.
     pub hypotheses: BTreeMap<HypothesisId, Hypothesis>,
+    /// What was recorded for and against the causes of the ledger.
+    #[serde(default)]
+    pub observations: BTreeMap<ObservationId, RecordedObservation>,
     /// Claims, drafts included.
     pub claims: BTreeMap<ClaimId, Claim>,
     /// Executions of gates.
@@ -133,6 +139,19 @@ pub struct Hypothesis {
     /// What killed it.
     pub killer: Option<Killer>,
     /// Who opened it.
+    pub author: Author,
+}
+
+/// An observation on the ledger.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RecordedObservation {
+    /// Its id.
+    pub id: ObservationId,
+    /// Loop whose agent recorded it.
+    pub loop_id: LoopId,
+    /// What it says.
+    pub body: ObservationBody,
+    /// Who recorded it.
     pub author: Author,
 }
 

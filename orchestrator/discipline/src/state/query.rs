@@ -5,10 +5,11 @@ use std::collections::BTreeSet;
 use attest::claim::{ClaimBody, ClaimKind};
 use markers::Truth;
 
-use super::{Claim, LoopState, ScopeClosure};
+use super::{Claim, LoopState, RecordedObservation, ScopeClosure};
 use crate::decision::AttemptFact;
 use crate::model::{
-    ClaimId, GateRunId, HypothesisId, LoopId, Run, RunId, RunStatus, Trigger, VerdictKind,
+    ClaimId, GateRunId, HypothesisId, LoopId, ObservationId, Run, RunId, RunStatus, Trigger,
+    VerdictKind,
 };
 
 /// Earlier attempts that a claim has to answer for; each costs a run of the pinned test.
@@ -25,6 +26,8 @@ pub enum Operation<'a> {
     OpenLoop,
     /// `open_hypothesis` in this loop.
     OpenHypothesis(&'a LoopId),
+    /// `record_observation` in this loop.
+    RecordObservation(&'a LoopId),
     /// `propose_claim` in this loop.
     ProposeClaim(&'a LoopId),
 }
@@ -35,6 +38,7 @@ impl Operation<'_> {
         match self {
             Self::OpenLoop => format!("open_loop:{key}"),
             Self::OpenHypothesis(id) => format!("open_hypothesis:{id}:{key}"),
+            Self::RecordObservation(id) => format!("record_observation:{id}:{key}"),
             Self::ProposeClaim(id) => format!("propose_claim:{id}:{key}"),
         }
     }
@@ -79,6 +83,27 @@ impl LoopState {
     #[must_use]
     pub fn next_hypothesis_id(&self) -> HypothesisId {
         HypothesisId::nth(next("H", self.hypotheses.keys().map(HypothesisId::as_str)))
+    }
+
+    /// The id the next observation gets.
+    #[must_use]
+    pub fn next_observation_id(&self) -> ObservationId {
+        ObservationId::nth(next(
+            "O",
+            self.observations.keys().map(ObservationId::as_str),
+        ))
+    }
+
+    /// What was recorded beside a hypothesis, oldest first.
+    #[must_use]
+    pub fn observations_of(&self, id: &HypothesisId) -> Vec<&RecordedObservation> {
+        let mut found: Vec<_> = self
+            .observations
+            .values()
+            .filter(|observation| &observation.body.hypothesis_id == id)
+            .collect();
+        found.sort_by_key(|found| (found.id.as_str().len(), found.id.clone()));
+        found
     }
 
     /// The id the next claim gets.

@@ -7,6 +7,7 @@ use crate::event::{Author, HypothesisBody, TurnEnd};
 use crate::model::{Counters, HypothesisId, LoopId, Refusal, Run, RunStatus};
 use crate::state::{
     Hypothesis, HypothesisStatus, Killer, Loop, LoopState, Operation, ProcessGroup,
+    RecordedObservation,
 };
 
 pub(super) fn open_loop(
@@ -100,6 +101,23 @@ pub(super) fn open_hypothesis(
     if let Some(counters) = counters(state, loop_id) {
         counters.hypotheses_opened += 1;
     }
+    Ok(())
+}
+
+pub(super) fn record(
+    state: &mut LoopState,
+    recorded: RecordedObservation,
+    key: &str,
+) -> Result<(), IllegalEvent> {
+    open(state, &recorded.loop_id)?;
+    let about = &recorded.body.hypothesis_id;
+    known(&state.hypotheses, about, "hypothesis", about.as_str())?;
+    let id = recorded.id.clone();
+    fresh(&state.observations, &id, "observation", id.as_str())?;
+    let operation = Operation::RecordObservation(&recorded.loop_id);
+    fresh_key(state, operation, key)?;
+    state.idempotency.insert(operation.key(key), id.to_string());
+    state.observations.insert(id, recorded);
     Ok(())
 }
 

@@ -14,7 +14,9 @@ use std::collections::BTreeMap;
 
 use crate::event::Event;
 use crate::model::{Counters, LoopId, Run, RunId};
-use crate::state::{Classified, Killer, Loop, LoopState, Operation, ProcessGroup, Repository};
+use crate::state::{
+    Classified, Killer, Loop, LoopState, Operation, ProcessGroup, RecordedObservation, Repository,
+};
 
 pub use error::IllegalEvent;
 
@@ -113,6 +115,21 @@ fn apply(state: &mut LoopState, event: &Event) -> Result<(), IllegalEvent> {
                 author: author.clone(),
             };
             ledger::falsify(state, hypothesis_id, killer)
+        }
+        Event::ObservationRecorded {
+            observation_id,
+            loop_id,
+            body,
+            idempotency_key,
+            author,
+        } => {
+            let recorded = RecordedObservation {
+                id: observation_id.clone(),
+                loop_id: loop_id.clone(),
+                body: body.clone(),
+                author: author.clone(),
+            };
+            ledger::record(state, recorded, idempotency_key)
         }
         Event::ScopeClosed {
             scope,

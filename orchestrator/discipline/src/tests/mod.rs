@@ -1,8 +1,10 @@
 //! Tests of single decisions, on the good claim and variations of it.
 
+mod compare;
 mod contrast;
 mod green;
 mod hypothesis;
+mod observation;
 mod permit;
 mod shown;
 mod turn;
