@@ -21,6 +21,10 @@ pub(crate) struct Config {
     pub remote_url: Option<String>,
     /// False where the daemon runs as another user and commands must not start one.
     pub autostart: Option<bool>,
+    /// The engine's binary, which `path_delta` asks; the one beside this binary when absent.
+    pub engine: Option<PathBuf>,
+    /// Folders outside the repository whose model files agents may have compared.
+    pub model_dirs: Vec<PathBuf>,
     /// Author of the commits that the daemon makes.
     pub identity: Option<Identity>,
 }

@@ -44,6 +44,8 @@ fn service_config(place: &Place) -> Result<ServiceConfig> {
     let mut machine = MachineConfig::new(place.runtime.clone(), environment);
     machine.remote_url.clone_from(&place.config.remote_url);
     machine.signers.clone_from(&place.config.signers);
+    machine.engine = place.config.engine.clone().or_else(engine_beside);
+    machine.model_dirs.clone_from(&place.config.model_dirs);
     if let Some(identity) = &place.config.identity {
         machine.identity_name.clone_from(&identity.name);
         machine.identity_email.clone_from(&identity.email);
@@ -54,6 +56,12 @@ fn service_config(place: &Place) -> Result<ServiceConfig> {
         machine,
         clock: service::system_clock(),
     })
+}
+
+/// The engine's binary where the installation puts it.
+fn engine_beside() -> Option<PathBuf> {
+    let own = std::env::current_exe().ok()?;
+    Some(own.with_file_name("engine")).filter(|path| path.is_file())
 }
 
 async fn serve(place: &Place, service: Arc<Service>, detached: bool) -> Result<()> {

@@ -32,6 +32,10 @@ pub struct MachineConfig {
     pub runtime_dir: PathBuf,
     /// Where cargo keeps the user's downloaded crates; copied, never written.
     pub user_cargo_home: Option<PathBuf>,
+    /// The engine's binary, for `path_delta`.
+    pub engine: Option<PathBuf>,
+    /// Folders outside the repository whose model files `path_delta` may read.
+    pub model_dirs: Vec<PathBuf>,
     /// Environment that `pass_env` picks from and that the toolchain is resolved in.
     pub environment: BTreeMap<OsString, OsString>,
     /// Author and committer of the commits that the daemon makes.
@@ -52,6 +56,8 @@ impl MachineConfig {
             signers: None,
             runtime_dir,
             user_cargo_home,
+            engine: None,
+            model_dirs: Vec::new(),
             environment,
             identity_name: "greenloop".into(),
             identity_email: "greenloop@localhost".into(),

@@ -5,17 +5,23 @@
 //! not happen when it is not empty.
 
 mod claim;
+mod compare;
 mod evidence;
 mod hypothesis;
+mod ledger;
 mod loops;
 mod operator;
+mod search;
 mod view;
 
 pub use claim::*;
+pub use compare::*;
 pub use evidence::*;
 pub use hypothesis::*;
+pub use ledger::*;
 pub use loops::*;
 pub use operator::*;
+pub use search::*;
 pub use view::*;
 
 use serde::{Deserialize, Serialize};
@@ -117,16 +123,22 @@ commands! {
     "wait_for_run" WaitForRun(WaitForRunRequest) -> WaitForRunAnswer, Everyone, Read;
     "pull_full_log" PullFullLog(PullFullLogRequest) -> PullFullLogAnswer, Everyone, Read;
     "read_log" ReadLog(ReadLogRequest) -> ReadLogAnswer, Everyone, Read;
+    "search_log" SearchLog(SearchLogRequest) -> SearchLogAnswer, Everyone, Read;
     "extract_markers" ExtractMarkers(ExtractMarkersRequest) -> ExtractMarkersAnswer, Everyone, Read;
     "classify_run" ClassifyRun(ClassifyRunRequest) -> ClassifyRunAnswer, Everyone, Read;
     "contrast" Contrast(ContrastRequest) -> ContrastAnswer, Everyone, Read;
+    "compare_runs" CompareRuns(CompareRunsRequest) -> CompareRunsAnswer, Everyone, Read;
+    "path_delta" PathDelta(PathDeltaRequest) -> PathDeltaAnswer, Everyone, Read;
     "list_invariants" ListInvariants(ListInvariantsRequest) -> ListInvariantsAnswer, Everyone, Read;
     "open_hypothesis" OpenHypothesis(OpenHypothesisRequest) -> OpenHypothesisAnswer, Everyone, Write;
+    "record_observation" RecordObservation(RecordObservationRequest) -> RecordObservationAnswer, Everyone, Write;
     "falsify_hypothesis" FalsifyHypothesis(FalsifyHypothesisRequest) -> FalsifyHypothesisAnswer, Everyone, Write;
+    "list_hypotheses" ListHypotheses(ListHypothesesRequest) -> ListHypothesesAnswer, Everyone, Read;
     "check_claim" CheckClaim(CheckClaimRequest) -> CheckClaimAnswer, Everyone, Read;
     "propose_claim" ProposeClaim(ProposeClaimRequest) -> ProposeClaimAnswer, Everyone, Write;
     "run_gates" RunGates(RunGatesRequest) -> RunGatesAnswer, Everyone, Write;
     "get_claim" GetClaim(GetClaimRequest) -> GetClaimAnswer, Everyone, Read;
+    "withdraw_claim" WithdrawClaim(WithdrawClaimRequest) -> WithdrawClaimAnswer, Everyone, Write;
     "request_push" RequestPush(RequestPushRequest) -> RequestPushAnswer, Everyone, Write;
     "explain_push" ExplainPush(ExplainPushRequest) -> ExplainPushAnswer, Everyone, Read;
     "verify_claim" VerifyClaim(VerifyClaimRequest) -> VerifyClaimAnswer, Everyone, Write;

@@ -32,18 +32,7 @@ pub(super) fn extract_markers(
             &builtin
         }
     };
-    if let Some(kind) = request
-        .kinds
-        .iter()
-        .flatten()
-        .find(|kind| catalogue.marker(kind).is_none())
-    {
-        let names = catalogue
-            .markers()
-            .iter()
-            .map(|marker| marker.name.as_str());
-        return Err(nearest(kind, names));
-    }
+    check_kinds(catalogue, request.kinds.as_deref())?;
     let scan = observe::scan_of(shared, &digest, catalogue)?;
     let start = cursor(request.cursor.as_deref())?;
     let limit = usize::try_from(request.limit.unwrap_or(100).clamp(1, 500)).unwrap_or(100);
@@ -67,6 +56,22 @@ pub(super) fn extract_markers(
         catalogue: scan.catalogue.clone(),
         untrusted: true,
     })
+}
+
+/// Kinds that the catalogue does not know are an error that names the closest ones.
+pub(super) fn check_kinds(
+    catalogue: &Catalogue,
+    kinds: Option<&[String]>,
+) -> Result<(), ServiceError> {
+    let mut kinds = kinds.into_iter().flatten();
+    let Some(kind) = kinds.find(|kind| catalogue.marker(kind).is_none()) else {
+        return Ok(());
+    };
+    let names = catalogue
+        .markers()
+        .iter()
+        .map(|marker| marker.name.as_str());
+    Err(nearest(kind, names))
 }
 
 fn takes(request: &ExtractMarkersRequest, row: &Observation) -> bool {

@@ -105,7 +105,7 @@ fn queued(claim: &Claim, ahead: &Claim) -> Refusal {
     )
 }
 
-fn cancel(shared: &Shared, id: &ClaimId) -> Result<(), ServiceError> {
+pub(super) fn cancel(shared: &Shared, id: &ClaimId) -> Result<(), ServiceError> {
     let job = Job::Gates(id.clone());
     if !shared.queue.cancel(&job) {
         return Ok(());

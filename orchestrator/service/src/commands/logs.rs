@@ -198,6 +198,6 @@ pub(super) fn read_log(
     })
 }
 
-fn nonce() -> Result<String, ServiceError> {
+pub(super) fn nonce() -> Result<String, ServiceError> {
     Ok(hex::encode(&crate::keys::random()?[..8]))
 }

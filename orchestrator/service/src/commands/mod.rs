@@ -3,6 +3,7 @@
 mod approve;
 mod claims;
 mod classify;
+mod compare;
 mod contrast;
 mod draft;
 mod explain;
@@ -10,13 +11,17 @@ mod extract;
 mod gates;
 mod hypotheses;
 mod invariants;
+mod ledger;
 mod logs;
 mod loops;
 mod machine;
+mod path_delta;
 mod push;
 mod runs;
+mod search;
 mod status;
 mod verify;
+mod withdraw;
 
 use discipline::model::{ClaimId, HypothesisId, LoopId, RunId};
 use discipline::state::{Claim, Loop, LoopState};
@@ -41,16 +46,22 @@ pub(crate) fn dispatch(
         Q::WaitForRun(r) => A::WaitForRun(runs::wait_for_run(shared, ctx, r)?),
         Q::PullFullLog(r) => A::PullFullLog(logs::pull_full_log(shared, r)?),
         Q::ReadLog(r) => A::ReadLog(logs::read_log(shared, r)?),
+        Q::SearchLog(r) => A::SearchLog(search::search_log(shared, ctx, &r)?),
         Q::ExtractMarkers(r) => A::ExtractMarkers(extract::extract_markers(shared, r)?),
         Q::ClassifyRun(r) => A::ClassifyRun(classify::classify_run(shared, ctx, r)?),
         Q::Contrast(r) => A::Contrast(contrast::contrast(shared, r)?),
+        Q::CompareRuns(r) => A::CompareRuns(compare::compare_runs(shared, &r)?),
+        Q::PathDelta(r) => A::PathDelta(path_delta::path_delta(shared, ctx, &r)?),
         Q::ListInvariants(r) => A::ListInvariants(invariants::list_invariants(shared, ctx, r)?),
         Q::OpenHypothesis(r) => A::OpenHypothesis(hypotheses::open(shared, ctx, r)?),
+        Q::RecordObservation(r) => A::RecordObservation(ledger::record(shared, ctx, r)?),
         Q::FalsifyHypothesis(r) => A::FalsifyHypothesis(hypotheses::falsify(shared, ctx, r)?),
+        Q::ListHypotheses(r) => A::ListHypotheses(ledger::list(shared, &r)?),
         Q::CheckClaim(r) => A::CheckClaim(claims::check_claim(shared, ctx, r)?),
         Q::ProposeClaim(r) => A::ProposeClaim(claims::propose_claim(shared, ctx, r)?),
         Q::RunGates(r) => A::RunGates(gates::run_gates(shared, ctx, r)?),
         Q::GetClaim(r) => A::GetClaim(claims::get_claim(shared, r)?),
+        Q::WithdrawClaim(r) => A::WithdrawClaim(withdraw::withdraw_claim(shared, ctx, &r)?),
         Q::RequestPush(r) => A::RequestPush(push::request_push(shared, ctx, r)?),
         Q::ExplainPush(r) => A::ExplainPush(explain::explain_push(shared, r)?),
         Q::StartRun(r) => A::StartRun(runs::start_run(shared, ctx, r)?),

@@ -9,6 +9,7 @@
 
 mod dependencies;
 mod dishonest;
+mod evidence;
 mod interrupted;
 mod refusals;
 mod resume;
