@@ -1,6 +1,8 @@
 //! What a start does about effects that were in flight when the last daemon ended: reconciled by
 //! looking at processes and remote, never repeated blindly.
 
+use std::ffi::OsString;
+use std::path::Path;
 use std::time::Duration;
 
 use discipline::event::{Event, PushOutcome};
@@ -51,6 +53,29 @@ fn reap(shared: &Shared) -> Result<(), ServiceError> {
                 start_ticks: group.start_ticks,
             },
         )?;
+    }
+    reap_unrecorded(shared)
+}
+
+/// A daemon that is killed between the start of a group and its record leaves one that the journal
+/// does not know. Whatever runs with this state folder's own homes is one: its daemon is this one,
+/// which has started nothing yet.
+fn reap_unrecorded(shared: &Shared) -> Result<(), ServiceError> {
+    let mark = |name: &str, path: &Path| {
+        let mut mark = OsString::from(name);
+        mark.push(path);
+        mark
+    };
+    let marks = [
+        mark("CARGO_HOME=", shared.cargo_home.path()),
+        mark("GIT_DIR=", shared.repo.path()),
+    ];
+    let groups = exec::reap_marked(&marks, GRACE)?;
+    if groups > 0 {
+        tracing::info!(
+            groups,
+            "process groups that an earlier daemon did not record"
+        );
     }
     Ok(())
 }

@@ -1,7 +1,10 @@
 //! Process groups: who belongs to one, whether it is still the same one, and how it ends.
 
+use std::collections::BTreeSet;
+use std::ffi::OsString;
 use std::fs;
 use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStrExt;
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags};
@@ -76,6 +79,32 @@ pub fn reap_group(group: &Group, grace: Duration) -> Result<ReapOutcome, Error> 
     end_group(group.pgid, members.len(), grace)
 }
 
+/// Ends the groups of processes of this user whose environment holds one of `marks`
+/// (`NAME=value`, whole), and says how many there were. It finds what a supervisor started and was
+/// killed before it could record; the caller sees to it that no living supervisor uses the marks.
+///
+/// # Errors
+/// Processes cannot be listed or signalled.
+pub fn reap_marked(marks: &[OsString], grace: Duration) -> Result<usize, Error> {
+    let own = Stat::read(std::process::id()).map(|stat| stat.pgid);
+    let marked = all_processes()?.filter(|stat| !stat.dead && carries(stat.pid, marks));
+    let groups: BTreeSet<u32> = marked.map(|stat| stat.pgid).collect();
+    let strays = groups.into_iter().filter(|group| Some(*group) != own);
+    let mut count = 0;
+    for group in strays {
+        end_group(group, live_members(group)?.len(), grace)?;
+        count += 1;
+    }
+    Ok(count)
+}
+
+/// Processes of other users, and those that have ended meanwhile, show no environment.
+fn carries(pid: u32, marks: &[OsString]) -> bool {
+    let environment = fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
+    let mut variables = environment.split(|byte| *byte == 0);
+    variables.any(|variable| marks.iter().any(|mark| mark.as_bytes() == variable))
+}
+
 fn end_group(pgid: u32, processes: usize, grace: Duration) -> Result<ReapOutcome, Error> {
     signal_group(pgid, Signal::TERM)?;
     if wait_until_gone(pgid, grace)?.is_empty() {
@@ -139,17 +168,19 @@ pub(crate) fn signal_group(pgid: u32, signal: Signal) -> Result<(), Error> {
 
 /// Processes of the group that run: a zombie holds nothing and, where nobody reaps, stays for ever.
 pub(crate) fn live_members(pgid: u32) -> Result<Vec<Stat>, Error> {
+    let members = all_processes()?.filter(|stat| stat.pgid == pgid && !stat.dead);
+    Ok(members.collect())
+}
+
+fn all_processes() -> Result<impl Iterator<Item = Stat>, Error> {
     let entries = fs::read_dir("/proc").map_err(|source| Error::Watch {
         doing: "cannot list processes",
         source,
     })?;
-    let members = entries
+    Ok(entries
         .flatten()
         .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
-        .filter_map(Stat::read)
-        .filter(|stat| stat.pgid == pgid && !stat.dead)
-        .collect();
-    Ok(members)
+        .filter_map(Stat::read))
 }
 
 pub(crate) fn pid(raw: u32) -> Result<Pid, Error> {

@@ -3,7 +3,8 @@
 //! Flow: a [`Command`] (absolute program, listed environment, limits) is handed to [`run`]
 //! together with a sink and a [`Supervision`]. The child leads a process group of its own; the
 //! group's identity is reported through `on_spawn` before anything is waited for, so that the
-//! caller can journal it and a later process can [`reap_group`] it. Output is stamped per line,
+//! caller can journal it and a later process can [`reap_group`] it; [`reap_marked`] finds what was
+//! started and not recorded. Output is stamped per line,
 //! hashed and written to the sink as it arrives. When the leader ends, or a limit or a [`Cancel`]
 //! ends it, whatever is left of the group is ended too, and an [`Outcome`] says how.
 //!
@@ -37,7 +38,7 @@ pub use cancel::Cancel;
 pub use command::{Command, Limits, Streams};
 pub use env::{CleanEnv, clean_env, find_program};
 pub use error::Error;
-pub use group::{Group, ReapOutcome, reap_group};
+pub use group::{Group, ReapOutcome, reap_group, reap_marked};
 pub use lease::{Holder, Lease, TryLease};
 pub use run::{Captured, Exit, OnSpawn, Outcome, Progress, Stream, Supervision, capture, run};
 pub use toolchain::Toolchain;

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant, UNIX_EPOCH};
 
 use exec::{
     Cancel, Command, Exit, Group, Outcome, ReapOutcome, Streams, Supervision, capture, reap_group,
-    run,
+    reap_marked, run,
 };
 
 fn sh(script: &str) -> Command {
@@ -287,6 +287,37 @@ fn a_recorded_group_is_reaped_and_then_gone() {
     assert!(!is_alive(pid));
     let again = reap_group(&group, Duration::from_millis(100)).unwrap();
     assert_eq!(again, ReapOutcome::Gone);
+}
+
+#[test]
+fn a_group_that_nobody_recorded_is_found_by_its_environment() {
+    let dir = tempfile::tempdir().unwrap();
+    let mark = |name: &str| format!("{name}={}", dir.path().display()).into();
+    let (mut children, mut pids) = (Vec::new(), Vec::new());
+    for variable in ["ITS_HOME", "OTHER_HOME"] {
+        use std::os::unix::process::CommandExt;
+        let mut child = std::process::Command::new("/bin/sh")
+            .args(["-c", "tail -f /dev/null & echo $!; wait"])
+            .env(variable, dir.path())
+            .process_group(0)
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let (mut line, mut out) = (String::new(), BufReader::new(child.stdout.take().unwrap()));
+        out.read_line(&mut line).unwrap();
+        pids.push(line.trim().parse::<u32>().unwrap());
+        // `tail` would end by itself with the pipe.
+        children.push((child, out));
+    }
+    let grace = Duration::from_millis(500);
+    assert_eq!(reap_marked(&[mark("ITS_HOM")], grace).unwrap(), 0);
+    assert_eq!(reap_marked(&[mark("ITS_HOME")], grace).unwrap(), 1);
+    assert!(!is_alive(pids[0]), "the leader's child was spared");
+    assert!(is_alive(pids[1]), "somebody else's process was ended");
+    assert_eq!(reap_marked(&[mark("OTHER_HOME")], grace).unwrap(), 1);
+    for (mut child, _out) in children {
+        child.wait().unwrap();
+    }
 }
 
 #[test]
