@@ -106,7 +106,7 @@ impl StateDir {
             ground.lock,
             options.opener(),
         )?;
-        let index = open_index(&ground.paths)?;
+        let index = open_index(&ground.paths);
         check_anchor(&index, &journal)?;
         assemble(ground.paths, ground.storage, ground.reserve, journal, index)
     }
@@ -140,7 +140,7 @@ impl StateDir {
             reason,
             &refused,
         )?;
-        let mut index = open_index(&ground.paths)?;
+        let mut index = open_index(&ground.paths);
         index.reset()?;
         assemble(ground.paths, ground.storage, ground.reserve, journal, index)
     }
@@ -190,7 +190,7 @@ impl Ground {
     }
 }
 
-fn open_index(paths: &StatePaths) -> Result<Index, Error> {
+fn open_index(paths: &StatePaths) -> Index {
     Index::open(&paths.index, &paths.quarantine.join("index"))
 }
 

@@ -19,7 +19,7 @@ pub enum Error {
         source: io::Error,
     },
     /// Another process writes this state.
-    #[error("state `{}` is held by process {}; stop it with `greenloop daemon stop`", path.display(), holder(*.pid))]
+    #[error("state `{}` is held by process {}; stop it with `greenloop stop`", path.display(), holder(*.pid))]
     Held {
         /// The lock file.
         path: PathBuf,

@@ -74,8 +74,9 @@ const OPEN_TIMEOUT: Duration = Duration::from_secs(20);
 const BATCH: usize = 1000;
 
 impl Index {
-    /// Opens the index at `path`. One that does not open is moved to `aside` and begun anew.
-    pub(crate) fn open(path: &Path, aside: &Path) -> Result<Index, Error> {
+    /// Opens the index at `path`. One that does not open is moved to `aside` and begun anew; where
+    /// not even that is possible, as on a full disk, it stays closed and answers nothing.
+    pub(crate) fn open(path: &Path, aside: &Path) -> Index {
         let mut index = Index {
             db: None,
             path: path.to_owned(),
@@ -85,10 +86,12 @@ impl Index {
             Ok(db) => index.db = Some(db),
             Err(error) => {
                 tracing::warn!(%error, "index set aside");
-                index.reset()?;
+                if let Err(error) = index.reset() {
+                    tracing::warn!(%error, "there is no index until the next start");
+                }
             }
         }
-        Ok(index)
+        index
     }
 
     /// Sets the index aside and begins an empty one; [`Index::catch_up`] fills it.

@@ -35,9 +35,11 @@ impl Core {
             seen: BTreeMap::new(),
         };
         core.fold()?;
-        core.dir
-            .index
-            .catch_up(&core.dir.journal, &mut |_| Vec::new())?;
+        let StateDir { index, journal, .. } = &mut core.dir;
+        if let Err(error) = index.catch_up(journal, &mut |_| Vec::new()) {
+            // The fold has just read the whole journal; the index can be had at a later start.
+            tracing::warn!(%error, "index lags");
+        }
         Ok(core)
     }
 

@@ -97,6 +97,7 @@ impl ServiceError {
             Self::KeyReused { .. } => "key_reused",
             Self::WrongState { .. } => "wrong_state",
             Self::Cancelled => "cancelled",
+            Self::State(state::Error::Full { .. }) => "environment",
             Self::State(_) => "state",
             Self::Git(_) => "git",
             Self::Repo(_) => "repo",

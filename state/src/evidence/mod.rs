@@ -228,11 +228,10 @@ impl EvidenceStore {
         })
     }
 
+    /// Evidence is taken only while the reserve stands; it is set aside again once there is room.
     fn check_space(&self) -> Result<(), Error> {
-        if self
-            .reserve
-            .as_ref()
-            .is_some_and(|reserve| reserve.is_held())
+        if let Some(reserve) = &self.reserve
+            && (reserve.is_held() || reserve.refill()?)
         {
             return Ok(());
         }

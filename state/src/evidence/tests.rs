@@ -269,7 +269,7 @@ fn a_power_cut_at_any_call_leaves_no_half_entry_and_loses_no_finished_one() {
 }
 
 #[test]
-fn a_store_without_its_reserve_takes_nothing_new() {
+fn a_store_without_its_reserve_takes_nothing_new_until_there_is_room_for_it() {
     let disk = SimDisk::new();
     let root = PathBuf::from("/state");
     let storage: Arc<dyn Storage> = Arc::new(disk.clone());
@@ -279,13 +279,15 @@ fn a_store_without_its_reserve_takes_nothing_new() {
     let kept = store.put_blob(b"before").unwrap();
     let mut half = store.log_writer().unwrap();
     reserve.give_up();
+    disk.set_free(4096);
     let full = |result: Result<_, Error>| matches!(result, Err(Error::Full { .. }));
     assert!(full(store.put_blob(b"after").map(drop)));
     assert!(full(half.append(&vec![0; BLOCK])));
     assert!(half.finish().is_err());
     assert_eq!(store.get_blob(&kept).unwrap(), b"before");
-    assert!(reserve.refill().unwrap());
+    disk.set_free(2 << 20);
     store.put_blob(b"after").unwrap();
+    assert!(reserve.is_held());
 }
 
 proptest! {

@@ -150,7 +150,8 @@ impl RawJournal {
         let path = log_path(root);
         settle(&mut *file, &chain, proven).map_err(Error::io("sync", &path))?;
         let anchored = chain.head();
-        head::write(&*storage, root, anchored).map_err(Error::io("anchor", &head::path(root)))?;
+        write_anchor(&*storage, &reserve, root, anchored)
+            .map_err(Error::io("anchor", &head::path(root)))?;
         Ok(RawJournal {
             storage,
             reserve,
@@ -199,7 +200,7 @@ impl RawJournal {
             return Err(Error::Poisoned { first });
         }
         let head = self.chain.head();
-        if let Err(error) = head::write(&*self.storage, &self.root, head) {
+        if let Err(error) = write_anchor(&*self.storage, &self.reserve, &self.root, head) {
             let path = head::path(&self.root);
             return Err(self.poison(Error::io("anchor", &path)(error)));
         }
@@ -283,6 +284,22 @@ impl RawJournal {
         }
         Ok(())
     }
+}
+
+/// Writes the anchor, on a full disk into what the reserve gives back. The anchor is a file of its
+/// own that is made anew: no failed sync is tried again.
+fn write_anchor(
+    storage: &dyn Storage,
+    reserve: &Reserve,
+    root: &Path,
+    head: Head,
+) -> io::Result<()> {
+    let written = head::write(storage, root, head);
+    if written.as_ref().is_err_and(is_full) {
+        reserve.give_up();
+        return head::write(storage, root, head);
+    }
+    written
 }
 
 /// Makes the records after number `proven` durable before they are believed. A killed writer may

@@ -3,6 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use sha2::Digest as _;
+
 use super::{Anchor, Head, MAX_BODY, RawJournal, Recovery, record};
 use crate::storage::sim::{Fault, Luck, SimDisk};
 use crate::{Error, Reserve};
@@ -225,6 +227,21 @@ fn a_newer_framing_names_both_versions() {
 }
 
 #[test]
+fn a_newer_anchor_names_both_versions_and_is_not_accepted_away() {
+    let disk = written(1, 1);
+    let head = root().join("HEAD");
+    let front = "greenloop head v2\nsomething new\n";
+    let sum = hex::encode(sha2::Sha256::digest(front));
+    disk.overwrite(&head, format!("{front}sum {sum}\n").as_bytes());
+    let error = open(&disk).unwrap_err().to_string();
+    assert!(
+        error.contains("format 2, this version reads up to 1"),
+        "{error}"
+    );
+    assert!(!error.contains("accept-restore"), "{error}");
+}
+
+#[test]
 fn accepting_goes_on_from_the_last_valid_record() {
     let disk = written(50, 50);
     let whole = disk.content(&log());
@@ -443,6 +460,27 @@ fn a_full_disk_still_takes_small_records_from_the_reserve() {
     drop(journal);
     let (journal, _) = open(&disk).unwrap();
     assert_eq!(bodies(&journal), vec![b"rolled back".to_vec()]);
+}
+
+#[test]
+fn a_full_disk_still_takes_an_anchor_from_the_reserve() {
+    let disk = SimDisk::new();
+    let reserve = reserve(&disk).unwrap();
+    let storage = Arc::new(disk.clone());
+    let (mut journal, _) = RawJournal::open(storage, Arc::clone(&reserve), &root()).unwrap();
+    // There is room for the record, which was set aside with the one before; not for its anchor.
+    journal.append(b"staged", Anchor::Now).unwrap();
+    disk.set_free(0);
+    journal.append(b"rejected", Anchor::Now).unwrap();
+    assert_eq!(journal.anchored().seq, 2);
+    assert!(!reserve.is_held());
+    drop(journal);
+    // Neither does opening need more than the reserve.
+    disk.set_free(RESERVE);
+    let reserve = self::reserve(&disk).unwrap();
+    disk.set_free(0);
+    let (journal, _) = RawJournal::open(Arc::new(disk.clone()), reserve, &root()).unwrap();
+    assert_eq!(bodies(&journal).len(), 2);
 }
 
 #[test]
