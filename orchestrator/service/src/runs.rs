@@ -1,6 +1,6 @@
 //! The `local` source at work: a run from the queue to its class.
 
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use ci::{CellOutcome, CellProgress, Hooks, ScopeRun, Workplace, run_scope};
 use discipline::event::Event;
@@ -27,6 +27,9 @@ pub(crate) fn new_run(
     cells: Vec<String>,
     now_ms: i64,
 ) -> Run {
+    // A clock that was set back must not make the newest run look old.
+    let newest = state.runs.values().map(|run| run.created_ms).max();
+    let created_ms = newest.map_or(now_ms, |newest| now_ms.max(newest));
     let queued = |cell| Job {
         cell,
         status: RunStatus::Queued,
@@ -54,7 +57,7 @@ pub(crate) fn new_run(
         status: RunStatus::Queued,
         conclusion: None,
         jobs: cells.into_iter().map(queued).collect(),
-        created_ms: now_ms,
+        created_ms,
         finished_ms: None,
     }
 }
@@ -93,6 +96,7 @@ pub(crate) fn execute(
         };
     }
     run.status = RunStatus::InProgress;
+    let (begun_ms, begun) = (shared.now().max(run.created_ms), Instant::now());
     change(shared, &run)?;
     let executed = cells(shared, &mut run, &base, &policy_commit, cancel);
     if shared.queue.stopping() {
@@ -112,7 +116,9 @@ pub(crate) fn execute(
     });
     close_jobs(&mut run);
     run.status = RunStatus::Completed;
-    run.finished_ms = Some(shared.now());
+    // What a run has cost does not depend on a clock that somebody sets meanwhile.
+    let took_ms = i64::try_from(begun.elapsed().as_millis()).unwrap_or(i64::MAX);
+    run.finished_ms = Some(begun_ms.saturating_add(took_ms));
     change(shared, &run)?;
     classify(shared, &run, &base)
 }

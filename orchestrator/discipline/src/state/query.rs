@@ -189,7 +189,14 @@ impl LoopState {
             .values()
             .filter(|run| run.scope == scope)
             .collect();
-        runs.sort_by(|a, b| (b.created_ms, &b.run_id).cmp(&(a.created_ms, &a.run_id)));
+        let order = |run: &Run| {
+            (
+                run.created_ms,
+                run.run_id.as_str().len(),
+                run.run_id.clone(),
+            )
+        };
+        runs.sort_by_key(|run| std::cmp::Reverse(order(run)));
         runs
     }
 
@@ -224,14 +231,15 @@ impl LoopState {
     }
 
     /// Minutes that runs created on the UTC day of `now_ms` have cost, rounded up. Minutes of runs
-    /// that are still live count up to `now_ms`.
+    /// that are still live count up to `now_ms`. Runs of later days, which a clock that was set back
+    /// leaves behind, count too.
     #[must_use]
     pub fn runner_minutes_today(&self, now_ms: i64) -> u32 {
         let today = now_ms.div_euclid(DAY_MS);
         let of_today = self
             .runs
             .values()
-            .filter(|run| run.created_ms.div_euclid(DAY_MS) == today);
+            .filter(|run| run.created_ms.div_euclid(DAY_MS) >= today);
         let spent: u64 = of_today
             .map(|run| {
                 run.finished_ms
