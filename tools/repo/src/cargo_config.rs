@@ -2,10 +2,13 @@
 //!
 //! An allow list, so that a key cargo learns later is refused until somebody has judged it.
 
+use std::ffi::OsStr;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
 
 use crate::git::oid;
+use crate::room::MAX_DEPTH;
 use crate::{DaemonRepo, RepoError};
 
 /// Names cargo reads below a `.cargo` folder.
@@ -36,32 +39,49 @@ pub fn check_tree_config(repo: &DaemonRepo, tree: &str) -> Result<(), RepoError>
     let root = objects
         .find_tree(oid(tree)?)
         .map_err(RepoError::objects("cannot read the tree"))?;
-    let mut found: Vec<(PathBuf, Vec<u8>)> = Vec::new();
-    root.walk(git2::TreeWalkMode::PreOrder, |folder, entry| {
-        let name = entry.name().unwrap_or_default();
-        if is_config(folder, name) {
+    check_folder(&objects, &root, Path::new(""), 0)
+}
+
+/// Names are bytes: a tree may hold some that are no text.
+fn check_folder(
+    objects: &git2::Repository,
+    tree: &git2::Tree<'_>,
+    folder: &Path,
+    depth: usize,
+) -> Result<(), RepoError> {
+    for entry in tree {
+        let path = folder.join(OsStr::from_bytes(entry.name_bytes()));
+        if is_config(&path) {
             let content = match entry.filemode() {
                 0o100_644 | 0o100_664 | 0o100_755 => objects
                     .find_blob(entry.id())
-                    .map(|blob| blob.content().to_vec())
-                    .unwrap_or_default(),
-                // A link or folder in place of the file is not readable as TOML below.
+                    .map_err(RepoError::objects("cannot read a blob"))?
+                    .content()
+                    .to_vec(),
+                // A link or folder in place of the file is not readable as TOML.
                 _ => b"\xff".to_vec(),
             };
-            found.push((PathBuf::from(format!("{folder}{name}")), content));
+            check(&path, &content, &[], "remove the key from the tree")?;
+        } else if entry.filemode() == 0o040_000 {
+            if depth >= MAX_DEPTH {
+                return Err(RepoError::UnsafePath {
+                    path: path.to_string_lossy().escape_default().to_string(),
+                    reason: "is nested too deeply",
+                });
+            }
+            let child = objects
+                .find_tree(entry.id())
+                .map_err(RepoError::objects("cannot read a tree"))?;
+            check_folder(objects, &child, &path, depth + 1)?;
         }
-        git2::TreeWalkResult::Ok
-    })
-    .map_err(RepoError::objects("cannot walk the tree"))?;
-    for (path, content) in found {
-        check(&path, &content, &[], "remove the key from the tree")?;
     }
     Ok(())
 }
 
-fn is_config(folder: &str, name: &str) -> bool {
-    let below_cargo = folder == ".cargo/" || folder.ends_with("/.cargo/");
-    below_cargo && CONFIG_NAMES.contains(&name)
+fn is_config(path: &Path) -> bool {
+    let folder = path.parent().and_then(Path::file_name);
+    let name = path.file_name();
+    folder == Some(OsStr::new(".cargo")) && CONFIG_NAMES.iter().any(|n| name == Some(OsStr::new(n)))
 }
 
 /// Refuses such configuration in any folder above `room`, which cargo would read too. The user's

@@ -118,18 +118,27 @@ impl RepoError {
 /// The last lines of what a tool wrote, fit to stand in an error: printable, short, no userinfo.
 pub(crate) fn sanitise(bytes: &[u8]) -> String {
     let text = String::from_utf8_lossy(bytes);
-    let lines: Vec<&str> = text
-        .lines()
-        .map(str::trim)
-        .filter(|line| !line.is_empty())
-        .collect();
-    let tail = lines[lines.len().saturating_sub(6)..].join("; ");
-    let plain: String = tail
+    let lines = lines_of(&text);
+    plain(&lines[lines.len().saturating_sub(6)..])
+}
+
+/// All lines from the first on, as far as they fit.
+pub(crate) fn sanitise_all(bytes: &[u8]) -> String {
+    plain(&lines_of(&String::from_utf8_lossy(bytes)))
+}
+
+fn lines_of(text: &str) -> Vec<&str> {
+    let lines = text.lines().map(str::trim);
+    lines.filter(|line| !line.is_empty()).collect()
+}
+
+fn plain(lines: &[&str]) -> String {
+    let joined = lines.join("; ");
+    let plain: String = joined
         .chars()
         .filter(|c| !c.is_control() && !is_format_char(*c))
         .collect();
-    let plain = hide_userinfo(&plain);
-    plain.chars().take(600).collect()
+    hide_userinfo(&plain).chars().take(600).collect()
 }
 
 /// Bidi controls and other characters that change how text is shown.

@@ -6,7 +6,7 @@ use discipline::event::PushOutcome;
 use discipline::permit::PushPermit;
 use exec::{Cancel, Exit, Group, Outcome, Streams, Supervision, run};
 
-use crate::error::sanitise;
+use crate::error::{sanitise, sanitise_all};
 use crate::git::oid;
 use crate::{DaemonRepo, RepoError};
 
@@ -240,8 +240,18 @@ fn read_porcelain(outcome: &Outcome, said: &[u8], updates: &[Update<'_>]) -> Pus
     }
 }
 
+/// What the remote says is the reason; git's own report of it comes after.
 fn words(said: &[u8], outcome: &Outcome) -> String {
-    let text = sanitise(said);
+    let lines = String::from_utf8_lossy(said);
+    let remote = lines
+        .lines()
+        .filter_map(|line| line.strip_prefix("remote:"));
+    let remote = sanitise_all(remote.collect::<Vec<_>>().join("\n").as_bytes());
+    let report = sanitise(said);
+    let text = match remote.is_empty() {
+        true => report,
+        false => format!("{remote}; {report}"),
+    };
     if text.is_empty() {
         return format!("git said nothing and ended with {:?}", outcome.exit);
     }
@@ -446,6 +456,17 @@ mod tests {
         assert!(message.contains("pre-receive hook declined"), "{message}");
         assert!(message.contains("no approval found"), "{message}");
         assert_eq!(bench.tip("refs/heads/main").as_ref(), Some(&bench.base));
+    }
+
+    #[test]
+    fn the_first_of_many_words_is_kept() {
+        let bench = Bench::new();
+        bench.hook("#!/bin/sh\necho 'the reason' >&2\nseq 1 40 | sed 's/^/detail /' >&2\nexit 1\n");
+        let PushOutcome::Refused { message } = bench.deliver() else {
+            panic!()
+        };
+        assert!(message.starts_with("the reason; detail 1;"), "{message}");
+        assert!(message.contains("pre-receive hook declined"), "{message}");
     }
 
     #[test]

@@ -11,7 +11,7 @@ use crate::git::oid;
 use crate::{DaemonRepo, RepoError};
 
 /// Deeper trees are refused: they are attacks on recursion, not projects.
-const MAX_DEPTH: usize = 64;
+pub(crate) const MAX_DEPTH: usize = 64;
 
 /// The folder of all rooms.
 #[derive(Debug, Clone)]

@@ -218,7 +218,18 @@ fn known_commit(shared: &Shared, ctx: Ctx<'_>, wanted: &str) -> Result<String, S
         .map_err(|error| ServiceError::BadArgument {
             field: "commit",
             reason: error.to_string(),
-            remedy: "pass a full commit id of the repository under care".into(),
+            remedy: elsewhere(clone),
         })?;
     Ok(full)
+}
+
+/// The clone under care is the one that the daemon was started in.
+fn elsewhere(clone: &std::path::Path) -> String {
+    if clone.exists() {
+        return "pass a full commit id of the repository under care".into();
+    }
+    format!(
+        "the clone that the daemon was started in, {}, is gone; end it with `greenloop stop` and ask again where the clone is now",
+        clone.display()
+    )
 }
