@@ -1,7 +1,8 @@
 //! One loop, from red to confirmed, on real parts; each step says what it proved.
 
+use std::ffi::OsString;
 use std::io::{BufRead, BufReader};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Instant;
 
@@ -38,13 +39,36 @@ pub struct Ending {
 /// The product's command line in a scene.
 pub struct Product<'a> {
     scene: &'a Scene,
+    repo: PathBuf,
+    env: Vec<(OsString, OsString)>,
 }
 
 impl<'a> Product<'a> {
     /// The command line, pointed at the scene.
     #[must_use]
     pub fn new(scene: &'a Scene) -> Self {
-        Self { scene }
+        Self {
+            scene,
+            repo: scene.repo.clone(),
+            env: Vec::new(),
+        }
+    }
+
+    /// As [`Product::new`], for a repository that stands elsewhere.
+    #[must_use]
+    pub fn at(scene: &'a Scene, repo: &Path) -> Self {
+        let repo = repo.to_owned();
+        Self {
+            repo,
+            ..Self::new(scene)
+        }
+    }
+
+    /// With a variable in the environment of every verb, and so of a daemon that it starts.
+    #[must_use]
+    pub fn env(mut self, name: impl Into<OsString>, value: impl Into<OsString>) -> Self {
+        self.env.push((name.into(), value.into()));
+        self
     }
 
     /// A verb with its arguments; JSON on standard output, progress on standard error.
@@ -56,9 +80,10 @@ impl<'a> Product<'a> {
         command.args(args).arg("--json");
         command
             .arg("--repo")
-            .arg(&self.scene.repo)
+            .arg(&self.repo)
             .arg("--config")
-            .arg(&self.scene.config);
+            .arg(&self.scene.config)
+            .envs(self.env.iter().map(|(name, value)| (name, value)));
         Ok(command)
     }
 
@@ -137,7 +162,7 @@ impl<'a> Product<'a> {
             .arg("--greenloop")
             .arg(bin("greenloop")?)
             .arg("--repo")
-            .arg(&self.scene.repo)
+            .arg(&self.repo)
             .arg("--config")
             .arg(&self.scene.config)
             .arg("--brief")

@@ -47,6 +47,8 @@ struct Args {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Phase {
+    /// Until the newest run of the scope has ended.
+    Wait,
     /// From red evidence to a checked claim.
     Claim,
     /// From a checked to a staged claim.
@@ -116,6 +118,7 @@ async fn work(args: Args) -> Result<()> {
         brief,
     };
     match args.phase {
+        Phase::Wait => agent.wait().await?,
         Phase::Claim => agent.work_to_a_claim().await?,
         Phase::Gates => agent.gate().await?,
         Phase::Push => agent.push().await?,
@@ -186,6 +189,14 @@ impl Agent {
         self.call("loop_status", json!({})).await
     }
 
+    /// Waits for the newest run of the scope.
+    async fn wait(&self) -> Result<()> {
+        let (run_id, _) = self.red_run().await?;
+        let request = json!({ "run_id": run_id, "max_wait_s": 50 });
+        while self.call("wait_for_run", request.clone()).await?["done"] != json!(true) {}
+        say("wait", format!("{run_id} has ended"), Value::Null)
+    }
+
     /// First half: evidence, ledger, claim.
     async fn work_to_a_claim(&self) -> Result<()> {
         let tools = self.session.list_all_tools().await?;
@@ -229,7 +240,7 @@ impl Agent {
             .unwrap_or_else(|| "unknown".into())
     }
 
-    /// The newest completed run of the scope, and its commit.
+    /// The newest run of the scope, and its commit.
     async fn red_run(&self) -> Result<(String, String)> {
         let runs = self
             .call("list_runs", json!({ "scope": self.brief.scope }))
@@ -566,7 +577,10 @@ impl Agent {
                 text(&answer, "/claim_id")?,
                 text(&answer, "/claim_digest")?
             ),
-            json!({ "loop_id": loop_id, "claim_id": answer["claim_id"], "claim_digest": answer["claim_digest"] }),
+            json!({
+                "loop_id": loop_id, "claim_id": answer["claim_id"], "claim_digest": answer["claim_digest"],
+                "draft": good,
+            }),
         )?;
         Ok(answer)
     }
@@ -688,14 +702,8 @@ impl Agent {
             answer.clone(),
         )?;
         let run_id = text(&answer, "/run_id")?;
-        while self
-            .call(
-                "wait_for_run",
-                json!({ "run_id": run_id, "max_wait_s": 50 }),
-            )
-            .await?["done"]
-            != json!(true)
-        {}
+        let request = json!({ "run_id": run_id, "max_wait_s": 50 });
+        while self.call("wait_for_run", request.clone()).await?["done"] != json!(true) {}
         let answer = self
             .call(
                 "verify_claim",

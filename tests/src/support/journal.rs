@@ -65,13 +65,13 @@ impl Assassin {
     }
 }
 
-fn drain(watch: &OwnedFd) {
+pub(super) fn drain(watch: &OwnedFd) {
     let mut buffer = [0u8; 4096];
     while rustix::io::read(watch, &mut buffer).is_ok_and(|read| read > 0) {}
 }
 
 /// New bytes of every file in a folder.
-struct Tail {
+pub(super) struct Tail {
     folder: PathBuf,
     read: std::collections::BTreeMap<PathBuf, u64>,
     /// End of what was read, in case a name is split between two reads.
@@ -79,7 +79,7 @@ struct Tail {
 }
 
 impl Tail {
-    fn at_the_end(folder: &Path) -> Result<Self> {
+    pub(super) fn at_the_end(folder: &Path) -> Result<Self> {
         let mut read = std::collections::BTreeMap::new();
         for entry in std::fs::read_dir(folder)? {
             let entry = entry?;
@@ -93,7 +93,12 @@ impl Tail {
     }
 
     fn grew_by(&mut self, needle: &str) -> Result<bool> {
-        let mut found = false;
+        Ok(self.count_new(needle)? > 0)
+    }
+
+    /// How often a text has been written since the last call.
+    pub(super) fn count_new(&mut self, needle: &str) -> Result<usize> {
+        let mut found = 0;
         for entry in std::fs::read_dir(&self.folder)? {
             let path = entry?.path();
             let from = self.read.entry(path.clone()).or_insert(0);
@@ -101,10 +106,10 @@ impl Tail {
             file.seek(SeekFrom::Start(*from))?;
             let mut new = std::mem::take(&mut self.rest);
             *from += file.read_to_end(&mut new)? as u64;
-            found |= new
-                .windows(needle.len())
-                .any(|window| window == needle.as_bytes());
-            self.rest = new.split_off(new.len().saturating_sub(needle.len()));
+            let fits = |window: &&[u8]| *window == needle.as_bytes();
+            found += new.windows(needle.len()).filter(fits).count();
+            // Shorter than the text, so that none is counted twice.
+            self.rest = new.split_off(new.len().saturating_sub(needle.len() - 1));
         }
         Ok(found)
     }

@@ -1,10 +1,14 @@
 //! Real parts for tests: a git server over http, keys, scratch projects, the product's binaries.
 
 pub mod agent;
+pub mod documents;
 pub mod forge;
 pub mod git;
 pub mod journal;
 pub mod keys;
+pub mod killer;
+pub mod mcp;
+pub mod processes;
 pub mod project;
 
 use std::path::PathBuf;

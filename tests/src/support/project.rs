@@ -75,6 +75,19 @@ impl Scene {
     /// # Errors
     /// git, ssh-keygen or the file system failed.
     pub fn set(project: Project, work: &Path, runtime: &Path) -> Result<Self> {
+        Self::with(project, work, runtime, |_| Ok(()))
+    }
+
+    /// As [`Scene::set`], with the tree edited before the commit that brings the bug.
+    ///
+    /// # Errors
+    /// As [`Scene::set`].
+    pub fn with(
+        project: Project,
+        work: &Path,
+        runtime: &Path,
+        edit: impl FnOnce(&Path) -> Result<()>,
+    ) -> Result<Self> {
         std::fs::create_dir_all(work)?;
         let work = work.canonicalize()?;
         let brief = project.brief()?;
@@ -93,6 +106,8 @@ impl Scene {
                 &repo.join(&brief.bug_patch).to_string_lossy(),
             ],
         )?;
+        edit(&repo)?;
+        git(&repo, &["add", "--all"])?;
         git(&repo, &["commit", "--quiet", "-m", "Make it faster"])?;
         git(&repo, &["remote", "add", "origin", &url])?;
         git(

@@ -1,5 +1,11 @@
 //! Bad input meets a typed error or a refusal with its remedy, and nothing is lost.
 
+mod agents;
+mod clock;
+mod disk;
+mod newer;
+mod repositories;
+
 use std::process::Command;
 
 use acceptance::story::Product;
@@ -8,12 +14,13 @@ use acceptance::support::git::git;
 use acceptance::support::project::{Project, Scene};
 use serde_json::Value;
 
-struct Place {
-    work: tempfile::TempDir,
-    runtime: tempfile::TempDir,
+/// Folders that last as long as a test.
+pub(crate) struct Place {
+    pub(crate) work: tempfile::TempDir,
+    pub(crate) runtime: tempfile::TempDir,
 }
 
-fn place() -> Place {
+pub(crate) fn place() -> Place {
     Place {
         work: tempfile::tempdir().unwrap(),
         runtime: tempfile::Builder::new().prefix("gl-").tempdir().unwrap(),
@@ -230,15 +237,21 @@ fn a_remote_that_refuses_is_reported_and_the_approval_survives() {
     product.expect(0, &["stop"]).unwrap();
 }
 
-/// Plays the story up to the approval.
-fn approved(scene: &Scene, product: &Product<'_>) -> String {
+/// Plays the story up to the daemon's commit.
+fn staged(scene: &Scene, product: &Product<'_>) -> String {
     product.expect(6, &["run", &scene.brief.scope]).unwrap();
     product.agent("claim", |_| {}).unwrap();
     let said = product.agent("gates", |_| {}).unwrap();
-    let claim_id = said.last().unwrap().data["summary"]["claim_id"]
-        .as_str()
-        .unwrap()
-        .to_owned();
+    text(&said.last().unwrap().data["summary"]["claim_id"])
+}
+
+fn text(value: &Value) -> String {
+    value.as_str().unwrap().to_owned()
+}
+
+/// Plays the story up to the approval.
+fn approved(scene: &Scene, product: &Product<'_>) -> String {
+    let claim_id = staged(scene, product);
     product
         .expect(
             0,
