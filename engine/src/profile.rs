@@ -30,7 +30,24 @@ pub const MAX_NOOP_DISPATCHES: u32 = 4096;
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
 pub struct EnvSnapshot(BTreeMap<String, String>);
 
+/// The canonical name of a variable, given by it or by its alias.
+#[must_use]
+pub fn canonical_name(name: &str) -> Option<&'static str> {
+    let row = VARIABLES
+        .iter()
+        .find(|(canonical, alias)| *canonical == name || *alias == name);
+    row.map(|(canonical, _)| *canonical)
+}
+
 impl EnvSnapshot {
+    /// The same with some variables replaced, whichever of their names was set before.
+    #[must_use]
+    pub fn with(mut self, name: &'static str, value: impl Into<String>) -> Self {
+        self.0.retain(|key, _| canonical_name(key) != Some(name));
+        self.0.insert(name.to_owned(), value.into());
+        self
+    }
+
     /// Keeps the variables that belong to the engine, under their canonical names or aliases.
     pub fn from_vars<I, K, V>(vars: I) -> Self
     where
@@ -65,9 +82,15 @@ impl EnvSnapshot {
     }
 
     fn flag(&self, name: &'static str) -> Result<bool, Conflict> {
+        Ok(self.switch(name)?.unwrap_or(false))
+    }
+
+    /// A flag that may also be left open.
+    fn switch(&self, name: &'static str) -> Result<Option<bool>, Conflict> {
         match self.get(name)?.map(str::to_ascii_lowercase).as_deref() {
-            None | Some("" | "0" | "false" | "off" | "no") => Ok(false),
-            Some("1" | "true" | "on" | "yes") => Ok(true),
+            None | Some("") => Ok(None),
+            Some("0" | "false" | "off" | "no") => Ok(Some(false)),
+            Some("1" | "true" | "on" | "yes") => Ok(Some(true)),
             Some(other) => Err(Conflict::new(name, format!("{other:?} is neither 0 nor 1"))),
         }
     }
@@ -221,6 +244,15 @@ impl Conflict {
     }
 }
 
+/// Which fused kernels were asked for; `None` leaves it to the rows that say where a kernel has been verified.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+pub struct FusionWishes {
+    /// Query, key and value projection in one dispatch.
+    pub qkv: Option<bool>,
+    /// Gate and up projection with their activation in one dispatch.
+    pub ffn: Option<bool>,
+}
+
 /// Settings of one run of the engine. Only [`ExecutionProfile::resolve`] makes one.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
@@ -233,6 +265,12 @@ pub struct ExecutionProfile {
     pub timestamps: Timestamps,
     /// Noop dispatches per pass.
     pub noop_dispatches: u32,
+    /// Fused kernels asked for.
+    pub fusions: FusionWishes,
+    /// Whether every pass says where its time went and what its logits look like.
+    pub profile_forward: bool,
+    /// Whether the feed-forward stages are compared one by one; only where stages are tapped.
+    pub ffn_divergence: bool,
     /// What was asked for and runs in another, equivalent way.
     pub notes: Vec<&'static str>,
 }
@@ -243,24 +281,18 @@ impl ExecutionProfile {
     /// # Errors
     /// A [`Conflict`] names the variable that cannot be served and why.
     pub fn resolve(env: &EnvSnapshot, request: RequestKind) -> Result<ExecutionProfile, Conflict> {
-        let forced_legacy = env.flag("ENGINE_FORCE_MULTI_SUBMIT")?;
-        let validate = env.flag("ENGINE_VALIDATE")?;
-        let perdispatch = perdispatch(env)?;
-        let noop_dispatches = noop_dispatches(env)?;
+        let wishes = Wishes::read(env)?;
         refuse_missing_features(env)?;
-        let mode = mode(request, forced_legacy, validate, perdispatch)?;
-        if mode.path().is_none() && noop_dispatches > 0 {
-            return Err(Conflict::new(
-                "ENGINE_NOOP_DISPATCHES",
-                "the cpu reference dispatches nothing; unset it",
-            ));
-        }
+        wishes.check(request)?;
         Ok(ExecutionProfile {
             request,
-            mode,
-            timestamps: perdispatch.unwrap_or(Timestamps::Summary),
-            noop_dispatches,
-            notes: notes(env)?,
+            mode: wishes.mode(request),
+            timestamps: wishes.perdispatch.unwrap_or(Timestamps::Summary),
+            noop_dispatches: wishes.noop_dispatches,
+            fusions: wishes.fusions,
+            profile_forward: wishes.profile_forward,
+            ffn_divergence: wishes.ffn_divergence,
+            notes: wishes.notes(),
         })
     }
 
@@ -270,49 +302,124 @@ impl ExecutionProfile {
     }
 }
 
-fn mode(
-    request: RequestKind,
+/// The variables as values.
+struct Wishes {
     forced_legacy: bool,
     validate: bool,
     perdispatch: Option<Timestamps>,
-) -> Result<Mode, Conflict> {
-    match request {
-        RequestKind::Production if forced_legacy => Err(Conflict::new(
-            "ENGINE_FORCE_MULTI_SUBMIT",
-            "production runs GpuSingleGraph only; unset it or ask for a smoke or validation run",
-        )),
-        RequestKind::Production if validate => Err(Conflict::new(
-            "ENGINE_VALIDATE",
-            "production carries no taps; unset it or ask for a validation run",
-        )),
-        RequestKind::Production => Ok(Mode::GpuSingleGraph),
-        RequestKind::Validation | RequestKind::Smoke
-            if validate || request == RequestKind::Validation =>
-        {
-            Ok(if forced_legacy {
-                Mode::GpuValidationLegacy
-            } else {
-                Mode::GpuValidationSingleGraph
-            })
+    noop_dispatches: u32,
+    fusions: FusionWishes,
+    profile_forward: bool,
+    ffn_divergence: bool,
+}
+
+impl Wishes {
+    fn read(env: &EnvSnapshot) -> Result<Self, Conflict> {
+        Ok(Self {
+            forced_legacy: env.flag("ENGINE_FORCE_MULTI_SUBMIT")?,
+            validate: env.flag("ENGINE_VALIDATE")?,
+            perdispatch: perdispatch(env)?,
+            noop_dispatches: noop_dispatches(env)?,
+            fusions: FusionWishes {
+                qkv: env.switch("ENGINE_FUSE_QKV")?,
+                ffn: env.switch("ENGINE_FUSE_FFN")?,
+            },
+            profile_forward: env.flag("ENGINE_PROFILE_FORWARD")?,
+            ffn_divergence: env.flag("ENGINE_FFN_DIVERGENCE")?,
+        })
+    }
+
+    /// Refuses what a request of this kind cannot serve.
+    fn check(&self, request: RequestKind) -> Result<(), Conflict> {
+        let refusals = match request {
+            RequestKind::Production => PRODUCTION_REFUSES,
+            RequestKind::Reference => REFERENCE_REFUSES,
+            RequestKind::Smoke | RequestKind::Validation => &[],
+        };
+        match refusals.iter().find(|(_, asked, _)| asked(self)) {
+            Some((variable, _, reason)) => Err(Conflict::new(variable, *reason)),
+            None => Ok(()),
         }
-        RequestKind::Validation | RequestKind::Smoke if forced_legacy => {
-            Ok(Mode::GpuLegacyMultiSubmit)
+    }
+
+    /// The mode of a request that [`Wishes::check`] has let pass.
+    fn mode(&self, request: RequestKind) -> Mode {
+        let tapped = request == RequestKind::Validation || self.validate || self.ffn_divergence;
+        match request {
+            RequestKind::Production => Mode::GpuSingleGraph,
+            RequestKind::Reference => Mode::CpuReference,
+            _ if tapped && self.forced_legacy => Mode::GpuValidationLegacy,
+            _ if tapped => Mode::GpuValidationSingleGraph,
+            _ if self.forced_legacy => Mode::GpuLegacyMultiSubmit,
+            _ if self.perdispatch == Some(Timestamps::Full) => Mode::GpuSmokeFull,
+            _ => Mode::GpuSmokeSummary,
         }
-        RequestKind::Validation | RequestKind::Smoke => Ok(match perdispatch {
-            Some(Timestamps::Full) => Mode::GpuSmokeFull,
-            Some(Timestamps::Summary) | None => Mode::GpuSmokeSummary,
-        }),
-        RequestKind::Reference if forced_legacy => Err(Conflict::new(
-            "ENGINE_FORCE_MULTI_SUBMIT",
-            "the cpu reference submits nothing; unset it",
-        )),
-        RequestKind::Reference if perdispatch == Some(Timestamps::Full) => Err(Conflict::new(
-            "ENGINE_PERDISPATCH",
-            "the cpu reference has no dispatches to time; unset it",
-        )),
-        RequestKind::Reference => Ok(Mode::CpuReference),
+    }
+
+    fn notes(&self) -> Vec<&'static str> {
+        let known = [
+            (
+                self.fusions.qkv,
+                "fuse_qkv: no verified fused kernel, the unfused variant runs",
+            ),
+            (
+                self.fusions.ffn,
+                "fuse_ffn: no verified fused kernel, the unfused variant runs",
+            ),
+        ];
+        let asked = known.into_iter().filter(|(wish, _)| *wish == Some(true));
+        asked.map(|(_, note)| note).collect()
     }
 }
+
+/// A variable, whether it was set to something that a kind of request cannot serve, and why it cannot.
+type Refusal = (&'static str, fn(&Wishes) -> bool, &'static str);
+
+const PRODUCTION_REFUSES: &[Refusal] = &[
+    (
+        "ENGINE_FORCE_MULTI_SUBMIT",
+        |wishes| wishes.forced_legacy,
+        "production runs GpuSingleGraph only; unset it or ask for a smoke or validation run",
+    ),
+    (
+        "ENGINE_VALIDATE",
+        |wishes| wishes.validate,
+        "production carries no taps; unset it or ask for a validation run",
+    ),
+    (
+        "ENGINE_FFN_DIVERGENCE",
+        |wishes| wishes.ffn_divergence,
+        "production carries no taps; unset it or ask for a validation run",
+    ),
+];
+
+const REFERENCE_REFUSES: &[Refusal] = &[
+    (
+        "ENGINE_FORCE_MULTI_SUBMIT",
+        |wishes| wishes.forced_legacy,
+        "the cpu reference submits nothing; unset it",
+    ),
+    (
+        "ENGINE_PERDISPATCH",
+        |wishes| wishes.perdispatch == Some(Timestamps::Full),
+        "the cpu reference has no dispatches to time; unset it",
+    ),
+    (
+        "ENGINE_NOOP_DISPATCHES",
+        |wishes| wishes.noop_dispatches > 0,
+        "the cpu reference dispatches nothing; unset it",
+    ),
+    (
+        "ENGINE_FFN_DIVERGENCE",
+        |wishes| wishes.ffn_divergence,
+        "the cpu reference is what others are compared with; unset it",
+    ),
+    (
+        "ENGINE_PROFILE_FORWARD",
+        |wishes| wishes.profile_forward,
+        "the cpu reference submits no passes to profile; unset it",
+    ),
+];
 
 fn perdispatch(env: &EnvSnapshot) -> Result<Option<Timestamps>, Conflict> {
     match env.get("ENGINE_PERDISPATCH")? {
@@ -342,11 +449,15 @@ fn noop_dispatches(env: &EnvSnapshot) -> Result<u32, Conflict> {
     }
 }
 
+/// What may be asked for one day.
+const MISSING_FEATURES: &[(&str, &str)] = &[
+    ("ENGINE_REQUIRE_DELTANET", "gated DeltaNet layers"),
+    ("ENGINE_REQUIRE_LORA_GPU", "LoRA on the GPU"),
+    ("ENGINE_FA_DEBUG_RING", "debug ring in its attention"),
+];
+
 fn refuse_missing_features(env: &EnvSnapshot) -> Result<(), Conflict> {
-    for (name, feature) in [
-        ("ENGINE_REQUIRE_DELTANET", "gated DeltaNet layers"),
-        ("ENGINE_REQUIRE_LORA_GPU", "LoRA on the GPU"),
-    ] {
+    for (name, feature) in MISSING_FEATURES {
         if env.flag(name)? {
             return Err(Conflict::new(
                 name,
@@ -355,38 +466,6 @@ fn refuse_missing_features(env: &EnvSnapshot) -> Result<(), Conflict> {
         }
     }
     Ok(())
-}
-
-fn notes(env: &EnvSnapshot) -> Result<Vec<&'static str>, Conflict> {
-    let known = [
-        (
-            "ENGINE_FUSE_QKV",
-            "fuse_qkv: no verified fused kernel, the unfused variant runs",
-        ),
-        (
-            "ENGINE_FUSE_FFN",
-            "fuse_ffn: no verified fused kernel, the unfused variant runs",
-        ),
-        (
-            "ENGINE_FA_DEBUG_RING",
-            "fa_debug_ring: plain attention runs, which has no ring",
-        ),
-        (
-            "ENGINE_PROFILE_FORWARD",
-            "profile_forward: read the per-dispatch markers",
-        ),
-        (
-            "ENGINE_FFN_DIVERGENCE",
-            "ffn_divergence: covered by the stage taps of a validation run",
-        ),
-    ];
-    let mut notes = Vec::new();
-    for (name, note) in known {
-        if env.flag(name)? {
-            notes.push(note);
-        }
-    }
-    Ok(notes)
 }
 
 #[cfg(test)]

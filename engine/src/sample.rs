@@ -12,9 +12,23 @@ pub fn greedy(logits: &[f32]) -> Option<u32> {
     best.map(|(index, _)| index as u32)
 }
 
+/// The `count` largest values' indices, best first; of equals the first.
+pub fn top(logits: &[f32], count: usize) -> Vec<u32> {
+    let mut order: Vec<(u32, f32)> = (0u32..).zip(logits.iter().copied()).collect();
+    order.sort_by(|a, b| b.1.total_cmp(&a.1));
+    order.truncate(count);
+    order.into_iter().map(|(index, _)| index).collect()
+}
+
 #[cfg(test)]
 mod tests {
-    use super::greedy;
+    use super::{greedy, top};
+
+    #[test]
+    fn top_is_in_falling_order() {
+        assert_eq!(top(&[0.5, 2.0, -1.0, 2.0, 3.0], 3), [4, 1, 3]);
+        assert_eq!(top(&[1.0], 5), [0]);
+    }
 
     #[test]
     fn greedy_takes_the_first_largest_and_refuses_nan() {

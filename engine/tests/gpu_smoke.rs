@@ -9,26 +9,44 @@
     reason = "tests"
 )]
 
+#[path = "smoke/check.rs"]
+mod check;
 #[path = "smoke/compare.rs"]
 mod compare;
 #[path = "smoke/generated.rs"]
 mod generated;
-#[path = "smoke/golden.rs"]
-mod golden;
 #[path = "smoke/lab.rs"]
 mod lab;
 #[path = "support/seeded.rs"]
 #[allow(dead_code, reason = "other tests use the rest")]
 mod seeded;
+mod support;
 
-use compare::{distance, relative_error};
+use std::path::Path;
+
+use compare::distance;
 use engine::cpu::{CpuReference, KeepTrace};
+use engine::delta::path_delta;
+use engine::ir::CommandIr;
 use engine::kernels::Kernel;
 use engine::model::{Model, PassRequest};
-use engine::telemetry::{Marker, Perdispatch, RunId, Timing};
+use engine::plan::Plan;
+use engine::profile::{EnvSnapshot, ExecutionProfile, RequestKind};
+use engine::record::record_pass;
+use engine::telemetry::{
+    LongCtxBaseline, LongCtxSingleGraph, Marker, PathDelta, PathDistance, Perdispatch, RunId,
+    SingleGraphBlock, Timing,
+};
 use engine::worker::protocol::{Prompt, Purpose};
-use golden::{Case, Golden};
-use lab::Lab;
+use lab::{Lab, Outcome};
+use support::{Case, Golden, data, golden};
+
+const KL_LIMIT: f64 = 1e-4;
+const GAP_LIMIT: f64 = 0.01;
+
+fn subset(name: &str) -> Golden {
+    golden(&data(), name).unwrap()
+}
 
 fn prompt_of(case: &Case) -> Prompt {
     Prompt {
@@ -37,25 +55,18 @@ fn prompt_of(case: &Case) -> Prompt {
     }
 }
 
-/// Compares the rows of the prompt with the golden ones; blames both paths when they differ.
-fn check_logits(lab: &mut Lab, golden: &Golden, case: &Case, prompt: &Prompt) {
-    let got = lab.predict(prompt.clone());
-    assert_eq!(lab.loaded.backend, "vulkan", "law §7: no implicit fallback");
-    let error = relative_error(&got.logits, &case.logits);
-    if error > golden.tolerance {
-        let message = format!(
-            "case {}: logits are off by {error:e} of the largest, allowed are {:e}",
-            case.id, golden.tolerance
-        );
-        lab.blame(prompt, &message);
-    }
+fn settings(pairs: &[(&str, &str)]) -> std::collections::BTreeMap<String, String> {
+    let owned = pairs
+        .iter()
+        .map(|(k, v)| ((*k).to_owned(), (*v).to_owned()));
+    owned.collect()
 }
 
 fn check_prompts(name: &str) {
-    let golden = Golden::load(name);
+    let golden = subset(name);
     let mut lab = Lab::open(&golden.model);
-    for case in golden.cases() {
-        check_logits(&mut lab, &golden, case, &prompt_of(case));
+    for case in &golden.cases {
+        lab.check(&golden, case, &prompt_of(case));
     }
 }
 
@@ -77,45 +88,21 @@ fn gpu_correctness_smoke_qwen3_f32_logits() {
 #[test]
 fn gpu_correctness_smoke_llama_greedy() {
     for name in ["llama-a.f32", "llama-a.q8_0"] {
-        let golden = Golden::load(name);
+        let golden = subset(name);
         let mut lab = Lab::open(&golden.model);
-        for case in golden.cases() {
+        for case in &golden.cases {
             let prompt = Prompt {
                 greedy: u32::try_from(case.greedy.len()).unwrap(),
                 ..prompt_of(case)
             };
-            let got = lab.predict(prompt.clone());
-            if got.tokens != case.greedy {
-                let at = got
-                    .tokens
-                    .iter()
-                    .zip(&case.greedy)
-                    .take_while(|(g, w)| g == w)
-                    .count();
-                let message = format!(
-                    "{name} {}: greedy tokens differ from choice {at} on",
-                    case.id
-                );
-                lab.blame(&prompt, &message);
-            }
-            if case.decode_logits.is_empty() {
-                continue;
-            }
-            let error = relative_error(&got.logits[case.prompt.len() - 1..], &case.decode_logits);
-            if error > golden.tolerance {
-                let message = format!(
-                    "{name} {}: logits of the choices are off by {error:e}, allowed are {:e}",
-                    case.id, golden.tolerance
-                );
-                lab.blame(&prompt, &message);
-            }
+            lab.check(&golden, case, &prompt);
         }
     }
 }
 
 #[test]
 fn gpu_correctness_smoke_prefill_then_decode() {
-    let golden = Golden::load("llama-a.f32");
+    let golden = subset("llama-a.f32");
     let case = golden.case("p24");
     let mut lab = Lab::open(&golden.model);
     for first in [1, 8, 23] {
@@ -123,30 +110,159 @@ fn gpu_correctness_smoke_prefill_then_decode() {
             prefill: Some(first),
             ..prompt_of(case)
         };
-        check_logits(&mut lab, &golden, case, &prompt);
+        lab.check(&golden, case, &prompt);
     }
 }
 
-/// Logits of the CPU reference: prompt rows, then one row per golden choice but the last.
-fn reference_logits(golden: &Golden, case: &Case, choices: usize) -> Vec<Vec<f32>> {
-    let file = std::fs::read(&golden.model).unwrap();
-    let model = Model::load(&file, Some(128)).unwrap();
+/// Token ids without meaning, for shapes that no golden case has.
+fn numbered_tokens(count: u32, vocabulary: u32) -> Vec<u32> {
+    (0..count).map(|i| (i * 37 + 11) % vocabulary).collect()
+}
+
+/// Taps of both paths against the reference; a divergence fails with its place.
+fn check_stages(lab: &mut Lab, prompt: &Prompt) {
+    for legacy in [false, true] {
+        let tapped = lab.predict(Prompt {
+            purpose: Purpose::Validation,
+            legacy,
+            settings: settings(&[("ENGINE_FFN_DIVERGENCE", "1")]),
+            ..prompt.clone()
+        });
+        if let Some(found) = tapped.divergence {
+            panic!("legacy={legacy}: {found:?}");
+        }
+    }
+}
+
+#[test]
+fn gpu_correctness_smoke_rope_beyond_the_original_context() {
+    // YaRN over an original context of 32, on a quantised file whose heads are wider than its rows.
+    let model = data().join("models/qwen3-yarn-a.q4_0.gguf");
+    let prompt = Prompt {
+        tokens: numbered_tokens(48, 600),
+        prefill: Some(40),
+        greedy: 4,
+        purpose: Purpose::Smoke,
+        ..Prompt::default()
+    };
+    let mut lab = Lab::open(&model);
+    let got = lab.predict(prompt.clone());
+    let reference = reference_logits(&model, &prompt.tokens, &got.tokens);
+    expect_close(
+        &mut lab,
+        &prompt,
+        ("single_graph", &got.logits),
+        ("cpu_reference", &reference),
+    );
+    check_stages(&mut lab, &prompt);
+}
+
+#[test]
+fn gpu_correctness_smoke_attention_and_ffn_stages() {
+    for name in ["qwen3-a.f32", "llama-a.q8_0"] {
+        let golden = subset(name);
+        let mut lab = Lab::open(&golden.model);
+        let prompt = Prompt {
+            greedy: 2,
+            ..prompt_of(golden.case("p24"))
+        };
+        check_stages(&mut lab, &prompt);
+    }
+}
+
+#[test]
+fn gpu_correctness_smoke_long_context() {
+    let golden = subset("llama-a.f32");
+    let prompt = Prompt {
+        tokens: numbered_tokens(160, 600),
+        prefill: Some(150),
+        greedy: 8,
+        purpose: Purpose::Smoke,
+        ..Prompt::default()
+    };
+    let mut lab = Lab::open(&golden.model);
+    lab.phrase(&SingleGraphBlock::Begin);
+    let single = lab.predict(prompt.clone());
+    lab.phrase(&SingleGraphBlock::End);
+    let legacy = lab.predict(Prompt {
+        legacy: true,
+        ..prompt.clone()
+    });
+    let (ctx, n) = (160, 8);
+    lab.say(LongCtxBaseline {
+        ctx,
+        n,
+        tokens: legacy.tokens.clone(),
+    });
+    lab.say(LongCtxSingleGraph {
+        ctx,
+        n,
+        tokens: single.tokens.clone(),
+    });
+    let reference = reference_logits(&golden.model, &prompt.tokens, &single.tokens);
+    let device = ("single_graph", single.logits.as_slice());
+    expect_close(
+        &mut lab,
+        &prompt,
+        device,
+        ("legacy_multi_submit", &legacy.logits),
+    );
+    expect_close(&mut lab, &prompt, device, ("cpu_reference", &reference));
+    assert_eq!(single.tokens, legacy.tokens);
+}
+
+/// Logits of the CPU reference: prompt rows, then one row per choice but the last.
+fn reference_logits(model: &Path, prompt: &[u32], choices: &[u32]) -> Vec<Vec<f32>> {
+    let file = std::fs::read(model).unwrap();
+    let model = Model::load(&file, Some(256)).unwrap();
     let mut reference = CpuReference::new(&model, &file).unwrap();
     let mut logits = |pass: &PassRequest| reference.run(pass, KeepTrace::No).unwrap().logits;
-    let mut all = logits(&PassRequest::prefill(&case.prompt));
-    let first = u32::try_from(case.prompt.len()).unwrap();
-    for (token, pos) in case.greedy[..choices - 1].iter().zip(first..) {
+    let mut all = logits(&PassRequest::prefill(prompt));
+    let first = u32::try_from(prompt.len()).unwrap();
+    for (token, pos) in choices[..choices.len() - 1].iter().zip(first..) {
         all.extend(logits(&PassRequest::decode(*token, pos)));
     }
+    assert!(
+        all.iter().any(|v| *v != 0.0),
+        "the reference is all zeros, so it is the wrong side"
+    );
     let columns = model.params.n_vocab as usize;
     all.chunks(columns).map(<[f32]>::to_vec).collect()
 }
 
+/// Tells how far two sides are apart, and blames both paths when it is too far.
+fn expect_close(
+    lab: &mut Lab,
+    prompt: &Prompt,
+    (a_name, a): (&str, &[Vec<f32>]),
+    (b_name, b): (&str, &[Vec<f32>]),
+) {
+    let found = distance(a, b);
+    lab.phrase(&PathDistance {
+        kl_sym_top5: found.kl_sym_top5,
+        kl_limit: KL_LIMIT,
+        top1_gap: found.top1_gap,
+        gap_limit: GAP_LIMIT,
+        row: found.row as u64,
+        a: a_name.into(),
+        b: b_name.into(),
+    });
+    if found.kl_sym_top5 >= KL_LIMIT || found.top1_gap >= GAP_LIMIT {
+        let message = format!(
+            "{a_name} and {b_name} differ: kl_sym_top5 {:e} (limit {KL_LIMIT:e}), top-1 gap {:e} (limit {GAP_LIMIT}) at row {}",
+            found.kl_sym_top5, found.top1_gap, found.row
+        );
+        let prompt = Prompt {
+            legacy: false,
+            ..prompt.clone()
+        };
+        lab.blame(&prompt, &message);
+    }
+}
+
 #[test]
 fn gpu_path_equivalence_single_graph_vs_legacy() {
-    const KL_LIMIT: f64 = 1e-4;
-    const GAP_LIMIT: f64 = 0.01;
-    let golden = Golden::load("llama-a.f32");
+    let golden = subset("llama-a.f32");
     let case = golden.case("p24");
     let prompt = |legacy, purpose| Prompt {
         greedy: 8,
@@ -154,11 +270,7 @@ fn gpu_path_equivalence_single_graph_vs_legacy() {
         purpose,
         ..prompt_of(case)
     };
-    let reference = reference_logits(&golden, case, 8);
-    assert!(
-        reference.iter().flatten().any(|v| *v != 0.0),
-        "the reference is all zeros, so it is the wrong side"
-    );
+    let reference = reference_logits(&golden.model, &case.prompt, &case.greedy[..8]);
     let mut lab = Lab::open(&golden.model);
     let single = lab.predict(prompt(false, Purpose::Smoke));
     let legacy = lab.predict(prompt(true, Purpose::Smoke));
@@ -169,34 +281,16 @@ fn gpu_path_equivalence_single_graph_vs_legacy() {
         legacy.passes[0].submits > 1,
         "the legacy path submits per block"
     );
-    let sides = [
-        (
-            "single_graph",
-            "legacy_multi_submit",
-            &single.logits,
-            &legacy.logits,
-        ),
-        ("single_graph", "cpu_reference", &single.logits, &reference),
-        (
-            "legacy_multi_submit",
-            "cpu_reference",
-            &legacy.logits,
-            &reference,
-        ),
+    for row in path_delta_rows(&golden.model, &case.prompt) {
+        lab.say(row);
+    }
+    let [a, b, c] = [
+        ("single_graph", single.logits.as_slice()),
+        ("legacy_multi_submit", legacy.logits.as_slice()),
+        ("cpu_reference", reference.as_slice()),
     ];
-    for (a_name, b_name, a, b) in sides {
-        let found = distance(a, b);
-        println!(
-            "kl_sym_top5={} kl_limit={KL_LIMIT} top1_gap={} gap_limit={GAP_LIMIT} row={} a={a_name} b={b_name}",
-            found.kl_sym_top5, found.top1_gap, found.row
-        );
-        if found.kl_sym_top5 >= KL_LIMIT || found.top1_gap >= GAP_LIMIT {
-            let message = format!(
-                "{a_name} and {b_name} differ: kl_sym_top5 {:e} (limit {KL_LIMIT:e}), top-1 gap {:e} (limit {GAP_LIMIT}) at row {}",
-                found.kl_sym_top5, found.top1_gap, found.row
-            );
-            lab.blame(&prompt(false, Purpose::Smoke), &message);
-        }
+    for (left, right) in [(a, b), (a, c), (b, c)] {
+        expect_close(&mut lab, &prompt(false, Purpose::Smoke), left, right);
     }
     for (legacy, plain) in [(false, &single), (true, &legacy)] {
         let tapped = lab.predict(prompt(legacy, Purpose::Validation));
@@ -211,6 +305,97 @@ fn gpu_path_equivalence_single_graph_vs_legacy() {
     }
 }
 
+/// In what the recorded streams of both paths differ.
+fn path_delta_rows(model: &Path, prompt: &[u32]) -> Vec<PathDelta> {
+    let file = std::fs::read(model).unwrap();
+    let model = Model::load(&file, Some(256)).unwrap();
+    let graph = model.graph(&PassRequest::prefill(prompt)).unwrap();
+    let plan = Plan::new(&graph, u64::MAX).unwrap();
+    let stream = |forced: &str| -> CommandIr {
+        let env = EnvSnapshot::from_vars([("ENGINE_FORCE_MULTI_SUBMIT", forced)]);
+        let profile = ExecutionProfile::resolve(&env, RequestKind::Smoke).unwrap();
+        record_pass(&graph, &plan, &model.weights_plan().unwrap(), &profile).unwrap()
+    };
+    let delta = path_delta(&stream("0"), &stream("1"));
+    let row = |row: &engine::delta::Row| PathDelta {
+        row: row.aspect.name().into(),
+        path_a: "single_graph".into(),
+        path_b: "legacy_multi_submit".into(),
+        equal: row.same,
+        count: (row.only_a.len() + row.only_b.len()) as u64,
+    };
+    delta.rows.iter().map(row).collect()
+}
+
+#[test]
+fn gpu_path_equivalence_kv_offset() {
+    // However a prompt is cut into passes, every row lands at its position of the caches.
+    let golden = subset("qwen3-a.f32");
+    let case = golden.case("p24");
+    let mut lab = Lab::open(&golden.model);
+    let cut = |prefill, legacy| Prompt {
+        prefill,
+        legacy,
+        greedy: 4,
+        purpose: Purpose::Smoke,
+        ..prompt_of(case)
+    };
+    let whole = lab.predict(cut(None, false));
+    for (first, legacy) in [(1, false), (9, false), (23, false), (9, true)] {
+        let got = lab.predict(cut(Some(first), legacy));
+        assert_eq!(got.passes.len(), case.prompt.len() - first + 4);
+        assert_eq!(
+            got.tokens, whole.tokens,
+            "prefill of {first}, legacy={legacy}"
+        );
+        let names = if legacy {
+            "legacy_multi_submit"
+        } else {
+            "single_graph_in_pieces"
+        };
+        expect_close(
+            &mut lab,
+            &cut(Some(first), false),
+            ("single_graph", &whole.logits),
+            (names, &got.logits),
+        );
+    }
+}
+
+#[test]
+fn gpu_path_equivalence_topology_rebuild() {
+    // Whatever ran before, a pass is what it is alone: the topology follows the pass, not its predecessor.
+    let golden = subset("llama-a.q8_0");
+    let case = golden.case("p24");
+    let long = Prompt {
+        greedy: 3,
+        purpose: Purpose::Smoke,
+        ..prompt_of(case)
+    };
+    let short = Prompt {
+        tokens: case.prompt[..5].to_vec(),
+        ..long.clone()
+    };
+    let alone = |prompt: &Prompt| Lab::open(&golden.model).predict(prompt.clone()).logits_sha;
+    let (long_alone, short_alone) = (alone(&long), alone(&short));
+    assert_ne!(long_alone, short_alone);
+    let mut lab = Lab::open(&golden.model);
+    for (round, (prompt, want)) in [(&long, &long_alone), (&short, &short_alone)]
+        .into_iter()
+        .cycle()
+        .take(4)
+        .enumerate()
+    {
+        for legacy in [false, true] {
+            let got = lab.predict(Prompt {
+                legacy,
+                ..prompt.clone()
+            });
+            assert_eq!(&got.logits_sha, want, "round {round}, legacy={legacy}");
+        }
+    }
+}
+
 fn noops() -> u64 {
     let asked = std::env::var("ENGINE_NOOP_DISPATCHES").unwrap_or_default();
     asked.parse().unwrap_or(0)
@@ -221,10 +406,11 @@ fn full_mode() -> bool {
 }
 
 fn production_passes() -> (String, Vec<Perdispatch>) {
-    let golden = Golden::load("llama-a.f32");
+    let golden = subset("llama-a.f32");
     let mut lab = Lab::open(&golden.model);
-    let got = lab.predict(Prompt {
+    let got: Outcome = lab.predict(Prompt {
         greedy: 8,
+        settings: settings(&[("ENGINE_PROFILE_FORWARD", "1")]),
         ..prompt_of(golden.case("p24"))
     });
     (got.mode, got.passes)
@@ -273,7 +459,7 @@ fn gpu_histogram_full_buckets() {
         match &pass.timing {
             Timing::Summary => {
                 assert!(!full_mode(), "full mode was asked for: {pass:?}");
-                let line = Marker::Perdispatch(pass.clone()).line(&RunId::fresh(0), 0);
+                let line = Marker::from(pass.clone()).line(&RunId::fresh(0), 0);
                 assert!(
                     line.ends_with("ts=summary shader_buckets=disabled(mode=summary)"),
                     "{line}"

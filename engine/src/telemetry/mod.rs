@@ -6,6 +6,7 @@
 
 mod line;
 mod marker;
+mod phrase;
 
 use std::fmt;
 use std::io::{self, Write};
@@ -15,9 +16,9 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use line::Line;
-pub use marker::{
-    ArenaPlan, Backend, Bucket, FirstDivergence, Marker, Perdispatch, Timing, WorkerExit,
-};
+pub use line::Quoted;
+pub use marker::*;
+pub use phrase::{ForwardProfile, PathDistance, SingleGraphBlock};
 
 /// Version of the line format.
 pub const VERSION: u32 = 1;
@@ -94,8 +95,8 @@ impl<W: Write> Telemetry<W> {
     ///
     /// # Errors
     /// Those of the sink.
-    pub fn phrase(&mut self, phrase: &str) -> io::Result<()> {
-        let line = format!("{}\n", phrase.replace(['\n', '\r'], " "));
+    pub fn phrase(&mut self, phrase: &impl fmt::Display) -> io::Result<()> {
+        let line = format!("{}\n", phrase.to_string().replace(['\n', '\r'], " "));
         self.out.write_all(line.as_bytes())?;
         self.out.flush()
     }
@@ -223,7 +224,7 @@ mod tests {
         });
         telemetry.emit(&exit).unwrap();
         telemetry
-            .phrase("canonical envelope needs 9 B but only 8 B remain")
+            .phrase(&"canonical envelope needs 9 B but only 8 B remain")
             .unwrap();
         telemetry.emit(&exit).unwrap();
         telemetry.end_run().unwrap();

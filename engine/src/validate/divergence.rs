@@ -10,7 +10,7 @@ use crate::tensor::{Stage, TensorId};
 
 /// Largest difference of a stage, relative to its largest value, that counts as rounding.
 /// An `f32` engine is within about 1e-6 of the reference per stage; wrong data is off by orders of magnitude more.
-const TOLERANCE: f32 = 1e-4;
+pub const TOLERANCE: f32 = 1e-4;
 
 /// How the values differ.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -95,7 +95,7 @@ pub fn first_divergence(
 }
 
 /// Layer number of a node outside the blocks.
-fn end_layer(graph: &Graph, node: &Node) -> u32 {
+pub(crate) fn end_layer(graph: &Graph, node: &Node) -> u32 {
     let before = graph.nodes().iter().take_while(|other| other.id < node.id);
     before
         .filter_map(|other| other.layer)

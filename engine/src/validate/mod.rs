@@ -7,5 +7,6 @@
 mod divergence;
 mod taps;
 
-pub use divergence::{DivergenceKind, FirstDivergence, first_divergence};
+pub(crate) use divergence::end_layer;
+pub use divergence::{DivergenceKind, FirstDivergence, TOLERANCE, first_divergence};
 pub use taps::{Invalidated, Tap, TapPlan, insert_taps, plan_taps, trace_of_taps};

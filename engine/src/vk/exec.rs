@@ -55,6 +55,10 @@ pub struct Played {
     pub command_buffer_ns: Option<u64>,
     /// Per kernel, in table order; `None` unless dispatches were stamped.
     pub kernels: Option<Vec<KernelTime>>,
+    /// Nanoseconds of each dispatch, in stream order; `None` unless dispatches were stamped.
+    pub dispatch_ns: Option<Vec<u64>>,
+    /// Nanoseconds that the host waited for the device.
+    pub wait_ns: u64,
     /// Bytes that the host read, in stream order.
     pub reads: Vec<(HostOutput, Vec<u8>)>,
 }

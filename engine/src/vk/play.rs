@@ -1,6 +1,7 @@
 //! One stream being played: recording, submitting, measuring, settling.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use ash::vk;
 
@@ -168,11 +169,7 @@ impl<'a> Play<'a> {
             }
             Command::Dispatch(dispatch) => self.dispatch(at, dispatch),
             Command::SubmitBoundary => self.submit(),
-            Command::FenceWait => {
-                self.submitter.wait()?;
-                self.unfenced = false;
-                Ok(())
-            }
+            Command::FenceWait => self.wait(),
         }
     }
 
@@ -252,6 +249,14 @@ impl<'a> Play<'a> {
         Ok(())
     }
 
+    fn wait(&mut self) -> Result<(), VkError> {
+        let start = Instant::now();
+        self.submitter.wait()?;
+        self.done.wait_ns += u64::try_from(start.elapsed().as_nanos()).unwrap_or(u64::MAX);
+        self.unfenced = false;
+        Ok(())
+    }
+
     fn begin_span(&mut self, span: Span) {
         if let (Some(stamps), Some(commands)) = (&self.stamps, self.open) {
             stamps.stamp(commands, self.next_stamp);
@@ -272,16 +277,16 @@ impl<'a> Play<'a> {
 
     /// Reads the timestamps; waits for the device when the stream did not.
     fn measure(&mut self) -> Result<(), VkError> {
+        if self.stamps.is_some() && self.unfenced {
+            self.wait()?;
+        }
         let Some(stamps) = &self.stamps else {
             return Ok(());
         };
-        if self.unfenced {
-            self.submitter.wait()?;
-            self.unfenced = false;
-        }
         let ns = stamps.read_ns(self.next_stamp)?;
         let at = |index: u32| ns.get(index as usize).copied().unwrap_or(0);
         let mut whole = 0;
+        let mut dispatches = Vec::new();
         let mut kernels: Vec<KernelTime> = KERNELS
             .iter()
             .map(|spec| KernelTime {
@@ -295,6 +300,7 @@ impl<'a> Play<'a> {
             match span {
                 Span::CommandBuffer => whole += elapsed,
                 Span::Dispatch(kernel) => {
+                    dispatches.push(elapsed);
                     if let Some(time) = kernels.get_mut(*kernel as usize) {
                         time.count += 1;
                         time.ns += elapsed;
@@ -305,6 +311,7 @@ impl<'a> Play<'a> {
         kernels.retain(|time| time.count > 0);
         self.done.command_buffer_ns = Some(whole);
         self.done.kernels = self.options.stamp_dispatches.then_some(kernels);
+        self.done.dispatch_ns = self.options.stamp_dispatches.then_some(dispatches);
         Ok(())
     }
 

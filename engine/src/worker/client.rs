@@ -303,7 +303,7 @@ impl Worker {
     }
 
     fn say(&mut self, phrase: &str) {
-        let _ = self.telemetry.phrase(phrase);
+        let _ = self.telemetry.phrase(&phrase);
     }
 
     /// Ends the worker properly and reports `[WORKER EXIT] class=clean`.

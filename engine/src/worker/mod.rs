@@ -16,6 +16,7 @@ mod gpu;
 mod predict;
 mod process;
 pub mod protocol;
+mod report;
 mod rows;
 pub mod serve;
 pub mod session;

@@ -5,6 +5,7 @@ use std::time::Instant;
 use super::fault;
 use super::gpu::{self, Gpu};
 use super::protocol::{Counters, Prompt};
+use super::report::{self, Pass, Topology, micros_since};
 use super::rows::Rows;
 use super::session::{Held, Place, Session};
 use crate::cpu::{CpuPass, CpuReference, KeepTrace};
@@ -12,12 +13,12 @@ use crate::error::{EngineError, Result};
 use crate::ir::{HostOutput, Region};
 use crate::model::{LogitsRows, Model, PassRequest, Phase};
 use crate::plan::Plan;
-use crate::profile::{ExecutionProfile, Path, Timestamps};
+use crate::profile::{ExecutionProfile, Path, RequestKind};
 use crate::record::record_pass;
 use crate::sample::greedy;
-use crate::telemetry::{ArenaPlan, Backend, Bucket, FirstDivergence, Marker, Perdispatch, Timing};
+use crate::telemetry::{Backend, FirstDivergence, Marker};
 use crate::validate::{
-    self, Invalidated, TapPlan, first_divergence, insert_taps, plan_taps, trace_of_taps,
+    Invalidated, TapPlan, first_divergence, insert_taps, plan_taps, trace_of_taps,
 };
 use crate::vk::exec::Played;
 use crate::weights::WeightsPlan;
@@ -73,6 +74,8 @@ pub(super) struct Run<'a> {
     rows: Rows,
     counters: Counters,
     divergence: Option<FirstDivergence>,
+    /// Phases whose stages have been told; one pass of each tells enough.
+    told: Vec<Phase>,
 }
 
 impl<'a> Run<'a> {
@@ -109,6 +112,7 @@ impl<'a> Run<'a> {
                 decode_us: 0,
             },
             divergence: None,
+            told: Vec::new(),
         })
     }
 
@@ -119,7 +123,7 @@ impl<'a> Run<'a> {
         let (head, tail) = tokens.split_at(first);
         let start = Instant::now();
         let mut last = self.pass(Phase::Prefill, head, 0)?;
-        self.counters.prefill_us = micros(start);
+        self.counters.prefill_us = micros_since(start);
         let start = Instant::now();
         let mut pos = head.len() as u32;
         for token in tail {
@@ -136,7 +140,7 @@ impl<'a> Run<'a> {
                 pos += 1;
             }
         }
-        self.counters.decode_us = micros(start);
+        self.counters.decode_us = micros_since(start);
         let (rows, logits_sha) = self.rows.finish()?;
         Ok(Prediction {
             tokens: chosen,
@@ -166,15 +170,15 @@ impl<'a> Run<'a> {
                 let caps = self.gpu.executor()?.device().caps();
                 Backend {
                     backend: "vulkan".into(),
-                    device: caps.device.clone(),
-                    driver: caps.driver.clone(),
+                    device: caps.device.clone().into(),
+                    driver: caps.driver.clone().into(),
                     api: caps.api.clone(),
                     cpu_fallback: false,
                     mode: mode.into(),
                 }
             }
         };
-        self.session.say(&Marker::Backend(backend))?;
+        self.session.say(&backend.into())?;
         self.session.announced = Some(mode);
         Ok(())
     }
@@ -216,6 +220,7 @@ impl<'a> Run<'a> {
         let Place::Vulkan(resident) = &mut *self.place else {
             return Err(EngineError::Request("the cpu plays no command stream".into()).into());
         };
+        let start = Instant::now();
         let graph = self.model.graph(request)?;
         let plan = Plan::new(&graph, resident.envelope)?;
         let mut stream = fault::distort(record_pass(&graph, &plan, self.weights, self.profile)?);
@@ -225,32 +230,101 @@ impl<'a> Run<'a> {
             stream = insert_taps(&stream, &taps)?;
         }
         let data = self.model.host_data(request)?;
-        let options = gpu::play_options(
-            self.prompt.sync,
-            self.profile.timestamps == Timestamps::Full,
-        );
+        let record_us = micros_since(start);
+        let options = gpu::play_options(self.prompt.sync, report::stamps_dispatches(self.profile));
         let played = resident.pass(self.gpu.executor()?, &stream, &data, &options)?;
-        let row = perdispatch(self.profile, request.phase, self.session.passes, &played);
+        let total_us = micros_since(start);
+        let pass = Pass {
+            place: report::Place::new(self.profile, request, self.session.passes),
+            request,
+            graph: &graph,
+            plan: &plan,
+            stream: &stream,
+            played: &played,
+            record_us,
+            total_us,
+        };
         self.session.passes += 1;
-        if request.phase == Phase::Prefill {
-            self.session.say(&Marker::ArenaPlan(arena_plan(&plan)))?;
+        self.tell(&pass)?;
+        if let Some(reference) = reference {
+            self.compare(&pass, &taps, reference)?;
         }
-        self.session.say(&Marker::Perdispatch(row.clone()))?;
-        if let Some(reference) = reference
-            && self.divergence.is_none()
-        {
-            let trace = trace_of_taps(&taps, |number| tap_bytes(&played, number));
-            let found = first_divergence(&graph, &stream, &taps, &reference.trace, &trace);
-            self.divergence = found.map(|found| divergence(&found, &row));
-            if let Some(divergence) = &self.divergence {
-                self.session
-                    .say(&Marker::FirstDivergence(divergence.clone()))?;
+        let logits = gpu::logits(&played)?;
+        let last = logits
+            .len()
+            .saturating_sub(self.model.params.n_vocab as usize);
+        self.tell_logits(&pass, logits.get(last..).unwrap_or_default())?;
+        Ok(logits)
+    }
+
+    /// What every pass says.
+    fn tell(&mut self, pass: &Pass<'_>) -> Result<()> {
+        let topology = Topology::of(pass);
+        if self.session.topology.as_ref() != Some(&topology) {
+            let before = self.session.topology.replace(topology.clone());
+            self.session.say(&topology.marker(pass, before.as_ref()))?;
+            if self.profile.request != RequestKind::Production {
+                self.say_all(report::hazards(pass))?;
             }
         }
+        if pass.request.phase == Phase::Prefill {
+            self.session.say(&report::arena_plan(pass.plan))?;
+        }
+        let row = report::perdispatch(&pass.place, ROLE, pass.played);
+        self.session.say(&row.clone().into())?;
         self.counters.passes.push(row);
-        Ok(gpu::logits(&played)?)
+        if self.profile.profile_forward || self.profile.request == RequestKind::Smoke {
+            let noops = self.profile.noop_dispatches;
+            self.session.say(&report::timing_breakdown(pass, noops))?;
+        }
+        if self.profile.profile_forward {
+            self.session.phrase(&report::forward_profile(pass));
+            self.say_all(report::layer_profiles(pass))?;
+        }
+        Ok(())
+    }
+
+    fn say_all(&mut self, markers: Vec<Marker>) -> Result<()> {
+        markers
+            .iter()
+            .try_for_each(|marker| self.session.say(marker))
+    }
+
+    fn tell_logits(&mut self, pass: &Pass<'_>, row: &[f32]) -> Result<()> {
+        if self.profile.profile_forward {
+            self.session.say(&report::logits_profile(pass, row))?;
+        }
+        if self.profile.path() == Some(Path::LegacyMultiSubmit) {
+            self.session.say(&report::legacy_logits(pass, row))?;
+        }
+        Ok(())
+    }
+
+    /// Compares the taps of a pass with the reference. One pass of each phase tells every stage, and so does the first
+    /// that diverges.
+    fn compare(&mut self, pass: &Pass<'_>, taps: &TapPlan, reference: &CpuPass) -> Result<()> {
+        let trace = trace_of_taps(taps, |number| tap_bytes(pass.played, number));
+        let found = match self.divergence {
+            Some(_) => None,
+            None => first_divergence(pass.graph, pass.stream, taps, &reference.trace, &trace),
+        };
+        let phase = pass.request.phase;
+        if found.is_some() || !self.told.contains(&phase) {
+            self.told.push(phase);
+            self.session.say(&report::rope_debug(pass, self.model))?;
+            self.say_all(report::stages(pass, self.profile, &reference.trace, &trace))?;
+        }
+        if let Some(found) = found {
+            let divergence = report::divergence(&found, pass);
+            self.session.say(&divergence.clone().into())?;
+            self.divergence = Some(divergence);
+        }
+        Ok(())
     }
 }
+
+/// Role of the only model of a process.
+const ROLE: &str = "target";
 
 fn not_a_number() -> EngineError {
     EngineError::Request(
@@ -262,34 +336,6 @@ fn tap_bytes(played: &Played, number: u32) -> Option<&[u8]> {
     let tap = HostOutput::Tap(number);
     let read = played.reads.iter().find(|(output, _)| *output == tap);
     read.map(|(_, bytes)| bytes.as_slice())
-}
-
-fn divergence(found: &validate::FirstDivergence, pass: &Perdispatch) -> FirstDivergence {
-    FirstDivergence {
-        path: pass.path.clone(),
-        phase: pass.phase.clone(),
-        pass: pass.pass,
-        layer: found.layer.into(),
-        tensor_stage: found.stage.name().into(),
-        kind: found.kind.name().into(),
-        cpu: found.cpu,
-        gpu: found.gpu,
-        op: found.op.into(),
-        dispatched: found.dispatched,
-        inputs_ok: found.inputs_ok,
-        last_writer: found.last_writer.clone(),
-        region: found.region.into(),
-    }
-}
-
-fn arena_plan(plan: &Plan) -> ArenaPlan {
-    ArenaPlan {
-        requests: plan.report.requests.into(),
-        peak: plan.report.peak,
-        aliased: plan.report.aliased.into(),
-        pinned: plan.report.pinned.into(),
-        envelope: plan.report.envelope,
-    }
 }
 
 fn check(prompt: &Prompt, n_ctx: u32) -> Result<()> {
@@ -313,47 +359,4 @@ fn check(prompt: &Prompt, n_ctx: u32) -> Result<()> {
         ));
     }
     Ok(())
-}
-
-fn perdispatch(
-    profile: &ExecutionProfile,
-    phase: Phase,
-    pass: u64,
-    played: &Played,
-) -> Perdispatch {
-    let micros = |ns: u64| ns.div_ceil(1000);
-    let cb_us = played.command_buffer_ns.map(micros);
-    let timing = match &played.kernels {
-        None => Timing::Summary,
-        Some(kernels) => {
-            let sum_us = micros(kernels.iter().map(|k| k.ns).sum());
-            Timing::Full {
-                sum_us,
-                gap_us: cb_us.unwrap_or(0).saturating_sub(sum_us),
-                buckets: kernels
-                    .iter()
-                    .map(|k| Bucket {
-                        name: k.kernel.name().into(),
-                        count: k.count,
-                        us: micros(k.ns),
-                    })
-                    .collect(),
-            }
-        }
-    };
-    Perdispatch {
-        role: "target".into(),
-        path: profile.path().map_or("none", Path::name).into(),
-        phase: phase.name().into(),
-        pass,
-        submits: played.submits,
-        dispatches: played.dispatches,
-        barriers: played.barriers,
-        cb_us,
-        timing,
-    }
-}
-
-fn micros(start: Instant) -> u64 {
-    u64::try_from(start.elapsed().as_micros()).unwrap_or(u64::MAX)
 }

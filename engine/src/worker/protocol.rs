@@ -1,5 +1,6 @@
 //! Messages between parent and worker: JSON lines, requests down, answers up. Unknown fields are errors on both sides.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
@@ -65,6 +66,9 @@ pub struct Prompt {
     /// How the host waits for the device.
     #[serde(default)]
     pub sync: SyncKind,
+    /// Variables of the engine for this prediction, by either name; they stand above the worker's environment.
+    #[serde(default)]
+    pub settings: BTreeMap<String, String>,
 }
 
 /// Parent to worker.
@@ -366,6 +370,7 @@ mod tests {
                 purpose: Purpose::Smoke,
                 logits_file: file.map(Into::into),
                 sync: SyncKind::Timeline,
+                settings: [("ENGINE_VALIDATE".to_owned(), "1".to_owned())].into(),
             }};
             let line = serde_json::to_string(&request).unwrap();
             prop_assert!(!line.contains('\n'));

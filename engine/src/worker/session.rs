@@ -1,5 +1,6 @@
 //! What a worker holds between requests: the device, one loaded model, the open telemetry run.
 
+use std::collections::BTreeMap;
 use std::io::Stderr;
 use std::path::Path;
 
@@ -9,13 +10,14 @@ use sha2::{Digest, Sha256};
 use super::gpu::{Gpu, Resident};
 use super::predict::{Prediction, Run, Stopped};
 use super::protocol::{DeviceKind, Loaded, Prompt, Purpose};
+use super::report::Topology;
 use crate::error::{EngineError, Result};
 use crate::health::{self, Health};
 use crate::ir::CommandIr;
 use crate::map::map;
 use crate::model::{Model, PassRequest, Phase};
 use crate::plan::Plan;
-use crate::profile::{EnvSnapshot, ExecutionProfile, RequestKind};
+use crate::profile::{EnvSnapshot, ExecutionProfile, RequestKind, VARIABLES, canonical_name};
 use crate::record::record_pass;
 use crate::telemetry::{Marker, Telemetry};
 use crate::vk::device::Caps;
@@ -31,6 +33,8 @@ pub struct Session {
     pub(super) passes: u64,
     /// Mode that the last `[BACKEND]` line of the run named.
     pub(super) announced: Option<&'static str>,
+    /// Topology of the last pass in the open telemetry run.
+    pub(super) topology: Option<Topology>,
 }
 
 /// A loaded model.
@@ -67,6 +71,7 @@ impl Session {
             loaded: None,
             passes: 0,
             announced: None,
+            topology: None,
         }
     }
 
@@ -141,6 +146,7 @@ impl Session {
         self.loaded = None;
         self.passes = 0;
         self.announced = None;
+        self.topology = None;
         self.telemetry.end_run().map_err(stderr_failed)
     }
 
@@ -166,7 +172,7 @@ impl Session {
         on_token: &mut dyn FnMut(u32, u32),
     ) -> std::result::Result<Prediction, Stopped> {
         let reference = matches!(held.place, Place::Cpu);
-        let profile = self.profile(prompt.purpose, prompt.legacy, reference)?;
+        let profile = self.profile(prompt.purpose, prompt.legacy, reference, &prompt.settings)?;
         let mut gpu = std::mem::take(&mut self.gpu);
         let prediction = Run::new(self, &mut gpu, held, &profile, prompt)
             .map_err(Stopped::from)
@@ -175,19 +181,31 @@ impl Session {
         prediction
     }
 
-    fn profile(&self, purpose: Purpose, legacy: bool, reference: bool) -> Result<ExecutionProfile> {
+    fn profile(
+        &self,
+        purpose: Purpose,
+        legacy: bool,
+        reference: bool,
+        settings: &BTreeMap<String, String>,
+    ) -> Result<ExecutionProfile> {
         let kind = match purpose {
             _ if reference => RequestKind::Reference,
             Purpose::Production => RequestKind::Production,
             Purpose::Smoke => RequestKind::Smoke,
             Purpose::Validation => RequestKind::Validation,
         };
-        let forced = legacy.then(|| ("ENGINE_FORCE_MULTI_SUBMIT".to_owned(), "1".to_owned()));
-        let variables = self.environment.iter().cloned().chain(forced);
-        Ok(ExecutionProfile::resolve(
-            &EnvSnapshot::from_vars(variables),
-            kind,
-        )?)
+        let mut environment = EnvSnapshot::from_vars(self.environment.iter().cloned());
+        for (name, value) in settings {
+            let canonical = canonical_name(name).ok_or_else(|| {
+                let known: Vec<_> = VARIABLES.iter().map(|(name, _)| *name).collect();
+                EngineError::Request(format!("no setting {name}; there are {}", known.join(", ")))
+            })?;
+            environment = environment.with(canonical, value);
+        }
+        if legacy {
+            environment = environment.with("ENGINE_FORCE_MULTI_SUBMIT", "1");
+        }
+        Ok(ExecutionProfile::resolve(&environment, kind)?)
     }
 
     /// The command stream of one pass over the loaded model, as this session would play it.
@@ -201,7 +219,7 @@ impl Session {
         } else {
             Purpose::Production
         };
-        let profile = self.profile(purpose, legacy, false)?;
+        let profile = self.profile(purpose, legacy, false, &BTreeMap::new())?;
         let phase = if n_tokens > 1 {
             Phase::Prefill
         } else {
@@ -223,7 +241,7 @@ impl Session {
     }
 
     /// Prints a line that is evidence by itself, whatever becomes of the request.
-    pub(super) fn phrase(&mut self, phrase: &str) {
+    pub(super) fn phrase(&mut self, phrase: &impl std::fmt::Display) {
         // A parent that closed stderr still gets the answer.
         let _ = self.telemetry.phrase(phrase);
     }

@@ -1,23 +1,4 @@
-//! Distances between logits.
-
-/// Largest difference, relative to the reference's largest value. Infinite when shapes differ or a value is no number.
-pub(crate) fn relative_error(got: &[Vec<f32>], want: &[Vec<f32>]) -> f32 {
-    let shape = |rows: &[Vec<f32>]| rows.iter().map(Vec::len).collect::<Vec<_>>();
-    if shape(got) != shape(want) {
-        return f32::INFINITY;
-    }
-    let largest = want.iter().flatten().fold(0_f32, |m, v| m.max(v.abs()));
-    let pairs = got.iter().flatten().zip(want.iter().flatten());
-    let worst = pairs.fold(0_f32, |m, (g, w)| {
-        let difference = (g - w).abs();
-        if difference.is_nan() {
-            f32::INFINITY
-        } else {
-            m.max(difference)
-        }
-    });
-    worst / largest
-}
+//! Distances between the logits of two paths.
 
 /// Worst row of two sets of logits.
 #[derive(Debug, Clone, Copy)]
@@ -57,9 +38,10 @@ fn largest(row: &[f32]) -> f32 {
 }
 
 fn kl_sym_top5(a: &[f32], b: &[f32]) -> f64 {
-    let mut order: Vec<usize> = (0..a.len()).collect();
-    order.sort_by(|i, j| a[*j].total_cmp(&a[*i]));
-    order.truncate(5);
+    let order: Vec<usize> = engine::sample::top(a, 5)
+        .into_iter()
+        .map(|token| token as usize)
+        .collect();
     let (p, q) = (softmax(a, &order), softmax(b, &order));
     p.iter().zip(&q).map(|(p, q)| (p - q) * (p / q).ln()).sum()
 }

@@ -7,9 +7,9 @@ use engine::gguf::TensorType;
 use engine::model::{Model, PassRequest};
 use engine::worker::protocol::Prompt;
 
-use crate::compare::relative_error;
 use crate::lab::Lab;
 use crate::seeded::{self, Shape};
+use crate::support::relative_error;
 
 /// Largest difference over the largest logit: sums in `f32` against sums in `f64`.
 const LIMIT: f32 = 2e-5;
@@ -79,7 +79,7 @@ fn check(shape: Shape) {
             ..Prompt::default()
         };
         let want = reference(&file, &tokens[..prefill], &tokens[prefill..count]);
-        let error = relative_error(&lab.predict(prompt.clone()).logits, &want);
+        let error = relative_error(&lab.predict(prompt.clone()).logits.concat(), &want.concat());
         if error > LIMIT {
             let message = format!(
                 "{} model, {count} tokens of which {prefill} at once: off by {error:e}, allowed are {LIMIT:e}",

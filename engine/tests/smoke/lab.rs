@@ -1,15 +1,22 @@
 //! One worker for the whole test binary; each test loads its model into it and unloads it again.
+#![allow(dead_code, reason = "every test binary uses a part")]
 
+use std::fmt::Display;
+use std::io::Stderr;
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use engine::health::Health;
-use engine::telemetry::{FirstDivergence, Perdispatch};
+use engine::telemetry::{FirstDivergence, Marker, Perdispatch, Telemetry};
 use engine::worker::protocol::{Answer, DeviceKind, Loaded, Prompt, Purpose, Request};
 use engine::worker::{Supervisor, WorkerOptions};
 
-use crate::golden::rows;
+use crate::check::check_case;
+use crate::support::{Case, Golden, floats};
+
+/// Rows of the caches: enough for every golden case and its continuation.
+const CONTEXT: u32 = 256;
 
 fn supervisor() -> &'static Mutex<Supervisor> {
     static WORKER: OnceLock<Mutex<Supervisor>> = OnceLock::new();
@@ -25,6 +32,7 @@ pub(crate) struct Lab {
     supervisor: MutexGuard<'static, Supervisor>,
     pub(crate) loaded: Loaded,
     scratch: tempfile::TempDir,
+    telemetry: Telemetry<Stderr>,
 }
 
 /// What a prediction returned.
@@ -43,12 +51,13 @@ impl Lab {
         let mut supervisor = supervisor().lock().unwrap_or_else(PoisonError::into_inner);
         let loaded = supervisor
             .worker()
-            .and_then(|worker| worker.load(model, DeviceKind::Vulkan, Some(128), None))
+            .and_then(|worker| worker.load(model, DeviceKind::Vulkan, Some(CONTEXT), None))
             .unwrap_or_else(|error| panic!("cannot load {}: {error}", model.display()));
         let mut lab = Self {
             supervisor,
             loaded,
             scratch: tempfile::tempdir().unwrap(),
+            telemetry: Telemetry::new(std::io::stderr()),
         };
         lab.check_health();
         lab
@@ -72,6 +81,16 @@ impl Lab {
         );
     }
 
+    /// Prints a marker of the test itself.
+    pub(crate) fn say(&mut self, marker: impl Into<Marker>) {
+        self.telemetry.emit(&marker.into()).unwrap();
+    }
+
+    /// Prints a phrase of the test itself.
+    pub(crate) fn phrase(&mut self, phrase: &impl Display) {
+        self.telemetry.phrase(&phrase.to_string()).unwrap();
+    }
+
     pub(crate) fn predict(&mut self, mut prompt: Prompt) -> Outcome {
         let file = self.scratch.path().join("logits.f32");
         prompt.logits_file = Some(file.clone());
@@ -91,7 +110,9 @@ impl Lab {
         else {
             panic!("unexpected answer {answer:?}");
         };
-        let logits = rows(&std::fs::read(file).unwrap(), self.loaded.n_vocab as usize);
+        let columns = self.loaded.n_vocab as usize;
+        let values = floats(&std::fs::read(file).unwrap());
+        let logits: Vec<Vec<f32>> = values.chunks(columns).map(<[f32]>::to_vec).collect();
         assert_eq!(logits.len() as u64, count, "the file holds every row");
         Outcome {
             tokens,
@@ -101,6 +122,19 @@ impl Lab {
             passes: counters.passes,
             divergence,
         }
+    }
+
+    /// Compares a prediction with everything that the golden values say; blames both paths when they differ.
+    pub(crate) fn check(&mut self, golden: &Golden, case: &Case, prompt: &Prompt) -> Outcome {
+        let got = self.predict(prompt.clone());
+        assert_eq!(
+            self.loaded.backend, "vulkan",
+            "law §7: no implicit fallback"
+        );
+        if let Err(message) = check_case(&got, golden, case) {
+            self.blame(prompt, &message);
+        }
+        got
     }
 
     /// Runs both paths with taps, which prints where each of them first leaves the reference, and fails the test.
@@ -138,5 +172,6 @@ impl Drop for Lab {
             .supervisor
             .worker()
             .and_then(|worker| worker.ask(|id| Request::Unload { id }, |_| {}));
+        let _ = self.telemetry.end_run();
     }
 }

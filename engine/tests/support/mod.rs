@@ -65,17 +65,20 @@ pub(crate) fn ids(value: &Value) -> Vec<u32> {
         .collect()
 }
 
-/// Largest difference over largest reference value.
+/// Largest difference over largest reference value; infinite where a value is no number.
 pub(crate) fn relative_error(got: &[f32], want: &[f32]) -> f32 {
     assert_eq!(got.len(), want.len());
     let largest = want
         .iter()
         .fold(0f32, |largest, value| largest.max(value.abs()));
-    let difference = got
-        .iter()
-        .zip(want)
-        .map(|(g, w)| (g - w).abs())
-        .fold(0f32, f32::max);
+    let difference = got.iter().zip(want).fold(0f32, |worst, (g, w)| {
+        let difference = (g - w).abs();
+        if difference.is_nan() {
+            f32::INFINITY
+        } else {
+            worst.max(difference)
+        }
+    });
     if difference == 0.0 {
         0.0
     } else {
@@ -104,6 +107,46 @@ pub(crate) struct Golden {
     pub(crate) n_vocab: usize,
     pub(crate) f32_noise: f32,
     pub(crate) cases: Vec<Case>,
+}
+
+impl Golden {
+    /// The case of that name.
+    pub(crate) fn case(&self, id: &str) -> &Case {
+        self.cases.iter().find(|case| case.id == id).unwrap()
+    }
+
+    /// Largest relative error of an engine with `f32` activations.
+    pub(crate) fn required(&self) -> f32 {
+        (5.0 * self.f32_noise).max(1e-4)
+    }
+
+    /// Largest relative error of a reference with `f64` accumulation.
+    pub(crate) fn strict(&self) -> f32 {
+        1e-5 + 2.0 * self.f32_noise
+    }
+}
+
+/// Every model with golden values, of all roots, whose architecture is among these; adapters have their own files.
+pub(crate) fn golden_models(architectures: &[&str]) -> Vec<Golden> {
+    let mut found = Vec::new();
+    for root in golden_roots() {
+        let folder = std::fs::read_dir(root.join("golden")).unwrap();
+        let mut names: Vec<String> = folder
+            .filter_map(|entry| {
+                let name = entry.unwrap().file_name().into_string().unwrap();
+                let name = name.strip_suffix(".json")?;
+                (!name.ends_with(".lora")).then(|| name.to_owned())
+            })
+            .collect();
+        names.sort();
+        for name in names {
+            let description = json(&root.join(format!("golden/{name}.json")));
+            if architectures.contains(&description["arch"].as_str().unwrap()) {
+                found.extend(golden(&root, &name));
+            }
+        }
+    }
+    found
 }
 
 /// Golden values of `NAME.TYPE` under a root, or `None` where the root does not have them.

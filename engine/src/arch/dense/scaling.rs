@@ -35,6 +35,14 @@ pub enum RopeScaling {
 }
 
 impl RopeScaling {
+    /// How far positions are stretched; 1 without scaling.
+    pub fn factor(&self) -> f32 {
+        match self {
+            RopeScaling::None => 1.0,
+            RopeScaling::Linear { factor } | RopeScaling::Yarn { factor, .. } => *factor,
+        }
+    }
+
     /// Factor on cos and sin, which sharpens attention over longer contexts (section 3.4 of the paper).
     pub fn attention_factor(&self) -> f64 {
         match self {
