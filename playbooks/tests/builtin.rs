@@ -169,6 +169,11 @@ fn the_cells_of_the_kernel_scope_are_those_that_run() {
     let (_, playbooks) = builtin();
     assert_eq!(
         playbooks.scope("vulkan_kernel_correctness").unwrap().cells,
-        ["noop-0-summary", "noop-0-full"]
+        [
+            "noop-0-summary",
+            "noop-50-summary",
+            "noop-100-summary",
+            "noop-0-full"
+        ]
     );
 }
