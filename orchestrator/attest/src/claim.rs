@@ -83,6 +83,16 @@ pub struct PinnedTest {
     pub files: Vec<String>,
 }
 
+/// What a diagnostic run may show, and which causes that strikes out.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Outcome {
+    /// Predicate over the run.
+    pub predicate: String,
+    /// Ids of the hypotheses that it kills when it holds.
+    pub kills: Vec<String>,
+}
+
 /// What the push may spend.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -129,6 +139,9 @@ pub struct ClaimBody {
     pub hypothesis_id: String,
     /// Predicates that the run of the pushed commit must satisfy.
     pub predictions: Vec<String>,
+    /// What a diagnostic may show, and what each outcome kills. Only for claims of that kind.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub outcomes: Vec<Outcome>,
     /// Predicates that must not change, per scope.
     pub guards: Vec<Guard>,
     /// Names of the local gates.

@@ -133,6 +133,7 @@ fn body() -> ClaimBody {
         reasoning: "the copy is skipped".to_owned(),
         hypothesis_id: "H1".to_owned(),
         predictions: vec!["present backend{}".to_owned()],
+        outcomes: vec![],
         guards: Vec::new(),
         gates: vec!["unit".to_owned()],
         pinned_test: None,

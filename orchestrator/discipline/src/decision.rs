@@ -37,6 +37,9 @@ pub struct DecisionInput {
     pub baseline: Option<BaselineFacts>,
     /// The hypothesis the claim acts on.
     pub hypothesis: Option<HypothesisFacts>,
+    /// The hypotheses that a diagnostic's outcomes would kill, as far as the ledger has them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub rivals: Vec<HypothesisFacts>,
     /// Earlier attempts at the same invariant that failed, newest first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub attempts: Vec<AttemptFact>,
@@ -238,6 +241,9 @@ pub struct TargetFacts {
     pub live_runs: Vec<RunId>,
     /// Minutes of the runner left today.
     pub minutes_left: u32,
+    /// Diagnostic runs left today; only looked up for a diagnostic.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub diagnostics_left: Option<u32>,
     /// True when this claim was pushed before.
     pub already_pushed: bool,
     /// True when an executed signal exists for the parent commit in this scope.

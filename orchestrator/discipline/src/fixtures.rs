@@ -296,6 +296,7 @@ pub fn good_body() -> ClaimBody {
         reasoning: "build_layer skips the dispatch of attn_norm, so attention reads an arena that nothing wrote".into(),
         hypothesis_id: "H1".into(),
         predictions: vec!["absent first_divergence".into(), "all cargo_summary.failed == 0".into()],
+        outcomes: Vec::new(),
         guards: vec![Guard { scope: SCOPE.into(), predicate: "absent worker_exit{class=driver_crash}".into() }],
         gates: vec!["engine_smoke".into()],
         pinned_test: Some(PinnedTest {
@@ -454,6 +455,7 @@ pub fn good_input() -> DecisionInput {
             alive: true,
             status: "open".into(),
         }),
+        rivals: Vec::new(),
         attempts: Vec::new(),
         gates: Some(GateFacts {
             results: gate_results(),
@@ -470,6 +472,7 @@ pub fn good_input() -> DecisionInput {
             scope_closed: None,
             live_runs: Vec::new(),
             minutes_left: 58,
+            diagnostics_left: None,
             already_pushed: false,
             signal_exists: true,
         },

@@ -3,12 +3,13 @@
 //! - `inconclusive`: another commit ran, nothing executed, it was cancelled, the machine was at fault,
 //!   the engagement proof fails, or something that must hold could not be seen.
 //! - `refuted`: a prediction or a guard of the proof scope is false.
+//! - For a diagnostic, `confirmed` means that one of its outcomes occurred; its removal is due at once.
 //! - `confirmed`: every prediction, guard and engagement predicate holds.
 //!
 //! `rollback_due` is independent of the three: a rollback condition that holds or a guard that breaks
 //! sets it, on whatever the run of this commit did show.
 
-use attest::claim::ClaimBody;
+use attest::claim::{ClaimBody, ClaimKind};
 use markers::{CellObservations, Truth};
 use playbooks::{Classification, Disposition};
 
@@ -54,9 +55,37 @@ pub fn grade(pushed: &Pushed<'_>, rulebook: &Rulebook) -> Verdict {
         .filter(|grade| alarms(grade))
         .map(describe_alarm)
         .collect();
-    let rollback_due = !alarms.is_empty();
+    let diagnostic = pushed.body.kind == ClaimKind::Diagnostic;
+    reasons.extend(deaths(pushed.body, &grades));
+    if diagnostic {
+        reasons.push("rollback due: a diagnostic leaves the tree once it has run".to_owned());
+    }
+    let rollback_due = diagnostic || !alarms.is_empty();
     reasons.extend(alarms);
     verdict(kind, grades, rollback_due, reasons)
+}
+
+/// The hypotheses that the outcomes which occurred strike out, with the outcome that killed each.
+#[must_use]
+pub fn killed<'a>(body: &'a ClaimBody, grades: &[Grade]) -> Vec<(&'a str, &'a str)> {
+    let occurred = |predicate: &str| {
+        grades.iter().any(|grade| {
+            grade.role == "outcome" && grade.predicate == predicate && grade.truth == Truth::Holds
+        })
+    };
+    let rows = body.outcomes.iter().filter(|row| occurred(&row.predicate));
+    rows.flat_map(|row| {
+        row.kills
+            .iter()
+            .map(|id| (id.as_str(), row.predicate.as_str()))
+    })
+    .collect()
+}
+
+fn deaths(body: &ClaimBody, grades: &[Grade]) -> Vec<String> {
+    let dead = killed(body, grades).into_iter();
+    dead.map(|(id, predicate)| format!("`{predicate}` occurred and kills {id}"))
+        .collect()
 }
 
 fn of_another_push(pushed: &Pushed<'_>) -> Option<String> {
@@ -110,6 +139,11 @@ fn grades(pushed: &Pushed<'_>, rulebook: &Rulebook) -> Vec<Grade> {
         .iter()
         .map(|text| grade("prediction", text))
         .collect();
+    graded.extend(
+        body.outcomes
+            .iter()
+            .map(|row| grade("outcome", &row.predicate)),
+    );
     graded.extend(guards.into_iter().map(|text| grade("guard", text)));
     graded.extend(engage.iter().map(|text| grade("engage", text)));
     graded.extend(
@@ -123,6 +157,9 @@ fn grades(pushed: &Pushed<'_>, rulebook: &Rulebook) -> Vec<Grade> {
 fn kind(pushed: &Pushed<'_>, grades: &[Grade]) -> (VerdictKind, Vec<String>) {
     if let Some(why) = no_signal(pushed) {
         return (VerdictKind::Inconclusive, vec![why]);
+    }
+    if pushed.body.kind == ClaimKind::Diagnostic {
+        return looked(grades);
     }
     let of = |roles: &[&str], truth| -> Vec<String> {
         let wanted = grades
@@ -159,6 +196,18 @@ fn kind(pushed: &Pushed<'_>, grades: &[Grade]) -> (VerdictKind, Vec<String>) {
                 "scope `{}` declares no engagement proof",
                 pushed.body.proof_scope
             );
+            (VerdictKind::Inconclusive, vec![why])
+        }
+    }
+}
+
+/// A diagnostic looks at a run that is still red, so that only its own outcomes count.
+fn looked(grades: &[Grade]) -> (VerdictKind, Vec<String>) {
+    let mut outcomes = grades.iter().filter(|grade| grade.role == "outcome");
+    match outcomes.any(|grade| grade.truth == Truth::Holds) {
+        true => (VerdictKind::Confirmed, Vec::new()),
+        false => {
+            let why = "none of the outcomes that the diagnostic names occurred".to_owned();
             (VerdictKind::Inconclusive, vec![why])
         }
     }

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use attest::approval::{Approval, claim_digest};
-use attest::claim::{Citation, ClaimBody, Site};
+use attest::claim::{Citation, ClaimBody, ClaimKind, Site};
 use attest::json::canonical;
 use attest::signers::Signers;
 use discipline::decision::{
@@ -93,6 +93,7 @@ pub(crate) fn gather(
         evidence,
         baseline: place.baseline(&state)?,
         hypothesis: hypothesis_facts(&state, body),
+        rivals: rivals(&state, body),
         attempts: state.failed_attempts(body, &changed),
         gates: circumstances
             .claim
@@ -215,6 +216,7 @@ fn kinds_of(body: &ClaimBody, catalogue: &Catalogue) -> BTreeSet<String> {
         .predictions
         .iter()
         .chain(guards)
+        .chain(body.outcomes.iter().map(|row| &row.predicate))
         .chain(&body.rollback_if);
     let parsed: Vec<Predicate> = texts
         .filter_map(|text| Predicate::parse_checked(text, catalogue).ok())
@@ -226,8 +228,19 @@ fn kinds_of(body: &ClaimBody, catalogue: &Catalogue) -> BTreeSet<String> {
 }
 
 fn hypothesis_facts(state: &LoopState, body: &ClaimBody) -> Option<HypothesisFacts> {
-    let id = HypothesisId::from(body.hypothesis_id.as_str());
-    state.hypotheses.get(&id).map(|found| HypothesisFacts {
+    ledger_facts(state, &body.hypothesis_id)
+}
+
+/// The hypotheses that a diagnostic's outcomes name.
+fn rivals(state: &LoopState, body: &ClaimBody) -> Vec<HypothesisFacts> {
+    let named: BTreeSet<&String> = body.outcomes.iter().flat_map(|row| &row.kills).collect();
+    let facts = named.into_iter().filter_map(|id| ledger_facts(state, id));
+    facts.collect()
+}
+
+fn ledger_facts(state: &LoopState, id: &str) -> Option<HypothesisFacts> {
+    let found = state.hypotheses.get(&HypothesisId::from(id))?;
+    Some(HypothesisFacts {
         id: found.id.to_string(),
         scope: found.body.scope.clone(),
         mechanism: found.body.mechanism,
@@ -326,6 +339,10 @@ fn target_facts(
             .map(|closure| closure.reason.clone()),
         live_runs: state.live_runs(scope),
         minutes_left: allowed.saturating_sub(spent),
+        diagnostics_left: (body.kind == ClaimKind::Diagnostic).then(|| {
+            let allowed = base.facts.policy.budget.diagnostic_runs;
+            allowed.saturating_sub(state.diagnostics_today(now_ms))
+        }),
         already_pushed: circumstances.claim.is_some_and(pushed),
         signal_exists: state.signal_exists(scope, &body.parent),
     }

@@ -1,10 +1,15 @@
 //! After a push: the scope's run, its grading, the verdict's ref. Each step looks at the journal
 //! first, so that it can be asked for any number of times.
 
+use attest::claim::Citation;
 use discipline::event::{Event, PushOutcome};
-use discipline::model::{ClaimId, Conclusion, Run, RunId, RunStatus, Trigger};
-use discipline::state::{Claim, ClaimPhase};
-use discipline::verification::{Pushed, grade};
+use discipline::model::{
+    ClaimId, Conclusion, HypothesisId, Run, RunId, RunStatus, Trigger, Verdict, VerdictKind,
+};
+use discipline::rulebook::Rulebook;
+use discipline::state::{Claim, ClaimPhase, HypothesisStatus};
+use discipline::verification::{Pushed, grade, killed};
+use markers::{CellObservations, Truth};
 
 use crate::delivery::journal_head;
 use crate::observe;
@@ -122,6 +127,8 @@ fn verify(shared: &Shared, claim: &Claim) -> Result<(), ServiceError> {
         },
         &base.rulebook,
     );
+    // Before the verdict, so that a kill between the two only grades again.
+    strike_out(shared, claim, &run, &verdict, &cells, &base.rulebook)?;
     shared.append(
         &daemon(),
         Event::ClaimVerified {
@@ -129,6 +136,79 @@ fn verify(shared: &Shared, claim: &Claim) -> Result<(), ServiceError> {
             verdict: Box::new(verdict),
         },
     )
+}
+
+/// Strikes out the hypotheses that the outcomes of a diagnostic kill, with the lines that show it.
+fn strike_out(
+    shared: &Shared,
+    claim: &Claim,
+    run: &Run,
+    verdict: &Verdict,
+    cells: &[CellObservations],
+    rulebook: &Rulebook,
+) -> Result<(), ServiceError> {
+    if verdict.kind != VerdictKind::Confirmed {
+        return Ok(());
+    }
+    for (id, predicate) in killed(&claim.body, &verdict.grades) {
+        let id = HypothesisId::from(id);
+        let killer = shown_by(run, predicate, cells, rulebook);
+        let reason = format!(
+            "{} showed `{predicate}`, which {} says kills it",
+            run.run_id, claim.id
+        );
+        shared.append_with(&daemon(), |core| {
+            let found = core.state.hypotheses.get(&id);
+            let alive = found.filter(|found| found.status != HypothesisStatus::Falsified);
+            Ok(alive.map(|_| Event::HypothesisFalsified {
+                hypothesis_id: id.clone(),
+                killer: killer.clone(),
+                reason: reason.clone(),
+                author: daemon(),
+            }))
+        })?;
+    }
+    Ok(())
+}
+
+/// The lines on which a predicate rests; the whole logs where it rests on what they do not hold.
+fn shown_by(
+    run: &Run,
+    predicate: &str,
+    cells: &[CellObservations],
+    rulebook: &Rulebook,
+) -> Vec<Citation> {
+    let verdict = rulebook
+        .parse(predicate, "outcomes")
+        .map(|predicate| rulebook.evaluate(&predicate, cells));
+    let judged = verdict.iter().flat_map(|verdict| &verdict.cells);
+    let log_of = |cell: &str| {
+        let job = run.jobs.iter().find(|job| job.cell == cell)?;
+        job.log.as_ref()
+    };
+    let rows = judged.filter_map(|cell| {
+        let row = cell.observed.iter().find(|row| row.truth == Truth::Holds)?;
+        Some(Citation {
+            log_id: log_of(&cell.cell)?.log_id.clone(),
+            byte_start: row.span.start,
+            byte_end: row.span.end,
+            line_start: row.line,
+            line_end: row.line,
+        })
+    });
+    let rows: Vec<Citation> = rows.collect();
+    if !rows.is_empty() {
+        return rows;
+    }
+    let logs = run.jobs.iter().filter_map(|job| job.log.as_ref());
+    logs.map(|log| Citation {
+        log_id: log.log_id.clone(),
+        byte_start: 0,
+        byte_end: log.bytes,
+        line_start: 1,
+        line_end: log.lines,
+    })
+    .collect()
 }
 
 /// Signs the verdict and publishes its write-once ref. A remote that cannot be reached is asked

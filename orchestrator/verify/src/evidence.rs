@@ -144,6 +144,7 @@ fn kinds_of(
         .predictions
         .iter()
         .chain(guards)
+        .chain(body.outcomes.iter().map(|row| &row.predicate))
         .chain(&body.rollback_if)
     {
         if let Ok(predicate) = Predicate::parse_checked(text, catalogue) {

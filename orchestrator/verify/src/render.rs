@@ -141,6 +141,13 @@ fn claim_lines(report: &CommitReport, out: &mut Text) {
     for prediction in &claim.predictions {
         out.line(&format!("predict {}", printable(prediction)));
     }
+    for outcome in &claim.outcomes {
+        out.line(&format!(
+            "outcome {} kills {}",
+            printable(&outcome.predicate),
+            printable(&outcome.kills.join(", "))
+        ));
+    }
     for condition in &claim.rollback_if {
         out.line(&format!("revert  if {}", printable(condition)));
     }

@@ -32,6 +32,8 @@ pub struct Case<'a> {
     pub predictions: Vec<Stated<'a>>,
     /// Parsed `guards`, in claim order.
     pub guards: Vec<Stated<'a>>,
+    /// Predicates of `outcomes`, in claim order.
+    pub outcomes: Vec<Stated<'a>>,
     /// Parsed `rollback_if`.
     pub rollback_if: Vec<Stated<'a>>,
 }
@@ -48,6 +50,10 @@ impl<'a> Case<'a> {
             .guards
             .iter()
             .map(|guard| (guard.scope.as_str(), guard.predicate.as_str()));
+        let outcomes = body
+            .outcomes
+            .iter()
+            .map(|outcome| (own, outcome.predicate.as_str()));
         Self {
             input,
             rulebook,
@@ -57,6 +63,7 @@ impl<'a> Case<'a> {
                 "",
                 of_proof_scope(&body.predictions),
             ),
+            outcomes: state(rulebook, "outcomes", ".predicate", outcomes),
             guards: state(rulebook, "guards", ".predicate", guards),
             rollback_if: state(
                 rulebook,
@@ -207,8 +214,12 @@ pub fn demands(kind: ClaimKind) -> Demands {
     };
     match kind {
         ClaimKind::Fix => all,
+        // What it demands instead is the rule `outcomes`.
         ClaimKind::Diagnostic => Demands {
+            hypothesis: false,
+            prediction: false,
             pinned_test: false,
+            rollback_if: false,
             ..all
         },
         ClaimKind::Rollback => Demands {

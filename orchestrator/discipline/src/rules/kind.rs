@@ -15,11 +15,11 @@ pub(super) fn judge(case: &Case<'_>) -> Vec<Refusal> {
             "commit the fix and propose that commit, or run the scope by hand with `greenloop run`",
         )],
         ClaimKind::Baseline => baseline(case, changes),
-        ClaimKind::Diagnostic => vec![Refusal::new(
-            "diagnostic_unavailable",
-            "kind",
-            "no rule here can judge an outcome table, and what cannot be judged is refused",
-            "observe with a local run, `greenloop run SCOPE`, then propose a `fix`",
+        ClaimKind::Diagnostic if !changes => vec![Refusal::new(
+            "change_empty",
+            "change",
+            "the tree is the parent's own; a diagnostic adds what is to be seen",
+            "observe the tree as it is with `greenloop run SCOPE`",
         )],
         ClaimKind::PolicyChange => policy_change(case, changes),
         ClaimKind::Rollback if case.input.target.scope_closed.is_none() => vec![Refusal::new(
@@ -31,7 +31,7 @@ pub(super) fn judge(case: &Case<'_>) -> Vec<Refusal> {
             ),
             "propose the change as a `fix`",
         )],
-        ClaimKind::Fix | ClaimKind::Rollback => Vec::new(),
+        ClaimKind::Fix | ClaimKind::Diagnostic | ClaimKind::Rollback => Vec::new(),
     }
 }
 

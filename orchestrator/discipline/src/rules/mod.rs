@@ -15,6 +15,7 @@ mod hypothesis;
 mod identity;
 mod invariant;
 mod kind;
+mod outcomes;
 mod pinned;
 mod prediction;
 mod results;
@@ -105,6 +106,11 @@ pub const RULES: &[Rule] = &[
         name: "prediction",
         stage: Stage::Propose,
         judge: prediction::judge,
+    },
+    Rule {
+        name: "outcomes",
+        stage: Stage::Propose,
+        judge: outcomes::judge,
     },
     Rule {
         name: "guards",

@@ -3,11 +3,11 @@
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
-use attest::claim::{ClaimKind, Guard};
+use attest::claim::{ClaimKind, Guard, Outcome};
 use attest::digest::Digest;
 
 use super::{RULES, decide};
-use crate::decision::{AttemptFact, DecisionInput, Stage, gates_digest};
+use crate::decision::{AttemptFact, DecisionInput, HypothesisFacts, Stage, gates_digest};
 use crate::fixtures::{self, NOW_MS, SCOPE, cells, good_input, redigested, rulebook};
 use crate::model::{GateRole, GateVerdict, Refusal};
 
@@ -32,6 +32,50 @@ fn of_role(
             edit(result);
         }
     }
+}
+
+/// Makes the claim a diagnostic between two live theories, as it should be.
+fn diagnostic(input: &mut DecisionInput) {
+    kind(input, ClaimKind::Diagnostic);
+    let row = |predicate: &str, kills: &str| Outcome {
+        predicate: predicate.into(),
+        kills: vec![kills.into()],
+    };
+    input.body.outcomes = vec![
+        row("present worker_exit{class=gpu_hang}", "H1"),
+        row("present chunk_abort", "H2"),
+    ];
+    let own = input.hypothesis.clone().unwrap();
+    let rival = HypothesisFacts {
+        id: "H2".into(),
+        ..own.clone()
+    };
+    input.rivals = vec![own, rival];
+    input.target.diagnostics_left = Some(1);
+}
+
+#[test]
+fn a_diagnostic_needs_no_prediction_and_no_pinned_test() {
+    let mut input = good_input();
+    diagnostic(&mut input);
+    input.body.predictions.clear();
+    input.body.hypothesis_id.clear();
+    input.body.rollback_if.clear();
+    input.body.pinned_test = None;
+    results(&mut input, |_| ());
+    input
+        .gates
+        .as_mut()
+        .unwrap()
+        .results
+        .retain(|result| !result.role.is_pinned());
+    results(&mut input, |_| ());
+    let decision = decide(&redigested(input), &rulebook(), Stage::Push);
+    assert!(
+        decision.allowed,
+        "{:#?}",
+        decision.refused().collect::<Vec<_>>()
+    );
 }
 
 /// An attempt at the same invariant that the runner refuted, and the pin's red run on its tree.
@@ -169,10 +213,81 @@ const TABLE: &[Row] = &[
         },
         &["change_empty @ change"],
     ),
+    // diagnostics
     (
-        "a diagnostic",
+        "a diagnostic without a table, on a day without budget",
         |i| kind(i, ClaimKind::Diagnostic),
-        &["diagnostic_unavailable @ kind"],
+        &[
+            "diagnostic_budget_spent @ kind",
+            "outcomes_decide_nothing @ outcomes",
+        ],
+    ),
+    (
+        "a diagnostic about one theory",
+        |i| {
+            diagnostic(i);
+            i.body.outcomes[1].kills = vec!["H1".into()];
+        },
+        &["outcomes_decide_nothing @ outcomes"],
+    ),
+    (
+        "a diagnostic whose outcomes do not differ",
+        |i| {
+            diagnostic(i);
+            for outcome in &mut i.body.outcomes {
+                outcome.kills = vec!["H1".into(), "H2".into()];
+            }
+        },
+        &["outcomes_decide_nothing @ outcomes"],
+    ),
+    (
+        "outcomes that kill nobody, the dead, strangers, and theories of another scope",
+        |i| {
+            diagnostic(i);
+            let third = Outcome {
+                predicate: "present chunk_abort".into(),
+                kills: vec![],
+            };
+            i.body.outcomes.push(third);
+            i.body.outcomes[0].kills.push("H9".into());
+            i.rivals[0].scope = "dream".into();
+            i.rivals[1].alive = false;
+            i.rivals[1].status = "falsified".into();
+        },
+        &[
+            "hypothesis_other_scope @ outcomes[0].kills",
+            "hypothesis_unknown @ outcomes[0].kills",
+            "hypothesis_falsified @ outcomes[1].kills",
+            "outcome_kills_nothing @ outcomes[2].kills",
+        ],
+    ),
+    (
+        "a look at what was seen already, at what no mode shows, and at nothing",
+        |i| {
+            diagnostic(i);
+            i.body.outcomes[0].predicate = "present first_divergence{kind=zeros}".into();
+            i.body.outcomes[1].predicate = "all gpu_perdispatch.sum_us > 1us".into();
+        },
+        &[
+            "outcome_already_known @ outcomes[0].predicate",
+            "outcome_unobservable @ outcomes[1].predicate",
+        ],
+    ),
+    (
+        "an outcome that is no predicate",
+        |i| {
+            diagnostic(i);
+            i.body.outcomes[0].predicate = "we will see".into();
+        },
+        &["predicate_malformed @ outcomes[0].predicate"],
+    ),
+    (
+        "outcomes in a fix",
+        |i| {
+            diagnostic(i);
+            kind(i, ClaimKind::Fix);
+        },
+        &["outcomes_without_diagnostic @ outcomes"],
     ),
     (
         "a baseline that changes files although a signal exists",

@@ -251,6 +251,22 @@ impl LoopState {
         u32::try_from(spent.div_ceil(MINUTE_MS)).unwrap_or(u32::MAX)
     }
 
+    /// Runs of diagnostics created on the UTC day of `now_ms`.
+    #[must_use]
+    pub fn diagnostics_today(&self, now_ms: i64) -> u32 {
+        let today = now_ms.div_euclid(DAY_MS);
+        let of_diagnostic = |run: &&Run| {
+            let Trigger::Push { claim } = &run.trigger else {
+                return false;
+            };
+            let claim = self.claims.get(claim);
+            claim.is_some_and(|claim| claim.body.kind == ClaimKind::Diagnostic)
+        };
+        let runs = self.runs.values().filter(of_diagnostic);
+        let runs = runs.filter(|run| run.created_ms.div_euclid(DAY_MS) == today);
+        u32::try_from(runs.count()).unwrap_or(u32::MAX)
+    }
+
     /// The loop that pays for a run: the pushed claim's, else the newest open one of its scope.
     #[must_use]
     pub fn loop_of_run(&self, run: &Run) -> Option<LoopId> {

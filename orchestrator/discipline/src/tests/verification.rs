@@ -188,3 +188,37 @@ fn a_scope_without_engagement_proof_confirms_nothing() {
     };
     assert_eq!(grade(&pushed, &rulebook()).kind, VerdictKind::Inconclusive);
 }
+
+#[test]
+fn a_diagnostic_is_judged_by_its_outcomes_on_a_red_run_and_has_to_go() {
+    let outcome = |predicate: &str, kills: &str| attest::claim::Outcome {
+        predicate: predicate.into(),
+        kills: vec![kills.into()],
+    };
+    let diagnostic = |body: &mut attest::claim::ClaimBody| {
+        body.kind = attest::claim::ClaimKind::Diagnostic;
+        body.predictions.clear();
+        body.outcomes = vec![
+            outcome("present chunk_abort", "H1"),
+            outcome("present envelope", "H2"),
+        ];
+    };
+    let line = "ABORT: only 12/31 chunks allocated";
+    let seen = graded(&pushed(false), &with_line(false, line), diagnostic);
+    assert_eq!(
+        (seen.kind, seen.rollback_due),
+        (VerdictKind::Confirmed, true),
+        "{:?}",
+        seen.reasons
+    );
+    let mut body = good_body();
+    diagnostic(&mut body);
+    let dead = crate::verification::killed(&body, &seen.grades);
+    assert_eq!(dead, [("H1", "present chunk_abort")]);
+    let unseen = graded(&pushed(false), &cells(false), diagnostic);
+    assert_eq!(
+        (unseen.kind, unseen.rollback_due),
+        (VerdictKind::Inconclusive, true)
+    );
+    assert_eq!(crate::verification::killed(&body, &unseen.grades), []);
+}

@@ -65,6 +65,16 @@ pub struct PinnedTestView {
     pub files: Vec<String>,
 }
 
+/// What a diagnostic may show, and which hypotheses that kills.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct OutcomeView {
+    /// Predicate over the run.
+    pub predicate: String,
+    /// Hypotheses that cannot be true when it holds.
+    pub kills: Vec<String>,
+}
+
 /// What the push may spend.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -109,6 +119,9 @@ pub struct ClaimDraft {
     /// Predicates the run must satisfy.
     #[serde(default)]
     pub prediction: Vec<String>,
+    /// For a diagnostic: what the run may show, and what each outcome kills.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub outcomes: Vec<OutcomeView>,
     /// Predicates that must not change.
     #[serde(default)]
     pub guards: Vec<GuardView>,

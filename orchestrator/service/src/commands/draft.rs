@@ -1,7 +1,9 @@
 //! From a draft on the wire to a canonical body: the tree is imported, the parent is the remote's
 //! tip, and nothing is judged yet.
 
-use attest::claim::{CLAIM_SCHEMA, ClaimBody, ClaimBudget, ClaimKind, Guard, PinnedTest, Site};
+use attest::claim::{
+    CLAIM_SCHEMA, ClaimBody, ClaimBudget, ClaimKind, Guard, Outcome, PinnedTest, Site,
+};
 use repo::RepoError;
 
 use super::parse_word;
@@ -54,6 +56,14 @@ pub(super) fn body(
         reasoning: draft.reasoning.clone(),
         hypothesis_id: draft.hypothesis_id.clone().unwrap_or_default(),
         predictions: draft.prediction.clone(),
+        outcomes: draft
+            .outcomes
+            .iter()
+            .map(|row| Outcome {
+                predicate: row.predicate.clone(),
+                kills: row.kills.clone(),
+            })
+            .collect(),
         guards: draft
             .guards
             .iter()

@@ -8,6 +8,7 @@
 )]
 
 mod dependencies;
+mod diagnostic;
 mod dishonest;
 mod evidence;
 mod interrupted;

@@ -305,6 +305,7 @@ impl Bench {
                 "absent first_divergence".into(),
                 format!("cargo_test{{name={RED_TEST}}}.outcome == ok"),
             ],
+            outcomes: vec![],
             guards: vec![api::GuardView {
                 scope: SCOPE.into(),
                 predicate: "cargo_test{name=path_equivalence_whole_blocks}.outcome == ok".into(),

@@ -276,6 +276,7 @@ impl World {
             reasoning: "The iterator skips the first value, so it never counts.".to_owned(),
             hypothesis_id: "H1".to_owned(),
             predictions: vec!["all cargo_summary.failed == 0".to_owned()],
+            outcomes: vec![],
             guards: Vec::new(),
             gates: vec!["sums".to_owned()],
             pinned_test: Some(PinnedTest {
@@ -427,6 +428,7 @@ impl World {
                 current: true,
                 cells: vec![log.into_cell("default")],
             }),
+            rivals: Vec::new(),
             attempts: Vec::new(),
             hypothesis: Some(HypothesisFacts {
                 id: "H1".to_owned(),
@@ -446,6 +448,7 @@ impl World {
                 scope_closed: None,
                 live_runs: Vec::new(),
                 minutes_left: 60,
+                diagnostics_left: None,
                 already_pushed: false,
                 signal_exists: true,
             },
