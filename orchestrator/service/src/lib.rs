@@ -39,6 +39,7 @@ mod service;
 mod shared;
 mod staging;
 mod store;
+mod unified;
 mod views;
 mod worker;
 

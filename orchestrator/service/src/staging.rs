@@ -3,7 +3,7 @@
 use attest::json::canonical;
 use discipline::event::Event;
 use discipline::model::ClaimId;
-use discipline::shown::card;
+use discipline::shown::{ClaimCard, card};
 use discipline::state::{Claim, ClaimPhase};
 use repo::{CommitPlan, Identity};
 
@@ -31,26 +31,7 @@ pub(crate) fn stage(shared: &Shared, id: &ClaimId) -> Result<(), ServiceError> {
         .repo
         .keep(&format!("refs/greenloop/staged/{}", claim.id), &commit)?;
     claim.commit = Some(commit.clone());
-    let circumstances = Circumstances {
-        claim: Some(&claim),
-        remote_tip: Some(claim.body.parent.clone()),
-    };
-    let gathered = gather(shared, &claim.body, &circumstances)?;
-    let cited = claim
-        .body
-        .evidence
-        .iter()
-        .map(|citation| cited_text(shared, citation))
-        .collect::<Result<Vec<_>, _>>()?;
-    let state = shared.core().state.clone();
-    let shown = card(
-        id,
-        claim.author.uid,
-        &gathered.input,
-        &cited,
-        &state,
-        &gathered.base.rulebook,
-    );
+    let shown = card_now(shared, &claim)?;
     // The card is kept under its own digest: what is shown later is what was bound here.
     let shown_digest = shared.evidence.put_blob(&canonical(&shown)?)?;
     shared.append(
@@ -61,6 +42,30 @@ pub(crate) fn stage(shared: &Shared, id: &ClaimId) -> Result<(), ServiceError> {
             shown_digest,
         },
     )
+}
+
+/// The card of a claim as it stands now.
+pub(crate) fn card_now(shared: &Shared, claim: &Claim) -> Result<ClaimCard, ServiceError> {
+    let circumstances = Circumstances {
+        claim: Some(claim),
+        remote_tip: Some(claim.body.parent.clone()),
+    };
+    let gathered = gather(shared, &claim.body, &circumstances)?;
+    let cited = claim
+        .body
+        .evidence
+        .iter()
+        .map(|citation| cited_text(shared, citation))
+        .collect::<Result<Vec<_>, _>>()?;
+    let state = shared.core().state.clone();
+    Ok(card(
+        &claim.id,
+        claim.author.uid,
+        &gathered.input,
+        &cited,
+        &state,
+        &gathered.base.rulebook,
+    ))
 }
 
 fn plan(shared: &Shared, claim: &Claim, gated_at: i64) -> CommitPlan {
@@ -82,7 +87,12 @@ fn plan(shared: &Shared, claim: &Claim, gated_at: i64) -> CommitPlan {
 }
 
 fn cited_text(shared: &Shared, citation: &attest::claim::Citation) -> Result<String, ServiceError> {
-    let reader = shared.evidence.open_log(&citation.log_id)?;
+    let reader = match shared.evidence.open_log(&citation.log_id) {
+        Ok(reader) => reader,
+        // Rules refuse such a citation; the card of a refused draft shows none of its text.
+        Err(state::Error::NoEvidence { .. }) => return Ok(String::new()),
+        Err(error) => return Err(error.into()),
+    };
     let length = citation.byte_end.saturating_sub(citation.byte_start);
     let bytes = reader.read_range(citation.byte_start, length.min(CITED_BYTES))?;
     Ok(String::from_utf8_lossy(&bytes).into_owned())

@@ -11,6 +11,7 @@ mod hypothesis;
 mod ledger;
 mod loops;
 mod operator;
+mod review;
 mod search;
 mod view;
 
@@ -21,6 +22,7 @@ pub use hypothesis::*;
 pub use ledger::*;
 pub use loops::*;
 pub use operator::*;
+pub use review::*;
 pub use search::*;
 pub use view::*;
 
@@ -145,6 +147,7 @@ commands! {
     "start_run" StartRun(StartRunRequest) -> StartRunAnswer, Operator, Write;
     "prepare_approval" PrepareApproval(PrepareApprovalRequest) -> PrepareApprovalAnswer, Operator, Read;
     "approve_claim" ApproveClaim(ApproveClaimRequest) -> ApproveClaimAnswer, Operator, Write;
+    "review_claim" ReviewClaim(ReviewClaimRequest) -> ReviewClaimAnswer, Operator, Read;
     "reject_claim" RejectClaim(RejectClaimRequest) -> RejectClaimAnswer, Operator, Write;
         "daemon_info" DaemonInfo(DaemonInfoRequest) -> DaemonInfoAnswer, Operator, Read;
     "shutdown" Shutdown(ShutdownRequest) -> ShutdownAnswer, Operator, Write;

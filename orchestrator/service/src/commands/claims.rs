@@ -167,14 +167,19 @@ pub(super) fn get_claim(
         refused: views::refusals(&claim.refused),
         missing: missing(&claim),
         gates: gates.iter().map(views::gate).collect(),
-        approval_command: approvable.then(|| format!("greenloop approve {} --key FILE", claim.id)),
+        approval_command: approvable.then(|| approval_command(&claim)),
         approved_by: claim.approval.as_ref().map(|record| record.signer.clone()),
         verdict: claim.verdict.as_ref().map(views::verdict),
         card: card(shared, &claim)?,
     })
 }
 
-fn object<T: serde::Serialize>(
+/// What a person types to approve the claim.
+pub(super) fn approval_command(claim: &Claim) -> String {
+    format!("greenloop approve {} --key FILE", claim.id)
+}
+
+pub(super) fn object<T: serde::Serialize>(
     value: &T,
 ) -> Result<serde_json::Map<String, serde_json::Value>, ServiceError> {
     match serde_json::to_value(value) {
@@ -199,7 +204,7 @@ pub(super) fn card(
 }
 
 /// What stands between the claim and the remote, in order.
-fn missing(claim: &Claim) -> Vec<String> {
+pub(super) fn missing(claim: &Claim) -> Vec<String> {
     use ClaimPhase as P;
     let steps: &[&str] = match claim.phase {
         P::Drafted => &["a corrected proposal", "gates", "an approval", "the push"],

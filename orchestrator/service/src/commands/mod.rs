@@ -17,6 +17,7 @@ mod loops;
 mod machine;
 mod path_delta;
 mod push;
+mod review;
 mod runs;
 mod search;
 mod status;
@@ -69,6 +70,7 @@ pub(crate) fn dispatch(
         Q::ApproveClaim(r) => A::ApproveClaim(approve::approve(shared, ctx, r)?),
         Q::RejectClaim(r) => A::RejectClaim(approve::reject(shared, ctx, r)?),
         Q::VerifyClaim(r) => A::VerifyClaim(verify::verify_claim(shared, ctx, r)?),
+        Q::ReviewClaim(r) => A::ReviewClaim(review::review_claim(shared, ctx, r)?),
         Q::DaemonInfo(_) => A::DaemonInfo(machine::daemon_info(shared)),
         Q::Shutdown(_) => A::Shutdown(machine::shutdown(shared)),
     })
