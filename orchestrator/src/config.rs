@@ -42,10 +42,7 @@ pub(crate) struct Identity {
 impl Config {
     /// Reads the file that was named, else the first that exists, else nothing.
     pub(crate) fn load(named: Option<&Path>) -> Result<Self> {
-        if let Some(path) = named {
-            return Self::read(path);
-        }
-        match candidates().into_iter().find(|path| path.exists()) {
+        match settings_file(named) {
             Some(path) => Self::read(&path),
             None => Ok(Self::default()),
         }
@@ -55,6 +52,14 @@ impl Config {
         let text = std::fs::read_to_string(path)
             .with_context(|| format!("cannot read machine settings {}", path.display()))?;
         toml::from_str(&text).with_context(|| format!("machine settings {}", path.display()))
+    }
+}
+
+/// The settings file in force: the one that was named, else the first that exists.
+pub(crate) fn settings_file(named: Option<&Path>) -> Option<PathBuf> {
+    match named {
+        Some(path) => Some(path.to_owned()),
+        None => candidates().into_iter().find(|path| path.exists()),
     }
 }
 

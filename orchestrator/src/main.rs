@@ -9,6 +9,7 @@
 //! - Verbs decide nothing: what is refused was refused by the service.
 //! - `--json` prints the service's answer type; it is the MCP tool's structured output.
 //! - Exit codes stand in [`exit`] and nowhere else.
+//! - Text from logs and agents reaches a terminal through [`page`], which makes it printable.
 //! - Nothing but [`output`] prints; standard output of `greenloop mcp` carries protocol bytes only.
 //! - The only private key that is ever used here is used by `ssh-keygen`, never read by us.
 
@@ -17,10 +18,14 @@ mod cli;
 mod client;
 mod config;
 mod daemon;
+mod doctor;
 mod exit;
+mod init;
 mod output;
+mod page;
 mod place;
 mod sign;
+mod times;
 mod wire;
 
 use std::process::ExitCode;

@@ -42,6 +42,15 @@ impl Output {
         }
     }
 
+    /// Text without colour, whatever the test runs on.
+    #[cfg(test)]
+    pub(crate) fn plain() -> Self {
+        Self {
+            json: false,
+            color: false,
+        }
+    }
+
     /// Prints the answer as JSON, or what `text` makes of it.
     pub(crate) fn answer<T: Serialize>(
         self,
@@ -179,28 +188,4 @@ pub(crate) fn refusals(output: Output, refused: &[RefusalView]) -> String {
             )
         })
         .collect()
-}
-
-/// An age or duration for people: `4 s`, `3 min`, `2 h`, `5 d`.
-pub(crate) fn duration(ms: i64) -> String {
-    let seconds = ms.max(0) / 1000;
-    match seconds {
-        0..60 => format!("{seconds} s"),
-        60..3600 => format!("{} min", seconds / 60),
-        3600..172_800 => format!("{} h", seconds / 3600),
-        _ => format!("{} d", seconds / 86_400),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn ages_read_well() {
-        let text: Vec<String> = [-5, 59_999, 60_000, 7_199_000, 172_800_000]
-            .map(duration)
-            .into();
-        assert_eq!(text, ["0 s", "59 s", "1 min", "1 h", "2 d"]);
-    }
 }

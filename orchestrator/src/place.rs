@@ -67,7 +67,7 @@ impl Place {
 }
 
 /// The folder that holds `.git`, upward from `from`; a bare repository is its own.
-fn toplevel(from: &Path) -> Result<PathBuf> {
+pub(crate) fn toplevel(from: &Path) -> Result<PathBuf> {
     let from = from.canonicalize().with_context(|| {
         format!(
             "no folder {}; name the repository with --repo",

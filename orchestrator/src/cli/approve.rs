@@ -2,10 +2,11 @@
 
 use std::path::PathBuf;
 
-use anyhow::{Context as _, Result};
-use service::api::{ApproveClaimRequest, PrepareApprovalRequest};
+use anyhow::{Context as _, Result, bail};
+use service::api::{ApproveClaimRequest, PrepareApprovalRequest, ReviewClaimRequest};
 
 use super::{Context, push};
+use crate::card::{Layout, render};
 use crate::exit::Exit;
 use crate::output::refusals;
 use crate::sign::sign;
@@ -35,9 +36,14 @@ pub(super) fn run(args: &Args, context: &Context<'_>) -> Result<Exit> {
         output.answer(&prepared, |prepared| refusals(output, &prepared.refused))?;
         return Ok(Exit::Refused);
     }
-    if let Some(card) = &prepared.card {
-        output.note(&crate::card::render(card)?);
+    let review = client.ask(ReviewClaimRequest {
+        claim_id: args.id.clone(),
+    })?;
+    // What is bound is what is shown: the card of the answer to sign, not a newer one.
+    if prepared.card.as_ref() != Some(&review.card) {
+        bail!("the claim changed meanwhile; ask again");
     }
+    output.note(&render(&review, Layout::of_terminal(output))?);
     let payload = prepared
         .payload
         .context("the daemon prepared nothing to sign")?;

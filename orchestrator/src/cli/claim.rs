@@ -3,37 +3,43 @@
 use std::fmt::Write;
 
 use anyhow::Result;
-use serde::Serialize;
-use service::api::{
-    ClaimSummary, GateView, GetClaimAnswer, GetClaimRequest, GradeView, LoopStatusRequest,
-    VerdictView,
-};
+use clap::Subcommand;
+use service::api::{GateView, GetClaimAnswer, GetClaimRequest, GradeView, VerdictView};
 
 use super::Context;
-use super::status::short;
 use crate::exit::Exit;
-use crate::output::{Output, Tone, duration, refusals};
+use crate::output::{Output, Tone, refusals};
+use crate::page::short;
+use crate::times::took;
 
-/// Show a claim, or list all claims
+/// Show a claim in full: body, gates, verdict
+///
+/// `greenloop review` shows the same claim as the card that a person decides on.
 #[derive(Debug, clap::Args)]
+#[command(args_conflicts_with_subcommands = true)]
 pub(super) struct Args {
+    #[command(subcommand)]
+    action: Option<Action>,
     /// Claim id, such as C1; lists all when absent
     id: Option<String>,
 }
 
+#[derive(Debug, Subcommand)]
+enum Action {
+    /// Show a claim in full
+    Show {
+        /// Claim id, such as C1
+        id: String,
+    },
+}
+
 pub(super) fn run(args: &Args, context: &Context<'_>) -> Result<Exit> {
+    let id = match (&args.action, &args.id) {
+        (Some(Action::Show { id }), _) | (None, Some(id)) => id,
+        (None, None) => return super::claims::list(context),
+    };
     let mut client = context.client()?;
     let output = context.output;
-    let Some(id) = &args.id else {
-        let claims = client.ask(LoopStatusRequest::default())?.claims;
-        output.answer(&Listed { claims }, |listed| {
-            let line = |c: &ClaimSummary| {
-                format!("{} {:<12} {} {}\n", c.claim_id, c.state, c.scope, c.subject)
-            };
-            listed.claims.iter().map(line).collect()
-        })?;
-        return Ok(Exit::Done);
-    };
     let answer = client.ask(GetClaimRequest {
         claim_id: id.clone(),
     })?;
@@ -43,12 +49,6 @@ pub(super) fn run(args: &Args, context: &Context<'_>) -> Result<Exit> {
     } else {
         Exit::Done
     })
-}
-
-/// What `--json` prints for all claims.
-#[derive(Debug, Serialize)]
-struct Listed {
-    claims: Vec<ClaimSummary>,
 }
 
 fn block(output: Output, answer: &GetClaimAnswer) -> String {
@@ -115,7 +115,7 @@ pub(super) fn gate_line(output: Output, gate: &GateView) -> String {
         output.paint(tone, &gate.verdict),
         gate.passed,
         gate.failed,
-        duration(gate.duration_ms.try_into().unwrap_or(i64::MAX))
+        took(gate.duration_ms)
     )
 }
 

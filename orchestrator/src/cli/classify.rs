@@ -6,9 +6,9 @@ use anyhow::Result;
 use service::api::{AnchorView, ClassifyRunAnswer, ClassifyRunRequest};
 
 use super::Context;
-use super::status::short;
 use crate::exit::Exit;
 use crate::output::{Output, Tone};
+use crate::page::short;
 
 /// Class and disposition of a run, with the lines they rest on
 #[derive(Debug, clap::Args)]

@@ -3,14 +3,21 @@
 mod approve;
 mod audit;
 mod claim;
+mod claims;
 mod classify;
+mod completions;
+mod contrast;
 mod daemon;
 mod doctor;
+mod hypotheses;
+mod init;
 mod log;
+mod man;
 mod markers;
 mod mcp;
 mod push;
 mod reject;
+mod review;
 mod run;
 mod runs;
 mod state;
@@ -22,7 +29,7 @@ mod why;
 use std::path::PathBuf;
 
 use anyhow::Result;
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::client::{Client, Refused};
 use crate::config::Config;
@@ -58,17 +65,18 @@ struct Global {
 
 #[derive(Debug, Subcommand)]
 enum Verb {
-    Daemon(daemon::Args),
-    Stop(stop::Args),
-    Doctor(doctor::Args),
-    Mcp(mcp::Args),
+    Init(init::Args),
     Status(status::Args),
     Run(run::Args),
     Runs(runs::Args),
     Log(log::Args),
     Markers(markers::Args),
     Classify(classify::Args),
+    Contrast(contrast::Args),
+    Hypotheses(hypotheses::Args),
+    Claims(claims::Args),
     Claim(claim::Args),
+    Review(review::Args),
     Approve(approve::Args),
     Reject(reject::Args),
     Push(push::Args),
@@ -76,6 +84,17 @@ enum Verb {
     Why(why::Args),
     Audit(audit::Args),
     State(state::Args),
+    Daemon(daemon::Args),
+    Stop(stop::Args),
+    Doctor(doctor::Args),
+    Mcp(mcp::Args),
+    Completions(completions::Args),
+    Man(man::Args),
+}
+
+/// The whole command line, for completions and the manual.
+fn command_line() -> clap::Command {
+    Cli::command()
 }
 
 /// What every verb is given.
@@ -127,17 +146,18 @@ pub(crate) fn run(cli: &Cli) -> Exit {
 
 fn dispatch(verb: &Verb, context: &Context<'_>) -> Result<Exit> {
     match verb {
-        Verb::Daemon(args) => daemon::run(args, context),
-        Verb::Stop(args) => stop::run(args, context),
-        Verb::Doctor(args) => doctor::run(args, context),
-        Verb::Mcp(args) => mcp::run(args, context),
+        Verb::Init(args) => init::run(args, context),
         Verb::Status(args) => status::run(args, context),
         Verb::Run(args) => run::run(args, context),
         Verb::Runs(args) => runs::run(args, context),
         Verb::Log(args) => log::run(args, context),
         Verb::Markers(args) => markers::run(args, context),
         Verb::Classify(args) => classify::run(args, context),
+        Verb::Contrast(args) => contrast::run(args, context),
+        Verb::Hypotheses(args) => hypotheses::run(args, context),
+        Verb::Claims(args) => claims::run(args, context),
         Verb::Claim(args) => claim::run(args, context),
+        Verb::Review(args) => review::run(args, context),
         Verb::Approve(args) => approve::run(args, context),
         Verb::Reject(args) => reject::run(args, context),
         Verb::Push(args) => push::run(args, context),
@@ -145,6 +165,12 @@ fn dispatch(verb: &Verb, context: &Context<'_>) -> Result<Exit> {
         Verb::Why(args) => why::run(args, context),
         Verb::Audit(args) => audit::run(args, context),
         Verb::State(args) => state::run(args, context),
+        Verb::Daemon(args) => daemon::run(args, context),
+        Verb::Stop(args) => stop::run(args, context),
+        Verb::Doctor(args) => doctor::run(args, context),
+        Verb::Mcp(args) => mcp::run(args, context),
+        Verb::Completions(args) => completions::run(args, context),
+        Verb::Man(args) => man::run(args, context),
     }
 }
 
@@ -154,6 +180,19 @@ mod tests {
 
     #[test]
     fn the_command_line_is_consistent() {
-        <Cli as clap::CommandFactory>::command().debug_assert();
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_verb_says_what_it_does() {
+        let text = Cli::command().render_long_help().to_string();
+        insta::assert_snapshot!(text);
+        for verb in Cli::command().get_subcommands() {
+            assert!(
+                verb.get_about().is_some(),
+                "{} has no help",
+                verb.get_name()
+            );
+        }
     }
 }

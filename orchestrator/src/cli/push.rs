@@ -4,10 +4,10 @@ use anyhow::Result;
 use service::api::{GetClaimRequest, RequestPushRequest};
 
 use super::Context;
-use super::status::short;
 use crate::client::Client;
 use crate::exit::Exit;
 use crate::output::{Output, refusals};
+use crate::page::short;
 
 /// Spend the approval of a claim: push it with its attestation, atomically
 #[derive(Debug, clap::Args)]

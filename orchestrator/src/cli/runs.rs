@@ -6,9 +6,10 @@ use anyhow::Result;
 use service::api::{ListRunsRequest, RunView};
 
 use super::Context;
-use super::status::short;
 use crate::exit::Exit;
-use crate::output::{Output, Tone, duration};
+use crate::output::{Output, Tone};
+use crate::page::short;
+use crate::times::{Times, took};
 
 /// List runs, newest first
 #[derive(Debug, clap::Args)]
@@ -55,16 +56,17 @@ pub(super) fn run_block(output: Output, run: &RunView) -> String {
         .or(run.conclusion.as_deref())
         .unwrap_or(&run.status);
     let mut text = format!(
-        "{} {} {} at {} ({})\n",
+        "{} {} {} at {} ({}), {}\n",
         run.run_id,
         run.scope,
         output.paint(tone, verdict),
         short(&run.head_sha),
-        run.trigger
+        run.trigger,
+        Times::here().when(run.finished_ms.unwrap_or(run.created_ms))
     );
     for job in &run.jobs {
         let ended = job.conclusion.as_deref().unwrap_or(&job.status);
-        let took = duration(job.duration_ms.try_into().unwrap_or(i64::MAX));
+        let took = took(job.duration_ms);
         let log = match (&job.log, &job.why_empty) {
             (Some(log), _) => format!(
                 "{} bytes, {} lines, {}",

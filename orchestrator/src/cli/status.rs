@@ -1,13 +1,16 @@
 //! `greenloop status`
 
-use std::fmt::Write;
-
 use anyhow::Result;
-use service::api::{LoopStatusAnswer, LoopStatusRequest, ScopeView};
+use service::api::{ClaimSummary, LoopStatusAnswer, LoopStatusRequest, LoopView, ScopeView};
 
 use super::Context;
 use crate::exit::Exit;
-use crate::output::{Output, Tone, duration};
+use crate::output::Tone;
+use crate::page::{Page, pad, short, terminal_width};
+use crate::times::{Times, took};
+
+/// Claims and theories that fit on one screen.
+const ROWS: usize = 6;
 
 /// One screen: scopes, loop, claims, ledger, counters, next legal actions
 #[derive(Debug, clap::Args)]
@@ -21,9 +24,10 @@ pub(super) fn run(args: &Args, context: &Context<'_>) -> Result<Exit> {
     let answer = context.client()?.ask(LoopStatusRequest {
         loop_id: args.r#loop.clone(),
     })?;
-    context
-        .output
-        .answer(&answer, |answer| screen(context.output, answer))?;
+    let (output, width) = (context.output, terminal_width());
+    output.answer(&answer, |answer| {
+        screen(answer, Page::new(width, output), Times::here())
+    })?;
     Ok(exit(&answer))
 }
 
@@ -40,124 +44,238 @@ fn exit(answer: &LoopStatusAnswer) -> Exit {
     }
 }
 
-fn screen(output: Output, answer: &LoopStatusAnswer) -> String {
-    let mut text = String::new();
-    let mut line = |head: &str, body: String| {
-        // Writing to a string cannot fail.
-        let _ = writeln!(text, "{head:<9} {body}");
-    };
+fn screen(answer: &LoopStatusAnswer, mut page: Page, times: Times) -> String {
+    let phase = answer.phase.replace('_', " ");
     match &answer.r#loop {
-        Some(view) => line(
-            "loop",
-            format!("{} {} ({})", view.loop_id, view.goal, answer.phase),
-        ),
-        None => line("loop", format!("none open ({})", answer.phase)),
+        Some(found) => page.rule(&format!("{} · {phase} · {}", found.loop_id, found.goal)),
+        None => page.rule(&format!("no loop is open · {phase}")),
     }
-    for scope in &answer.scopes {
-        line("scope", scope_line(output, scope));
-    }
-    let (drafts, claims): (Vec<_>, Vec<_>) = answer
-        .claims
-        .iter()
-        .partition(|claim| claim.state == "drafted");
-    for claim in claims {
-        let digest = short(&claim.claim_digest);
-        line(
-            "claim",
-            format!(
-                "{} {:<12} {} [{digest}]",
-                claim.claim_id, claim.state, claim.subject
-            ),
-        );
-    }
-    if !drafts.is_empty() {
-        line(
-            "drafts",
-            format!("{} refused; `greenloop claim` lists them", drafts.len()),
-        );
-    }
-    for row in &answer.hypotheses {
-        let killed = row
-            .killed_because
-            .as_deref()
-            .map(|why| format!("; killed: {why}"))
-            .unwrap_or_default();
-        line(
-            "theory",
-            format!(
-                "{} {:<10} {} ({}){killed}",
-                row.hypothesis_id, row.status, row.statement, row.mechanism
-            ),
-        );
-    }
-    if let Some(view) = &answer.r#loop {
-        let counters = &view.counters;
-        line(
-            "counters",
-            format!(
-                "{} reads, {} idle re-orientations, {} proposals, {} gate runs, {} pushes, {} of runner, {} refused ends",
-                counters.reads,
-                counters.reorientations,
-                counters.proposals,
-                counters.gate_runs,
-                counters.pushes,
-                duration(counters.runner_ms.try_into().unwrap_or(i64::MAX)),
-                counters.refused_ends
-            ),
-        );
+    scopes(&mut page, answer, times);
+    claims(&mut page, answer);
+    ledger(&mut page, answer);
+    if let Some(found) = &answer.r#loop {
+        counters(&mut page, found);
     }
     for drift in &answer.drift {
-        line("drift", output.paint(Tone::Warn, drift));
+        page.toned("drift", drift, Tone::Warn);
     }
-    for action in &answer.next_actions {
-        line("next", format!("{}: {}", action.tool, action.why));
-    }
-    line(
+    next(&mut page, answer);
+    page.rule("");
+    page.field(
         "journal",
-        format!(
+        &format!(
             "record {} {}",
             answer.journal_seq,
             short(&answer.journal_head)
         ),
     );
-    line("state", answer.state_dir.clone());
-    text
+    page.field("state", &answer.state_dir);
+    page.finish()
 }
 
-fn scope_line(output: Output, scope: &ScopeView) -> String {
-    let tone = match scope.signal.as_str() {
-        "green" => Tone::Good,
-        "red" => Tone::Bad,
-        _ => Tone::Warn,
-    };
-    let age = scope
-        .age_ms
-        .map(|age| format!(", {} ago", duration(age)))
-        .unwrap_or_default();
-    let run = scope
-        .run_id
-        .as_deref()
-        .map(|run| format!(" by {run}{age}"))
-        .unwrap_or_default();
-    let commit = scope
-        .head_sha
-        .as_deref()
-        .map(|sha| format!(" at {}", short(sha)))
-        .unwrap_or_default();
-    let closed = scope
-        .closed
-        .as_deref()
-        .map(|why| format!("; closed: {why}"))
-        .unwrap_or_default();
+fn scopes(page: &mut Page, answer: &LoopStatusAnswer, times: Times) {
+    let mut label = "scopes";
+    if answer.scopes.is_empty() {
+        page.toned(
+            label,
+            "no signal yet; start one with `greenloop run SCOPE`",
+            Tone::Warn,
+        );
+    }
+    for scope in &answer.scopes {
+        let tone = match scope.signal.as_str() {
+            "green" => Tone::Good,
+            "red" => Tone::Bad,
+            _ => Tone::Warn,
+        };
+        page.toned(label, &scope_line(scope, times), tone);
+        if let Some(why) = &scope.closed {
+            page.toned("", &format!("closed for pushes: {why}"), Tone::Bad);
+        }
+        label = "";
+    }
+}
+
+fn scope_line(scope: &ScopeView, times: Times) -> String {
+    let mut line = format!("{} {}", scope.scope, scope.signal.replace('_', " "));
+    if let Some(run) = &scope.run_id {
+        line.push_str(&format!(" by {run}"));
+    }
+    if let Some(commit) = &scope.head_sha {
+        line.push_str(&format!(" at {}", short(commit)));
+    }
+    if let Some(age) = scope.age_ms {
+        line.push_str(&format!(", {}", times.ago(age)));
+    }
+    line
+}
+
+fn claims(page: &mut Page, answer: &LoopStatusAnswer) {
+    let (drafts, claims): (Vec<_>, Vec<_>) = answer
+        .claims
+        .iter()
+        .partition(|claim| claim.state == "drafted");
+    let mut label = "claims";
+    for claim in claims.iter().take(ROWS) {
+        page.toned(label, &claim_line(claim), claim_tone(claim));
+        label = "";
+    }
+    let more = claims.len().saturating_sub(ROWS);
+    if more + drafts.len() > 0 {
+        page.field(
+            label,
+            &format!(
+                "{more} more, {} refused drafts; `greenloop claims` lists them",
+                drafts.len()
+            ),
+        );
+    }
+}
+
+fn claim_line(claim: &ClaimSummary) -> String {
     format!(
-        "{} {}{run}{commit}{closed}",
-        scope.scope,
-        output.paint(tone, &scope.signal)
+        "{} {} {} [{}]",
+        pad(&claim.claim_id, 3),
+        pad(&claim.state.replace('_', " "), 12),
+        claim.subject,
+        short(&claim.claim_digest)
     )
 }
 
-/// The first digits of a digest or object id.
-pub(super) fn short(id: &str) -> &str {
-    let hex = id.strip_prefix("sha256:").unwrap_or(id);
-    hex.get(..12).unwrap_or(hex)
+fn claim_tone(claim: &ClaimSummary) -> Tone {
+    match claim.state.as_str() {
+        "confirmed" => Tone::Good,
+        "refuted" | "rejected" | "invalidated" | "expired" => Tone::Bad,
+        _ => Tone::Warn,
+    }
+}
+
+fn ledger(page: &mut Page, answer: &LoopStatusAnswer) {
+    let mut label = "ledger";
+    let (dead, alive): (Vec<_>, Vec<_>) = answer
+        .hypotheses
+        .iter()
+        .partition(|row| row.status == "falsified");
+    for row in alive.iter().chain(&dead).take(ROWS) {
+        let killed = match &row.killed_because {
+            Some(why) => format!("; killed: {why}"),
+            None => String::new(),
+        };
+        page.field(
+            label,
+            &format!(
+                "{} {} {}{killed}",
+                row.hypothesis_id, row.status, row.statement
+            ),
+        );
+        label = "";
+    }
+    let more = answer.hypotheses.len().saturating_sub(ROWS);
+    if more > 0 {
+        page.field(
+            "",
+            &format!("{more} more; `greenloop hypotheses` lists them"),
+        );
+    }
+}
+
+/// Both ways to fail, side by side: reading without acting, and pushing without knowing.
+fn counters(page: &mut Page, found: &LoopView) {
+    let counters = &found.counters;
+    page.field(
+        "stalling",
+        &format!(
+            "{} reads, {} looks without news, {} refused ends",
+            counters.reads, counters.reorientations, counters.refused_ends
+        ),
+    );
+    page.field(
+        "acting",
+        &format!(
+            "{} proposals, {} gate runs, {} theories opened, {} killed",
+            counters.proposals,
+            counters.gate_runs,
+            counters.hypotheses_opened,
+            counters.hypotheses_killed
+        ),
+    );
+    page.field(
+        "spending",
+        &format!(
+            "{} pushes, {} of runner",
+            counters.pushes,
+            took(counters.runner_ms)
+        ),
+    );
+}
+
+/// What a person does first, then what an agent may.
+fn next(page: &mut Page, answer: &LoopStatusAnswer) {
+    for claim in &answer.claims {
+        match claim.state.as_str() {
+            "staged" => page.command("you", &format!("greenloop review {}", claim.claim_id)),
+            "approved" => page.command("you", &format!("greenloop push {}", claim.claim_id)),
+            _ => {}
+        }
+    }
+    let mut label = "next";
+    for action in answer.next_actions.iter().take(ROWS) {
+        page.field(label, &format!("{}: {}", action.tool, action.why));
+        label = "";
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use unicode_width::UnicodeWidthStr;
+
+    use super::*;
+    use crate::output::Output;
+
+    // 2026-11-25 00:30 UTC.
+    const NOW: i64 = 1_795_566_600_000;
+
+    fn answer() -> LoopStatusAnswer {
+        serde_json::from_str(include_str!("status.json")).unwrap()
+    }
+
+    fn shown(answer: &LoopStatusAnswer, width: usize) -> String {
+        let text = screen(
+            answer,
+            Page::new(width, Output::plain()),
+            Times::fixed(NOW, 1),
+        );
+        for line in text.lines() {
+            assert!(line.width() <= width, "{} columns: {line}", line.width());
+        }
+        assert!(!text.contains(['\x1b', '\u{202e}']), "{text}");
+        text
+    }
+
+    #[test]
+    fn a_busy_loop_at_80_columns() {
+        let text = shown(&answer(), 80);
+        assert!(text.lines().count() <= 40, "more than one screen");
+        insta::assert_snapshot!(text);
+    }
+
+    #[test]
+    fn a_busy_loop_at_120_columns() {
+        insta::assert_snapshot!(shown(&answer(), 120));
+    }
+
+    #[test]
+    fn nothing_yet() {
+        let empty = LoopStatusAnswer {
+            r#loop: None,
+            phase: "idle".into(),
+            scopes: Vec::new(),
+            claims: Vec::new(),
+            hypotheses: Vec::new(),
+            drift: Vec::new(),
+            ..answer()
+        };
+        insta::assert_snapshot!(shown(&empty, 80));
+        assert_eq!(exit(&empty), Exit::NoSignal);
+    }
 }
