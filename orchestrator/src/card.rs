@@ -122,7 +122,8 @@ fn failure(page: &mut Page, review: &ReviewClaimAnswer, card: &ClaimCard) {
 /// The command that shows these lines with what stands around them.
 fn see(log_id: &str, from: u64, to: u64) -> String {
     format!(
-        "greenloop log {log_id} --line {}:{}",
+        "greenloop log {} --line {}:{}",
+        short(log_id),
         from.saturating_sub(3).max(1),
         to.saturating_add(3)
     )
@@ -347,7 +348,7 @@ fn cost_and_risk(page: &mut Page, card: &ClaimCard) {
     page.field(
         "risk",
         &format!(
-            "{} guards; any of {} conditions closes the scope and means revert",
+            "a broken guard ({}) or a condition that holds ({}) closes the scope and means revert",
             card.guards.len(),
             card.rollback_if.len()
         ),

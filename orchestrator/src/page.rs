@@ -65,7 +65,9 @@ impl Page {
         match line.width() <= self.width {
             true => self.push(&line),
             false => {
-                self.push(label);
+                if !label.is_empty() {
+                    self.push(label);
+                }
                 wrap(&command, self.width - 2)
                     .iter()
                     .for_each(|line| self.push(&format!("  {line}")));

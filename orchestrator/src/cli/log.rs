@@ -3,16 +3,17 @@
 use anyhow::{Context as _, Result, bail};
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD as BASE64;
-use service::api::{LogViewKind, ReadLogAnswer, ReadLogRequest};
+use service::api::{ListRunsRequest, LogViewKind, ReadLogAnswer, ReadLogRequest};
 
 use super::Context;
+use crate::client::Client;
 use crate::exit::Exit;
 use crate::page::printable;
 
 /// Print a stored log, or lines of it
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// Log id (`sha256:…`)
+    /// Log id (`sha256:…`), or its first digits for a log of a run
     log: String,
     /// Lines A to B, 1-based and inclusive; `A:` to the end
     #[arg(long, value_name = "A:B")]
@@ -32,8 +33,9 @@ pub(super) fn run(args: &Args, context: &Context<'_>) -> Result<Exit> {
         .transpose()?
         .unwrap_or((1, u64::MAX));
     let mut client = context.client()?;
+    let log_id = full_id(&args.log, &mut client)?;
     let mut request = ReadLogRequest {
-        log_id: args.log.clone(),
+        log_id,
         offset: None,
         line: Some(first),
         max_bytes: Some(PAGE),
@@ -67,6 +69,41 @@ pub(super) fn run(args: &Args, context: &Context<'_>) -> Result<Exit> {
         context.output.raw("\n");
     }
     Ok(Exit::Done)
+}
+
+/// The id that these digits begin; what cannot be digits of one is passed on as it is.
+fn full_id(text: &str, client: &mut Client) -> Result<String> {
+    let digits = text.strip_prefix("sha256:").unwrap_or(text);
+    let is_prefix =
+        (6..64).contains(&digits.len()) && digits.bytes().all(|b| b.is_ascii_hexdigit());
+    if !is_prefix {
+        return Ok(match digits.len() {
+            64 => format!("sha256:{digits}"),
+            _ => text.to_owned(),
+        });
+    }
+    let wanted = format!("sha256:{}", digits.to_ascii_lowercase());
+    let mut found = std::collections::BTreeSet::new();
+    let mut request = ListRunsRequest {
+        limit: Some(100),
+        ..Default::default()
+    };
+    loop {
+        let page = client.ask(request.clone())?;
+        let logs = page.runs.iter().flat_map(|run| &run.jobs);
+        let ids = logs.filter_map(|job| Some(&job.log.as_ref()?.log_id));
+        found.extend(ids.filter(|id| id.starts_with(&wanted)).cloned());
+        request.cursor = page.next_cursor;
+        if request.cursor.is_none() {
+            break;
+        }
+    }
+    let mut found = found.into_iter();
+    match (found.next(), found.next()) {
+        (Some(id), None) => Ok(id),
+        (None, _) => bail!("no log of a run begins with {digits}; `greenloop runs` lists them"),
+        (Some(_), Some(_)) => bail!("several logs begin with {digits}; name more digits"),
+    }
 }
 
 fn lines(range: &str) -> Result<(u64, u64)> {

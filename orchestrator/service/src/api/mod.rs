@@ -149,6 +149,6 @@ commands! {
     "approve_claim" ApproveClaim(ApproveClaimRequest) -> ApproveClaimAnswer, Operator, Write;
     "review_claim" ReviewClaim(ReviewClaimRequest) -> ReviewClaimAnswer, Operator, Read;
     "reject_claim" RejectClaim(RejectClaimRequest) -> RejectClaimAnswer, Operator, Write;
-        "daemon_info" DaemonInfo(DaemonInfoRequest) -> DaemonInfoAnswer, Operator, Read;
+    "daemon_info" DaemonInfo(DaemonInfoRequest) -> DaemonInfoAnswer, Operator, Read;
     "shutdown" Shutdown(ShutdownRequest) -> ShutdownAnswer, Operator, Write;
 }
