@@ -319,6 +319,10 @@ fn meaning(gate: &ShownGate) -> String {
     let (passed, wanted) = match gate.role {
         GateRole::PinOnBase => ("red on base, as it must be", "the claim's test on base"),
         GateRole::PinOnHead => ("green on the change", "the claim's test on the change"),
+        GateRole::PinOnAttempt => (
+            "red on an earlier attempt, as it must be",
+            "the claim's test on an earlier attempt",
+        ),
         GateRole::Canary => ("canary seen failing", "canary"),
         GateRole::Gate => ("passed", "gate"),
     };
