@@ -27,7 +27,7 @@ pub(crate) fn place() -> Place {
     }
 }
 
-fn fixture(place: &Place) -> Scene {
+pub(crate) fn fixture(place: &Place) -> Scene {
     Scene::set(Project::Fixture, place.work.path(), place.runtime.path()).unwrap()
 }
 
