@@ -6,8 +6,10 @@
     reason = "tests"
 )]
 
+use std::io::{BufRead, BufReader, Write};
 use std::path::PathBuf;
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant};
 
 use engine::gguf::Gguf;
 use engine::tok::{ControlText, ControlTokens, Tokenizer};
@@ -114,6 +116,195 @@ fn a_text_is_continued_by_the_bytes_of_the_tokens_that_follow_it() {
     assert_eq!(run(["--prompt", text]), expected);
     let neither = engine(&["run", &model]);
     assert_eq!(neither.status.code(), Some(2));
+}
+
+/// Runs a command with a text on its stdin.
+fn engine_with_input(arguments: &[&str], input: &[u8]) -> Output {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_engine"))
+        .args(arguments)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    child.stdin.take().unwrap().write_all(input).unwrap();
+    child.wait_with_output().unwrap()
+}
+
+#[test]
+fn texts_become_ids_and_ids_become_texts() {
+    let model = model("models/llama-a.q8_0.gguf");
+    let text = "Hello \u{4e16}\u{754c}, <|eot_id|> 123\n";
+    let printed = engine(&["tokenize", &model, text]);
+    let ids: Vec<u32> = serde_json::from_slice(&printed.stdout).unwrap();
+    let file = std::fs::read(&model).unwrap();
+    let tokenizer = Tokenizer::read(&Gguf::parse(&file).unwrap()).unwrap();
+    assert_eq!(ids, tokenizer.encode(text, ControlText::Plain));
+    assert_eq!(
+        engine_with_input(&["tokenize", &model], text.as_bytes()).stdout,
+        printed.stdout
+    );
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("text");
+    std::fs::write(&path, text).unwrap();
+    let path = path.to_str().unwrap();
+    assert_eq!(
+        engine(&["tokenize", &model, "--file", path]).stdout,
+        printed.stdout
+    );
+    let special = json(&["tokenize", &model, text, "--special", "--bos", "--json"]);
+    assert_eq!(special["ids"][0], tokenizer.bos().unwrap());
+    assert_ne!(special["ids"], serde_json::json!(ids));
+    assert_eq!(
+        special["ids"].as_array().unwrap().len(),
+        special["pieces_hex"].as_array().unwrap().len()
+    );
+    let listed: Vec<String> = ids.iter().map(u32::to_string).collect();
+    let back: Vec<&str> = ["detokenize", &model]
+        .into_iter()
+        .chain(listed.iter().map(String::as_str))
+        .collect();
+    assert_eq!(engine(&back).stdout, text.as_bytes());
+    let list = folder.path().join("ids.json");
+    std::fs::write(&list, &printed.stdout).unwrap();
+    let list = list.to_str().unwrap();
+    let told = json(&["detokenize", &model, "--tokens", list, "--json"]);
+    assert_eq!(told["text"], text);
+    assert_eq!(told["bytes_hex"], hex::encode(text));
+    let no_text = engine_with_input(&["tokenize", &model], b"\xff\xfe");
+    assert_eq!(no_text.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&no_text.stderr).contains("not UTF-8"));
+}
+
+#[test]
+fn failures_are_json_where_json_was_asked_for() {
+    let model = model("models/llama-a.f32.gguf");
+    for (arguments, name, code) in [
+        (
+            vec!["plan", &model, "--envelope", "1000", "--json"],
+            "envelope",
+            3,
+        ),
+        (
+            vec![
+                "run", &model, "--tokens", "600", "--device", "cpu", "--json",
+            ],
+            "bad_request",
+            3,
+        ),
+        (
+            vec![
+                "run",
+                &model,
+                "--tokens",
+                "1",
+                "--device",
+                "cpu",
+                "--mode",
+                "smoke-full",
+                "--json",
+            ],
+            "profile_conflict",
+            3,
+        ),
+        (
+            vec![
+                "run",
+                &model,
+                "--tokens",
+                "1",
+                "--device",
+                "cpu",
+                "--set",
+                "ENGINE_SURPRISE=1",
+                "--json",
+            ],
+            "bad_request",
+            3,
+        ),
+        (
+            vec!["detokenize", &model, "99999", "--json"],
+            "bad_request",
+            3,
+        ),
+        (
+            vec!["tokenize", "/nonexistent.gguf", "a", "--json"],
+            "io",
+            1,
+        ),
+    ] {
+        let output = engine(&arguments);
+        assert_eq!(
+            output.status.code(),
+            Some(code),
+            "{arguments:?}: {output:?}"
+        );
+        let told: Value = serde_json::from_slice(&output.stdout).unwrap();
+        assert_eq!(told["error"]["code"], name, "{arguments:?}");
+        assert!(!told["error"]["message"].as_str().unwrap().is_empty());
+    }
+}
+
+#[test]
+fn a_run_is_quiet_unless_markers_are_asked_for() {
+    let model = model("models/llama-a.f32.gguf");
+    let run = [
+        "run", &model, "--tokens", "1,2", "--n", "2", "--device", "cpu",
+    ];
+    let quiet = engine(&run);
+    assert!(quiet.status.success());
+    assert_eq!(quiet.stderr, b"", "{quiet:?}");
+    let loud = engine(&[&run[..], &["--markers"]].concat());
+    assert_eq!(loud.stdout, quiet.stdout);
+    let markers = String::from_utf8(loud.stderr).unwrap();
+    for tag in ["[BACKEND] ", "[TELEMETRY END] ", "[WORKER EXIT] "] {
+        assert!(markers.contains(tag), "{markers}");
+    }
+    let told = json(&[&run[..], &["--json"]].concat());
+    assert_eq!(told["backend"], "cpu");
+    assert_eq!(told["tokens"].as_array().unwrap().len(), 2);
+}
+
+/// Direct children of a process.
+#[cfg(target_os = "linux")]
+fn children(pid: u32) -> Vec<u32> {
+    let list = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap();
+    let ids = list.split_whitespace();
+    ids.map(|id| id.parse().unwrap()).collect()
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn an_interrupted_run_leaves_no_worker_behind() {
+    let model = model("models/llama-a.f32.gguf");
+    let arguments = [
+        "run", &model, "--tokens", "1", "--n", "250", "--device", "cpu",
+    ];
+    let mut run = Command::new(env!("CARGO_BIN_EXE_engine"))
+        .args(arguments)
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut first = String::new();
+    let mut stdout = BufReader::new(run.stdout.take().unwrap());
+    stdout.read_line(&mut first).unwrap();
+    let workers = children(run.id());
+    assert_eq!(workers.len(), 1, "one worker works");
+    let interrupt = Command::new("kill")
+        .args(["-INT", &run.id().to_string()])
+        .status();
+    assert!(interrupt.unwrap().success());
+    assert!(!run.wait().unwrap().success());
+    let gone = |pid: u32| match std::fs::read_to_string(format!("/proc/{pid}/stat")) {
+        Err(_) => true,
+        // A process that nobody has reaped yet has ended, too.
+        Ok(stat) => stat.contains(") Z "),
+    };
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while !gone(workers[0]) {
+        assert!(Instant::now() < deadline, "the worker outlives its parent");
+        std::thread::park_timeout(Duration::from_millis(20));
+    }
 }
 
 #[test]

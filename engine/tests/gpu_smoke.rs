@@ -37,7 +37,7 @@ use engine::telemetry::{
     LongCtxBaseline, LongCtxSingleGraph, Marker, PathDelta, PathDistance, Perdispatch, RunId,
     SingleGraphBlock, Timing,
 };
-use engine::worker::protocol::{Prompt, Purpose};
+use engine::worker::protocol::{Prompt, Purpose, Role};
 use lab::{Lab, Outcome};
 use support::{Case, Golden, data, golden};
 
@@ -392,6 +392,33 @@ fn gpu_path_equivalence_topology_rebuild() {
                 ..prompt.clone()
             });
             assert_eq!(&got.logits_sha, want, "round {round}, legacy={legacy}");
+        }
+    }
+}
+
+#[test]
+fn gpu_path_equivalence_dual_model_hot_lane() {
+    // Two models share the device and take turns; each gives what it gives alone.
+    const BUDGET: u64 = 64 << 20;
+    let (target, draft) = (subset("llama-a.f32"), subset("qwen3-a.f32"));
+    let prompt = |golden: &Golden, role| Prompt {
+        role,
+        greedy: 4,
+        purpose: Purpose::Smoke,
+        ..prompt_of(golden.case("p24"))
+    };
+    let alone = |golden: &Golden| {
+        let prompt = prompt(golden, Role::Target);
+        Lab::open(&golden.model).predict(prompt).logits_sha
+    };
+    let wanted = [alone(&target), alone(&draft)];
+    let mut lab = Lab::open_two(&target.model, &draft.model, BUDGET);
+    for turn in 0..3 {
+        let sides = [(&target, Role::Target), (&draft, Role::Draft)];
+        for ((golden, role), want) in sides.into_iter().zip(&wanted) {
+            let got = lab.predict(prompt(golden, role));
+            assert_eq!(&got.logits_sha, want, "turn {turn}, {}", role.name());
+            assert!(got.passes.iter().all(|pass| pass.role == role.name()));
         }
     }
 }

@@ -11,8 +11,12 @@ use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use engine::worker::protocol::{Answer, DeviceKind, Prompt, Request};
+use engine::worker::protocol::{Answer, DeviceKind, Prompt, Request, Role};
 use engine::worker::{Supervisor, Worker, WorkerError, WorkerOptions};
+
+mod support;
+
+use support::{golden_roots, json};
 
 const BINARY: &str = env!("CARGO_BIN_EXE_engine");
 
@@ -85,8 +89,8 @@ fn a_hang_is_killed_and_named() {
 }
 
 #[test]
-fn garbage_and_floods_are_protocol_breaks() {
-    for fault in ["worker_garbage", "worker_flood"] {
+fn garbage_floods_and_answers_without_end_are_protocol_breaks() {
+    for fault in ["worker_garbage", "worker_flood", "worker_babble"] {
         let (exit, detail) = downfall(fault, PATIENT);
         assert_eq!(
             (exit.class.as_str(), exit.step.as_str()),
@@ -94,6 +98,155 @@ fn garbage_and_floods_are_protocol_breaks() {
             "{fault}: {detail}"
         );
     }
+}
+
+#[test]
+fn a_hang_while_pipelines_are_built_has_its_own_deadline() {
+    let mut options = WorkerOptions::new(BINARY);
+    options.environment = vec![("ENGINE_FAULT".into(), "warm_up_hang".into())];
+    options.warm_up_timeout = Duration::from_millis(300);
+    let mut worker = Worker::start(options).unwrap();
+    let error = worker
+        .load(model(), DeviceKind::Cpu, Some(16), None)
+        .unwrap_err();
+    let WorkerError::Down { exit, detail } = error else {
+        panic!("{error:?}");
+    };
+    assert_eq!(
+        (exit.class.as_str(), exit.step.as_str()),
+        ("gpu_hang", "warm_up"),
+        "{detail}"
+    );
+}
+
+/// A program that speaks the protocol's first line and then does what the script says.
+#[cfg(unix)]
+fn impostor(script: &str) -> Worker {
+    let ready = r#"{"kind":"ready","protocol":1,"pid":1,"version":"0"}"#;
+    let mut options = WorkerOptions::new("sh");
+    options.arguments = vec!["-c".into(), format!("echo '{ready}'; {script}")];
+    options.step_timeout = PATIENT;
+    Worker::start(options).unwrap()
+}
+
+#[cfg(unix)]
+#[test]
+fn whatever_comes_instead_of_an_answer_is_classified() {
+    // The request has been read when the script goes on behind `read`.
+    for (script, class) in [
+        ("read line; kill -SEGV $$", "driver_crash"),
+        ("read line; exit 134", "driver_crash"),
+        ("exec 1>&-; cat >/dev/null", "driver_crash"),
+        ("read line; echo; cat >/dev/null", "protocol"),
+        ("read line; echo null; cat >/dev/null", "protocol"),
+        (
+            "read line; echo '{\"kind\":\"bye\",\"id\":99}'; cat >/dev/null",
+            "protocol",
+        ),
+        (
+            "read line; echo '{\"kind\":\"bye\",\"id\":1}'; cat >/dev/null",
+            "protocol",
+        ),
+        (
+            "read line; printf '\\377\\376\\n'; cat >/dev/null",
+            "protocol",
+        ),
+        ("read line; printf '{\"kind\":\"loaded\"'", "protocol"),
+        (
+            "read line; while echo '{\"kind\":\"progress\",\"id\":1,\"step\":\"weights\",\"done\":1,\"total\":2}'; do :; done",
+            "protocol",
+        ),
+    ] {
+        let mut worker = impostor(script);
+        let error = worker
+            .load(model(), DeviceKind::Cpu, Some(16), None)
+            .unwrap_err();
+        assert_eq!(error.class(), Some(class), "{script}: {error}");
+        assert!(!worker.is_usable());
+    }
+}
+
+#[test]
+fn every_broken_file_is_refused_by_a_worker_that_lives_on() {
+    let mut worker = Worker::start(WorkerOptions::new(BINARY)).unwrap();
+    let mut refused = 0;
+    for root in golden_roots() {
+        let manifest = json(&root.join("broken/MANIFEST.json"));
+        for entry in manifest["files"].as_array().unwrap() {
+            let name = entry["file"].as_str().unwrap();
+            let loaded = worker.load(root.join(name), DeviceKind::Cpu, Some(16), None);
+            let acceptable = entry["also_acceptable"].as_array().unwrap();
+            match loaded {
+                Ok(_) => assert!(
+                    entry["expect"] == "ok" || acceptable.iter().any(|a| a == "ok"),
+                    "{name} was loaded"
+                ),
+                Err(WorkerError::Refused { code, message }) => {
+                    refused += 1;
+                    assert_eq!(entry["expect"], "error", "{name}: {message}");
+                    // An empty file cannot even be mapped.
+                    assert!(code.starts_with("gguf_") || code == "io", "{name}: {code}");
+                }
+                Err(other) => panic!("{name}: {other}"),
+            }
+        }
+    }
+    assert!(refused >= 14, "{refused}");
+    worker.shutdown().unwrap();
+}
+
+#[test]
+fn adapters_are_refused_with_what_to_do_instead() {
+    let mut worker = Worker::start(WorkerOptions::new(BINARY)).unwrap();
+    let adapter = || PathBuf::from("adapter.gguf");
+    let apply = |id| Request::LoraApply {
+        id,
+        adapter: adapter(),
+        scale: 1.0,
+    };
+    let unload = |id| Request::LoraUnload {
+        id,
+        adapter: adapter(),
+    };
+    for error in [
+        worker.ask(apply, |_| {}).unwrap_err(),
+        worker.ask(unload, |_| {}).unwrap_err(),
+    ] {
+        assert!(
+            matches!(&error, WorkerError::Refused { code, message } if code == "unsupported" && message.contains("merge")),
+            "{error}"
+        );
+    }
+    worker.shutdown().unwrap();
+}
+
+#[test]
+fn settings_of_a_request_stand_above_the_environment() {
+    let mut options = WorkerOptions::new(BINARY);
+    options.environment = vec![("CORTEX_NOOP_DISPATCHES".into(), "5".into())];
+    let mut worker = Worker::start(options).unwrap();
+    worker
+        .load(model(), DeviceKind::Cpu, Some(16), None)
+        .unwrap();
+    let with = |name: &str, value: &str| Prompt {
+        settings: [(name.to_owned(), value.to_owned())].into(),
+        ..prompt()
+    };
+    let conflict = worker.predict(prompt(), |_| {}).unwrap_err();
+    assert!(
+        matches!(conflict, WorkerError::Invalidated { .. }),
+        "{conflict}"
+    );
+    worker
+        .predict(with("ENGINE_NOOP_DISPATCHES", "0"), |_| {})
+        .unwrap();
+    let unknown = worker
+        .predict(with("ENGINE_SURPRISE", "1"), |_| {})
+        .unwrap_err();
+    assert!(
+        matches!(&unknown, WorkerError::Refused { message, .. } if message.contains("ENGINE_FUSE_QKV")),
+        "{unknown}"
+    );
 }
 
 #[test]
@@ -229,6 +382,7 @@ fn a_worker_whose_stdin_ends_finishes_what_it_was_asked() {
         device: DeviceKind::Cpu,
         n_ctx: Some(16),
         budget: None,
+        role: Role::Target,
     })
     .unwrap();
     let predict = serde_json::to_vec(&Request::Predict {

@@ -42,7 +42,14 @@ pub(super) fn run(file: &[u8], model: &Model, request: BenchRequest) -> Result<B
     let weights = model
         .weights_plan()?
         .read_by(RowBlocking::for_device(&caps.kind));
-    let resident = Resident::load(&mut executor, file, model, &weights, None)?;
+    let resident = Resident::load(
+        &mut executor,
+        file,
+        model,
+        &weights,
+        None,
+        &mut |_, _, _| {},
+    )?;
     let mut bench = Bench {
         model,
         weights,

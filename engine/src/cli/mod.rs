@@ -1,8 +1,10 @@
-//! Commands of the binary, one file each for those that judge streams and those that run models.
+//! Commands of the binary, a file each for those that judge streams, run models, turn text into tokens, and measure.
 
 mod bench;
 mod judge;
+mod loading;
 mod model;
+mod text;
 
 use std::io::{self, Write};
 use std::path::PathBuf;
@@ -25,9 +27,13 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Serve requests: JSON lines on stdin and stdout, markers on stderr.
-    Worker,
+    Worker {
+        /// Print no markers.
+        #[arg(long)]
+        quiet: bool,
+    },
     /// Describe the Vulkan device.
-    Caps,
+    Caps(model::CapsArgs),
     /// Print the command stream of one pass.
     DumpIr(judge::StreamArgs),
     /// Judge the command stream of one pass for data hazards.
@@ -40,6 +46,10 @@ enum Command {
     Logits(model::LogitsArgs),
     /// Continue a text, or a token list.
     Run(model::RunArgs),
+    /// Turn text into token ids.
+    Tokenize(text::TokenizeArgs),
+    /// Turn token ids into the bytes of their text.
+    Detokenize(text::DetokenizeArgs),
     /// Measure how fast a model runs, and what bounds it.
     Bench(bench::BenchArgs),
 }
@@ -75,14 +85,16 @@ type Outcome = Result<(), Failure>;
 
 pub(crate) fn main() -> ExitCode {
     let outcome = match Cli::parse().command {
-        Command::Worker => serve::serve().map_err(Failure::from),
-        Command::Caps => model::caps(),
+        Command::Worker { quiet } => serve::serve(markers(quiet)).map_err(Failure::from),
+        Command::Caps(args) => model::caps(&args),
         Command::DumpIr(args) => judge::dump_ir(&args),
         Command::Hazards(args) => judge::hazards(&args),
         Command::Plan(args) => judge::plan(&args),
         Command::PathDelta(args) => judge::path_delta(&args),
         Command::Logits(args) => model::logits(&args),
         Command::Run(args) => model::run(&args),
+        Command::Tokenize(args) => text::tokenize(&args),
+        Command::Detokenize(args) => text::detokenize(&args),
         Command::Bench(args) => bench::bench(&args),
     };
     match outcome {
@@ -91,25 +103,43 @@ pub(crate) fn main() -> ExitCode {
     }
 }
 
-/// Says what went wrong and returns the exit code.
+fn markers(quiet: bool) -> Box<dyn Write + Send> {
+    if quiet {
+        Box::new(io::sink())
+    } else {
+        Box::new(io::stderr())
+    }
+}
+
+/// Says what went wrong, on stdout as JSON where JSON was asked for, and returns the exit code.
 fn report(failure: &Failure) -> u8 {
-    let (message, code) = match failure {
+    let (message, name, code) = match failure {
         Failure::Found => return 6,
-        Failure::Message(message) => (message.clone(), 1),
-        Failure::Engine(error) => (error.to_string(), exit_code(error)),
+        Failure::Message(message) => (message.clone(), "io".to_owned(), 1),
+        Failure::Engine(error) => (error.to_string(), error_name(error), exit_code(error)),
     };
     // A closed stderr leaves the exit code, which says the same in short.
     let _ = writeln!(io::stderr(), "engine: {message}");
+    // Every command spells the flag alike, so a failure needs no way back to the arguments of its command.
+    if std::env::args_os().any(|argument| argument == "--json") {
+        let error = serde_json::json!({ "error": { "code": name, "message": message } });
+        let _ = say(&error.to_string());
+    }
     code
 }
 
-fn exit_code(error: &EngineError) -> u8 {
-    let code = match error {
+/// Stable name of what went wrong; the worker's own where a worker told it.
+fn error_name(error: &EngineError) -> String {
+    match error {
         EngineError::Worker(WorkerError::Refused { code, .. }) => code.clone(),
         EngineError::Worker(WorkerError::Invalidated { .. }) => "profile_conflict".into(),
+        EngineError::Worker(WorkerError::Down { exit, .. }) => exit.class.clone(),
         other => other.code(),
-    };
-    match code.as_str() {
+    }
+}
+
+fn exit_code(error: &EngineError) -> u8 {
+    match error_name(error).as_str() {
         "no_vulkan_loader" | "no_vulkan_driver" | "no_vulkan_device" => 7,
         "envelope" | "budget" | "unsupported" | "bad_request" | "profile_conflict" => 3,
         code if code.starts_with("gguf_") => 3,

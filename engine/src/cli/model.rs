@@ -3,55 +3,22 @@
 use std::fs::OpenOptions;
 use std::io::Write;
 use std::path::PathBuf;
-use std::time::Duration;
 
-use clap::{Args, ValueEnum};
+use clap::Args;
 use engine::gguf::Gguf;
 use engine::map::map;
 use engine::tok::{ControlText, ControlTokens, Tokenizer};
-use engine::worker::protocol::{Answer, DeviceKind, Prompt, Purpose, Request};
-use engine::worker::{Worker, WorkerOptions};
-use serde_json::json;
+use engine::worker::protocol::{Answer, Request};
+use serde_json::{Value, json};
 
+use super::loading::{Common, start};
 use super::{Failure, Outcome, read_tokens, say, say_json};
 
-/// Where to compute.
-#[derive(Debug, Clone, Copy, ValueEnum)]
-enum Device {
-    /// A Vulkan device; an error when there is none.
-    Vulkan,
-    /// The CPU reference.
-    Cpu,
-}
-
-/// How passes reach the device.
-#[derive(Debug, Clone, Copy, ValueEnum)]
-enum ModeArg {
-    /// One submit per pass, as in production.
-    SingleGraph,
-    /// One submit per block.
-    LegacyMultiSubmit,
-}
-
 #[derive(Debug, Args)]
-struct Common {
-    /// GGUF file.
-    model: PathBuf,
-    /// Where to compute.
-    #[arg(long, value_enum, default_value = "vulkan")]
-    device: Device,
-    /// How passes reach the device.
-    #[arg(long, value_enum, default_value = "single-graph")]
-    mode: ModeArg,
-    /// Longest context; by default the model's, at most 4096.
+pub(super) struct CapsArgs {
+    /// Print JSON.
     #[arg(long)]
-    n_ctx: Option<u32>,
-    /// Device bytes that the model may use.
-    #[arg(long)]
-    budget: Option<u64>,
-    /// Seconds without a sign of life after which the worker counts as hung.
-    #[arg(long, default_value_t = 300)]
-    timeout_s: u64,
+    json: bool,
 }
 
 #[derive(Debug, Args)]
@@ -85,108 +52,130 @@ pub(super) struct RunArgs {
 }
 
 /// `engine caps`
-pub(super) fn caps() -> Outcome {
-    let mut worker = start(300)?;
+pub(super) fn caps(args: &CapsArgs) -> Outcome {
+    let mut worker = start(300, false)?;
     let answer = worker.ask(|id| Request::Caps { id }, |_| {})?;
     worker.shutdown()?;
-    match answer {
-        Answer::Caps { caps, .. } => say_json(&caps),
-        other => Err(Failure::Message(format!("unexpected answer {other:?}"))),
+    let Answer::Caps { caps, .. } = answer else {
+        return Err(unexpected(&answer));
+    };
+    if args.json {
+        return say_json(&caps);
     }
+    let value = serde_json::to_value(&caps).map_err(|e| Failure::Message(e.to_string()))?;
+    for (name, value) in value.as_object().into_iter().flatten() {
+        let value = value
+            .as_str()
+            .map_or_else(|| value.to_string(), str::to_owned);
+        say(&format!("{name:<28} {value}"))?;
+    }
+    Ok(())
 }
 
 /// `engine logits`
 pub(super) fn logits(args: &LogitsArgs) -> Outcome {
     let tokens = read_tokens(&args.tokens)?;
     let rows = tokens.len() as u64;
-    let mut prompt = prompt(&args.common, tokens, args.greedy);
-    prompt.logits_file = Some(args.out.clone());
-    let (mut worker, n_vocab) = load(&args.common)?;
+    let mut prompt = args.common.prompt(tokens, args.greedy);
+    // The worker may stand in another folder by the time it writes.
+    prompt.logits_file = Some(std::path::absolute(&args.out)?);
+    let (mut worker, loaded) = args.common.load()?;
     let answer = worker.predict(prompt, |_| {})?;
     worker.shutdown()?;
     let Answer::Result {
         tokens: chosen,
         logits_sha,
         counters,
+        divergence,
         ..
     } = answer
     else {
-        return Err(Failure::Message(format!("unexpected answer {answer:?}")));
+        return Err(unexpected(&answer));
     };
     // The worker also writes the rows of the choices.
     OpenOptions::new()
         .write(true)
         .open(&args.out)?
-        .set_len(rows * u64::from(n_vocab) * 4)?;
+        .set_len(rows * u64::from(loaded.n_vocab) * 4)?;
     say_json(&json!({
-        "n_vocab": n_vocab,
+        "n_vocab": loaded.n_vocab,
         "rows": rows,
         "greedy": chosen,
         "logits_sha": logits_sha,
+        "backend": loaded.backend,
+        "device": loaded.device,
         "counters": counters,
+        "divergence": divergence,
     }))
 }
 
 /// `engine run`
 pub(super) fn run(args: &RunArgs) -> Outcome {
     let Some(text) = &args.prompt else {
-        return continue_tokens(args, args.tokens.clone(), |token| say(&token.to_string()));
+        let json = args.common.json;
+        let show = |token: u32| {
+            if json {
+                Ok(())
+            } else {
+                say(&token.to_string())
+            }
+        };
+        let told = continue_tokens(args, args.tokens.clone(), show)?;
+        return if json { say_json(&told) } else { Ok(()) };
     };
     let file = map(&args.common.model)?;
     let tokenizer = Tokenizer::read(&Gguf::parse(&file)?)?;
     let encoded = tokenizer.encode(text, ControlText::Plain);
     let tokens: Vec<u32> = tokenizer.bos().into_iter().chain(encoded).collect();
-    continue_tokens(args, tokens, |token| {
+    let mut all = Vec::new();
+    let mut told = continue_tokens(args, tokens, |token| {
         // Raw bytes: a character may come in several tokens.
         let bytes = tokenizer.decode(&[token], ControlTokens::Written)?;
+        all.extend_from_slice(&bytes);
+        if args.common.json {
+            return Ok(());
+        }
         let mut out = std::io::stdout();
         out.write_all(&bytes)?;
         Ok(out.flush()?)
     })?;
+    if args.common.json {
+        told["text"] = Value::from(String::from_utf8_lossy(&all));
+        return say_json(&told);
+    }
     say("")
 }
 
+/// Runs the model behind some tokens, shows each choice as it is made, and says what there is to say in the end.
 fn continue_tokens(
     args: &RunArgs,
     tokens: Vec<u32>,
     mut show: impl FnMut(u32) -> Outcome,
-) -> Outcome {
-    let (mut worker, _) = load(&args.common)?;
+) -> Result<Value, Failure> {
+    let prompt = args.common.prompt(tokens, args.n);
+    let (mut worker, loaded) = args.common.load()?;
     let mut failed = None;
-    worker.predict(prompt(&args.common, tokens, args.n), |token| {
+    let answer = worker.predict(prompt, |token| {
         failed = failed.take().or_else(|| show(token).err());
     })?;
     worker.shutdown()?;
-    failed.map_or(Ok(()), Err)
-}
-
-fn prompt(common: &Common, tokens: Vec<u32>, greedy: u32) -> Prompt {
-    let legacy = matches!(common.mode, ModeArg::LegacyMultiSubmit);
-    Prompt {
-        tokens,
-        greedy,
-        legacy,
-        purpose: if legacy {
-            Purpose::Smoke
-        } else {
-            Purpose::Production
-        },
-        ..Prompt::default()
+    if let Some(failure) = failed {
+        return Err(failure);
     }
-}
-
-fn start(timeout_s: u64) -> Result<Worker, Failure> {
-    let mut options = WorkerOptions::new(std::env::current_exe()?);
-    options.step_timeout = Duration::from_secs(timeout_s);
-    Ok(Worker::start(options)?)
-}
-
-fn load(common: &Common) -> Result<(Worker, u32), Failure> {
-    let mut worker = start(common.timeout_s)?;
-    let device = match common.device {
-        Device::Vulkan => DeviceKind::Vulkan,
-        Device::Cpu => DeviceKind::Cpu,
+    let Answer::Result {
+        tokens, counters, ..
+    } = answer
+    else {
+        return Err(unexpected(&answer));
     };
-    let loaded = worker.load(&common.model, device, common.n_ctx, common.budget)?;
-    Ok((worker, loaded.n_vocab))
+    Ok(json!({
+        "tokens": tokens,
+        "backend": loaded.backend,
+        "device": loaded.device,
+        "counters": counters,
+    }))
+}
+
+fn unexpected(answer: &Answer) -> Failure {
+    Failure::Message(format!("unexpected answer {answer:?}"))
 }

@@ -104,13 +104,16 @@ impl Executor {
         &self.device
     }
 
-    /// Builds every pipeline ahead of the first pass.
+    /// Builds every pipeline ahead of the first pass; `progress` hears how many are built, of how many.
     ///
     /// # Errors
     /// [`VkError::Call`] when the driver refuses a shader.
-    pub fn warm_up(&mut self) -> Result<usize, VkError> {
-        for spec in KERNELS {
+    pub fn warm_up(&mut self, progress: &mut dyn FnMut(u64, u64)) -> Result<usize, VkError> {
+        let total = KERNELS.len() as u64;
+        progress(0, total);
+        for (spec, built) in KERNELS.iter().zip(1..) {
             self.ensure(spec.kernel)?;
+            progress(built, total);
         }
         Ok(self.pipelines.count())
     }

@@ -3,17 +3,19 @@
 //! A worker that dies, hangs or speaks garbage is classified, reported as `[WORKER EXIT]` and reaped; the caller gets a
 //! [`WorkerError`] and may start another. Markers of the worker go straight to the parent's stderr, which it inherits.
 
-use std::io::{self, Stderr};
+use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel, sync_channel};
 use std::thread;
 use std::time::Duration;
 
+use super::asked::{Asked, Event};
 use super::error::WorkerError;
 use super::process::{Incoming, read_answers, reap, signal_of, write_requests};
 use super::protocol::{
     Answer, DeviceKind, Loaded, MAX_LINE, POISONED_CODES, PROTOCOL, Prompt, Request, RequestId,
+    Role,
 };
 use crate::telemetry::{Marker, Telemetry, WorkerExit};
 
@@ -33,6 +35,10 @@ pub struct WorkerOptions {
     pub start_timeout: Duration,
     /// Limit of one step: the time between two lines of the worker.
     pub step_timeout: Duration,
+    /// Limit of building all pipelines, which a driver may take long for without being stuck.
+    pub warm_up_timeout: Duration,
+    /// Whether worker and parent print their markers.
+    pub markers: bool,
 }
 
 impl WorkerOptions {
@@ -45,6 +51,8 @@ impl WorkerOptions {
             environment: Vec::new(),
             start_timeout: Duration::from_secs(30),
             step_timeout: Duration::from_secs(300),
+            warm_up_timeout: Duration::from_secs(900),
+            markers: true,
         }
     }
 }
@@ -59,7 +67,7 @@ pub struct Worker {
     next_id: RequestId,
     poisoned: bool,
     down: Option<WorkerError>,
-    telemetry: Telemetry<Stderr>,
+    telemetry: Telemetry<Box<dyn Write + Send>>,
 }
 
 impl std::fmt::Debug for Worker {
@@ -78,8 +86,10 @@ impl Worker {
     /// [`WorkerError::Spawn`] or [`WorkerError::Down`].
     pub fn start(options: WorkerOptions) -> Result<Self, WorkerError> {
         let mut command = Command::new(&options.program);
+        let quiet = (!options.markers).then_some("--quiet");
         command
             .args(&options.arguments)
+            .args(quiet)
             .envs(options.environment.iter().map(|(k, v)| (k, v)))
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -105,6 +115,11 @@ impl Worker {
                 .spawn(move || read_answers(stdout, &sender))
                 .map_err(spawn_error)?;
         }
+        let markers: Box<dyn Write + Send> = if options.markers {
+            Box::new(io::stderr())
+        } else {
+            Box::new(io::sink())
+        };
         let mut worker = Self {
             child,
             requests: Some(requests),
@@ -113,7 +128,7 @@ impl Worker {
             next_id: 1,
             poisoned: false,
             down: None,
-            telemetry: Telemetry::new(io::stderr()),
+            telemetry: Telemetry::new(markers),
         };
         worker.expect_ready()?;
         Ok(worker)
@@ -143,7 +158,7 @@ impl Worker {
         self.options.step_timeout = limit;
     }
 
-    /// Loads a model.
+    /// Loads a model in place of the one that answers.
     ///
     /// # Errors
     /// As [`Worker::ask`].
@@ -155,17 +170,27 @@ impl Worker {
         budget: Option<u64>,
     ) -> Result<Loaded, WorkerError> {
         let model = model.into();
-        let answer = self.ask(
-            |id| Request::Load {
-                id,
-                model,
-                device,
-                n_ctx,
-                budget,
-            },
-            |_| {},
-        )?;
-        match answer {
+        let request = |id| Request::Load {
+            id,
+            model,
+            device,
+            n_ctx,
+            budget,
+            role: Role::Target,
+        };
+        self.load_with(request, |_| {})
+    }
+
+    /// Loads as the request says; `on_event` hears how far it is.
+    ///
+    /// # Errors
+    /// As [`Worker::ask`].
+    pub fn load_with(
+        &mut self,
+        request: impl FnOnce(RequestId) -> Request,
+        on_event: impl FnMut(Event),
+    ) -> Result<Loaded, WorkerError> {
+        match self.ask(request, on_event)? {
             Answer::Loaded { loaded, .. } => Ok(loaded),
             other => Err(self.protocol_break("load", &format!("answered {other:?}"))),
         }
@@ -178,12 +203,17 @@ impl Worker {
     pub fn predict(
         &mut self,
         prompt: Prompt,
-        on_token: impl FnMut(u32),
+        mut on_token: impl FnMut(u32),
     ) -> Result<Answer, WorkerError> {
-        self.ask(|id| Request::Predict { id, prompt }, on_token)
+        let on_event = |event| {
+            if let Event::Token(token) = event {
+                on_token(token);
+            }
+        };
+        self.ask(|id| Request::Predict { id, prompt }, on_event)
     }
 
-    /// Sends a request and waits for its final answer; `on_token` sees the tokens before it.
+    /// Sends a request and waits for its final answer; `on_event` sees what comes before it.
     ///
     /// # Errors
     /// [`WorkerError::Refused`] or [`WorkerError::Invalidated`] when the worker says so and lives,
@@ -191,21 +221,28 @@ impl Worker {
     pub fn ask(
         &mut self,
         request: impl FnOnce(RequestId) -> Request,
-        mut on_token: impl FnMut(u32),
+        mut on_event: impl FnMut(Event),
     ) -> Result<Answer, WorkerError> {
         if let Some(down) = &self.down {
             return Err(down.clone());
         }
         let request = request(self.next_id);
         self.next_id += 1;
-        let (id, step) = (request.id(), request.step());
+        let mut asked = Asked::new(&request);
         self.send(&request)?;
         loop {
-            match self.next_answer(step, self.options.step_timeout)? {
-                answer if answer.id() != Some(id) => {
-                    return Err(self.protocol_break(step, &format!("unasked answer {answer:?}")));
+            let (step, limit) = asked.limit(&self.options);
+            let answer = self.next_answer(step, limit)?;
+            if answer.id() != Some(asked.id) {
+                return Err(self.protocol_break(step, &format!("unasked answer {answer:?}")));
+            }
+            match answer {
+                Answer::StreamToken { .. } | Answer::Progress { .. } => {
+                    match asked.event(answer, &self.options) {
+                        Ok(event) => on_event(event),
+                        Err(excess) => return Err(self.protocol_break(step, &excess)),
+                    }
                 }
-                Answer::StreamToken { token, .. } => on_token(token),
                 Answer::Error { code, message, .. } => {
                     self.poisoned |= POISONED_CODES.contains(&code.as_str());
                     return Err(WorkerError::Refused { code, message });

@@ -12,30 +12,56 @@ const VARIABLE: &str = "ENGINE_FAULT";
 #[cfg(not(feature = "faults"))]
 pub(super) fn before(_request: &Request) {}
 
-/// Runs before a request is executed; a prediction dies, hangs or babbles as `ENGINE_FAULT` says.
+/// Runs before a request is executed; a prediction dies, hangs or babbles as `ENGINE_FAULT` says, a load hangs in its
+/// warm-up.
 #[cfg(feature = "faults")]
 pub(super) fn before(request: &Request) {
     use std::io::Write;
 
-    if !matches!(request, Request::Predict { .. }) {
+    let fault = std::env::var(VARIABLE).unwrap_or_default();
+    let strikes = match request {
+        Request::Load { .. } => fault == "warm_up_hang",
+        Request::Predict { .. } => fault != "warm_up_hang",
+        _ => false,
+    };
+    if !strikes {
         return;
     }
+    let id = request.id();
     let say = |bytes: &[u8]| {
         let mut stdout = std::io::stdout().lock();
         let _ = stdout.write_all(bytes).and_then(|()| stdout.flush());
     };
-    match std::env::var(VARIABLE).as_deref() {
-        Ok("worker_abort") => std::process::abort(),
-        Ok("worker_hang") => loop {
-            std::thread::park();
-        },
-        Ok("worker_garbage") => say(b"\x00\xff driver says hello\n"),
-        Ok("worker_flood") => {
+    let hang = || loop {
+        std::thread::park();
+    };
+    match fault.as_str() {
+        "worker_abort" => std::process::abort(),
+        "worker_hang" => hang(),
+        "worker_garbage" => say(b"\x00\xff driver says hello\n"),
+        "worker_flood" => {
             for _ in 0..64 {
                 say(&[b'x'; 1 << 20]);
             }
         }
-        Ok("worker_exit") => std::process::exit(0),
+        // Tokens without end, each a perfect answer.
+        "worker_babble" => {
+            for index in 0u64.. {
+                let line = format!(
+                    "{{\"kind\":\"stream_token\",\"id\":{id},\"index\":{},\"token\":1}}\n",
+                    index % (1 << 32)
+                );
+                say(line.as_bytes());
+            }
+        }
+        "worker_exit" => std::process::exit(0),
+        "warm_up_hang" => {
+            let line = format!(
+                "{{\"kind\":\"progress\",\"id\":{id},\"step\":\"pipelines\",\"done\":0,\"total\":9}}\n"
+            );
+            say(line.as_bytes());
+            hang();
+        }
         _ => {}
     }
 }

@@ -1,6 +1,7 @@
 //! One model on one Vulkan device: memory, upload, passes.
 
 use std::borrow::Cow;
+use std::cell::RefCell;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,11 +20,21 @@ use crate::weights::WeightsPlan;
 /// whose parent is gone from waiting forever.
 pub(super) const DEVICE_TIMEOUT: Duration = Duration::from_secs(600);
 
+/// Hears the step, what is done of it, and all of it.
+pub(super) type Progress<'p> = dyn FnMut(&'static str, u64, u64) + 'p;
+
+/// Step of building pipelines, which has a deadline of its own.
+pub(super) const WARM_UP: &str = "pipelines";
+/// Step of uploading weights.
+const UPLOAD: &str = "weights";
+
 /// Device memory and weights of a loaded model.
 pub(crate) struct Resident {
     regions: Regions,
     /// Bytes that arena and state may use together.
     pub(crate) envelope: u64,
+    /// Bytes that the model may use on the device, weights included.
+    pub(super) budget: u64,
 }
 
 impl Resident {
@@ -34,6 +45,7 @@ impl Resident {
         model: &Model,
         weights: &WeightsPlan,
         budget: Option<u64>,
+        progress: &mut Progress<'_>,
     ) -> Result<Self> {
         let device = Arc::clone(executor.device());
         let heap = device.caps().heap_bytes;
@@ -43,8 +55,12 @@ impl Resident {
         let plan = Plan::new(&smallest, envelope)?;
         let mut regions = Regions::new(&device, Some(total));
         regions.place_lasting(&lasting_sizes(weights, plan.state_bytes))?;
-        let mut resident = Self { regions, envelope };
-        resident.upload(executor, file, weights)?;
+        let mut resident = Self {
+            regions,
+            envelope,
+            budget: total,
+        };
+        resident.upload(executor, file, weights, progress)?;
         let state = RegionSize {
             region: Region::State,
             bytes: plan.state_bytes,
@@ -58,10 +74,17 @@ impl Resident {
         executor: &mut Executor,
         file: &[u8],
         weights: &WeightsPlan,
+        progress: &mut Progress<'_>,
     ) -> Result<()> {
         let staging = staging_bytes(weights);
+        let uploaded = RefCell::new(Uploaded {
+            bytes: 0,
+            total: weights.total_bytes().max(1),
+            progress,
+        });
         let host = |input: HostInput, len: u64| match input {
             HostInput::Weights { chunk, offset } => {
+                uploaded.borrow_mut().add(len);
                 let mut out = vec![0; usize::try_from(len).ok()?];
                 weights.fill(file, chunk, offset, &mut out);
                 Some(Cow::Owned(out))
@@ -105,6 +128,25 @@ impl Resident {
         let played = executor.play(stream, &mut self.regions, &host, options)?;
         self.regions.check_guards()?;
         Ok(played)
+    }
+}
+
+/// Tells every percent of an upload once.
+struct Uploaded<'p, 'f> {
+    bytes: u64,
+    total: u64,
+    progress: &'p mut Progress<'f>,
+}
+
+impl Uploaded<'_, '_> {
+    fn add(&mut self, len: u64) {
+        let percent = |bytes: u64| u128::from(bytes) * 100 / u128::from(self.total);
+        let before = self.bytes;
+        let after = (before + len).min(self.total);
+        self.bytes = after;
+        if percent(after) > percent(before) {
+            (self.progress)(UPLOAD, after, self.total);
+        }
     }
 }
 
@@ -177,12 +219,17 @@ pub(super) struct Gpu {
 impl Gpu {
     /// The player, with every pipeline built.
     pub(super) fn executor(&mut self) -> Result<&mut Executor> {
+        self.warm(&mut |_, _, _| {})
+    }
+
+    /// The same, telling how far the building is.
+    pub(super) fn warm(&mut self, progress: &mut Progress<'_>) -> Result<&mut Executor> {
         match &mut self.executor {
             Some(executor) => Ok(executor),
             empty => {
                 let device = Device::open()?;
                 let mut executor = Executor::new(&device)?;
-                executor.warm_up()?;
+                executor.warm_up(&mut |done, total| progress(WARM_UP, done, total))?;
                 Ok(empty.insert(executor))
             }
         }

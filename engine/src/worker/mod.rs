@@ -8,6 +8,7 @@
 //! - Every request gets exactly one final answer, or the worker's end is reported.
 //! - A context that a failure has poisoned answers nothing but `health` and `shutdown`.
 
+mod asked;
 pub mod client;
 mod error;
 mod fault;
@@ -22,6 +23,7 @@ pub mod serve;
 pub mod session;
 mod supervisor;
 
+pub use asked::Event;
 pub use client::{Worker, WorkerOptions};
 pub use error::WorkerError;
 pub(crate) use gpu::{Resident, logits};

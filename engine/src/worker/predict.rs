@@ -76,6 +76,9 @@ pub(super) struct Run<'a> {
     divergence: Option<FirstDivergence>,
     /// Phases whose stages have been told; one pass of each tells enough.
     told: Vec<Phase>,
+    topology: &'a mut Option<Topology>,
+    /// Bytes of all weights on the device, where two models share it.
+    shared_bytes: Option<u64>,
 }
 
 impl<'a> Run<'a> {
@@ -87,11 +90,13 @@ impl<'a> Run<'a> {
         prompt: &'a Prompt,
     ) -> Result<Self> {
         check(prompt, held.model.n_ctx)?;
+        let shared_bytes = session.shared_bytes(held);
         let Held {
             file,
             model,
             weights,
             place,
+            topology,
         } = held;
         let refers = matches!(place, Place::Cpu) || profile.mode.has_taps();
         let reference = refers.then(|| CpuReference::new(model, file)).transpose()?;
@@ -113,6 +118,8 @@ impl<'a> Run<'a> {
             },
             divergence: None,
             told: Vec::new(),
+            topology,
+            shared_bytes,
         })
     }
 
@@ -260,8 +267,8 @@ impl<'a> Run<'a> {
     /// What every pass says.
     fn tell(&mut self, pass: &Pass<'_>) -> Result<()> {
         let topology = Topology::of(pass);
-        if self.session.topology.as_ref() != Some(&topology) {
-            let before = self.session.topology.replace(topology.clone());
+        if self.topology.as_ref() != Some(&topology) {
+            let before = self.topology.replace(topology.clone());
             self.session.say(&topology.marker(pass, before.as_ref()))?;
             if self.profile.request != RequestKind::Production {
                 self.say_all(report::hazards(pass))?;
@@ -270,9 +277,15 @@ impl<'a> Run<'a> {
         if pass.request.phase == Phase::Prefill {
             self.session.say(&report::arena_plan(pass.plan))?;
         }
-        let row = report::perdispatch(&pass.place, ROLE, pass.played);
+        let role = self.prompt.role.name();
+        let row = report::perdispatch(&pass.place, role, pass.played);
         self.session.say(&row.clone().into())?;
         self.counters.passes.push(row);
+        if let Some(bytes) = self.shared_bytes {
+            let model = self.model.params.arch.name();
+            self.session
+                .say(&report::dual_model(pass, role, model, bytes))?;
+        }
         if self.profile.profile_forward || self.profile.request == RequestKind::Smoke {
             let noops = self.profile.noop_dispatches;
             self.session.say(&report::timing_breakdown(pass, noops))?;
@@ -322,9 +335,6 @@ impl<'a> Run<'a> {
         Ok(())
     }
 }
-
-/// Role of the only model of a process.
-const ROLE: &str = "target";
 
 fn not_a_number() -> EngineError {
     EngineError::Request(

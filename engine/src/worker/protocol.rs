@@ -42,6 +42,30 @@ pub enum Purpose {
     Validation,
 }
 
+/// Which of the resident models.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize,
+)]
+#[serde(rename_all = "snake_case")]
+pub enum Role {
+    /// The model that answers.
+    #[default]
+    Target,
+    /// A second model beside it.
+    Draft,
+}
+
+impl Role {
+    /// Name in markers.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Target => "target",
+            Self::Draft => "draft",
+        }
+    }
+}
+
 /// What to predict.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -69,13 +93,16 @@ pub struct Prompt {
     /// Variables of the engine for this prediction, by either name; they stand above the worker's environment.
     #[serde(default)]
     pub settings: BTreeMap<String, String>,
+    /// Which model.
+    #[serde(default)]
+    pub role: Role,
 }
 
 /// Parent to worker.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "op", rename_all = "snake_case", deny_unknown_fields)]
 pub enum Request {
-    /// Load a model; one at a time.
+    /// Load a model in place of the one that has its role.
     Load {
         /// Request number.
         id: RequestId,
@@ -87,9 +114,29 @@ pub enum Request {
         /// Longest context; the smaller of this and the model's. `None`: the engine's default.
         #[serde(default)]
         n_ctx: Option<u32>,
-        /// Device bytes that the model may use; `None`: the heap.
+        /// Device bytes that the model may use; `None`: the heap. Two models at once need one each.
         #[serde(default)]
         budget: Option<u64>,
+        /// Which of the resident models it becomes.
+        #[serde(default)]
+        role: Role,
+    },
+    /// Apply a LoRA adapter; answered with `unsupported`, as this build has none.
+    LoraApply {
+        /// Request number.
+        id: RequestId,
+        /// GGUF file of the adapter.
+        adapter: PathBuf,
+        /// Factor on its effect.
+        #[serde(default = "whole")]
+        scale: f32,
+    },
+    /// Take a LoRA adapter away again; answered with `unsupported`, as this build has none.
+    LoraUnload {
+        /// Request number.
+        id: RequestId,
+        /// GGUF file of the adapter.
+        adapter: PathBuf,
     },
     /// Run the loaded model.
     Predict {
@@ -98,7 +145,7 @@ pub enum Request {
         /// What to predict.
         prompt: Prompt,
     },
-    /// Free the model and close the telemetry run.
+    /// Free all models and close the telemetry run.
     Unload {
         /// Request number.
         id: RequestId,
@@ -132,6 +179,10 @@ pub enum Request {
     },
 }
 
+fn whole() -> f32 {
+    1.0
+}
+
 impl Request {
     /// The request's number.
     #[must_use]
@@ -139,6 +190,8 @@ impl Request {
         match self {
             Self::Load { id, .. }
             | Self::Predict { id, .. }
+            | Self::LoraApply { id, .. }
+            | Self::LoraUnload { id, .. }
             | Self::Unload { id }
             | Self::Caps { id }
             | Self::DumpIr { id, .. }
@@ -153,6 +206,8 @@ impl Request {
         match self {
             Self::Load { .. } => "load",
             Self::Predict { .. } => "predict",
+            Self::LoraApply { .. } => "lora_apply",
+            Self::LoraUnload { .. } => "lora_unload",
             Self::Unload { .. } => "unload",
             Self::Caps { .. } => "caps",
             Self::DumpIr { .. } => "dump_ir",
@@ -222,6 +277,17 @@ pub enum Answer {
         id: RequestId,
         /// Facts about it.
         loaded: Loaded,
+    },
+    /// A sign of life during a long step.
+    Progress {
+        /// Request number.
+        id: RequestId,
+        /// `pipelines` or `weights`.
+        step: String,
+        /// Pipelines built, or bytes uploaded.
+        done: u64,
+        /// All of them.
+        total: u64,
     },
     /// One chosen token, as soon as it is known.
     StreamToken {
@@ -302,6 +368,7 @@ impl Answer {
             Self::Error { id, .. } => *id,
             Self::Caps { id, .. }
             | Self::Loaded { id, .. }
+            | Self::Progress { id, .. }
             | Self::StreamToken { id, .. }
             | Self::Result { id, .. }
             | Self::Ir { id, .. }
@@ -371,6 +438,7 @@ mod tests {
                 logits_file: file.map(Into::into),
                 sync: SyncKind::Timeline,
                 settings: [("ENGINE_VALIDATE".to_owned(), "1".to_owned())].into(),
+                role: Role::Draft,
             }};
             let line = serde_json::to_string(&request).unwrap();
             prop_assert!(!line.contains('\n'));

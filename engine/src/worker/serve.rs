@@ -9,7 +9,7 @@ use super::fault;
 use super::frame::{Frame, read_frame};
 use super::predict::Stopped;
 use super::protocol::{Answer, MAX_LINE, POISONED_CODES, PROTOCOL, Request, RequestId};
-use super::session::Session;
+use super::session::{LoadRequest, Session};
 use crate::error::EngineError;
 use crate::health::Health;
 
@@ -24,11 +24,11 @@ enum Incoming {
     End,
 }
 
-/// Serves requests from stdin until it ends or `shutdown` comes.
+/// Serves requests from stdin until it ends or `shutdown` comes. Markers go to `markers`.
 ///
 /// # Errors
 /// Those of stdout: a parent that does not listen any more.
-pub fn serve() -> io::Result<()> {
+pub fn serve(markers: Box<dyn Write + Send>) -> io::Result<()> {
     let (sender, requests) = channel();
     let (alive, gone) = channel::<()>();
     let parent = parent_id();
@@ -43,7 +43,7 @@ pub fn serve() -> io::Result<()> {
     let environment = std::env::vars_os()
         .filter_map(|(key, value)| Some((key.into_string().ok()?, value.into_string().ok()?)));
     let mut worker = Serving {
-        session: Session::new(environment.collect()),
+        session: Session::new(environment.collect(), markers),
         poisoned: None,
     };
     let served = worker.run(&requests);
@@ -113,10 +113,29 @@ impl Serving {
                 device,
                 n_ctx,
                 budget,
+                role,
             } => {
-                let loaded = self.session.load(&model, device, n_ctx, budget)?;
+                let request = LoadRequest {
+                    path: &model,
+                    device,
+                    n_ctx,
+                    budget,
+                    role,
+                };
+                // A parent that has gone is noticed when the final answer is written.
+                let mut progress = |step: &str, done, total| {
+                    let step = step.to_owned();
+                    let _ = answer(&Answer::Progress {
+                        id,
+                        step,
+                        done,
+                        total,
+                    });
+                };
+                let loaded = self.session.load(&request, &mut progress)?;
                 Ok(Answer::Loaded { id, loaded })
             }
+            Request::LoraApply { .. } | Request::LoraUnload { .. } => Err(no_lora().into()),
             Request::Predict { id, prompt } => {
                 // A parent that has gone is noticed when the final answer is written.
                 let mut stream = |index, token| {
@@ -211,6 +230,13 @@ impl Serving {
                 message,
             },
         }
+    }
+}
+
+fn no_lora() -> EngineError {
+    EngineError::Unsupported {
+        what: "LoRA adapter".into(),
+        remedy: "this build runs base models only; merge the adapter into the file with the tool that made it".into(),
     }
 }
 

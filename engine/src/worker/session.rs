@@ -1,7 +1,7 @@
 //! What a worker holds between requests: the device, one loaded model, the open telemetry run.
 
 use std::collections::BTreeMap;
-use std::io::Stderr;
+use std::io::Write;
 use std::path::Path;
 
 use memmap2::Mmap;
@@ -9,7 +9,7 @@ use sha2::{Digest, Sha256};
 
 use super::gpu::{Gpu, Resident};
 use super::predict::{Prediction, Run, Stopped};
-use super::protocol::{DeviceKind, Loaded, Prompt, Purpose};
+use super::protocol::{DeviceKind, Loaded, Prompt, Purpose, Role};
 use super::report::Topology;
 use crate::error::{EngineError, Result};
 use crate::health::{self, Health};
@@ -26,15 +26,28 @@ use crate::weights::{RowBlocking, WeightsPlan};
 /// State of a worker between requests.
 pub struct Session {
     environment: Vec<(String, String)>,
-    pub(super) telemetry: Telemetry<Stderr>,
+    pub(super) telemetry: Telemetry<Box<dyn Write + Send>>,
     gpu: Gpu,
-    loaded: Option<Held>,
+    loaded: BTreeMap<Role, Held>,
     /// Passes of the open telemetry run.
     pub(super) passes: u64,
     /// Mode that the last `[BACKEND]` line of the run named.
     pub(super) announced: Option<&'static str>,
-    /// Topology of the last pass in the open telemetry run.
-    pub(super) topology: Option<Topology>,
+}
+
+/// What to load.
+#[derive(Debug, Clone, Copy)]
+pub struct LoadRequest<'a> {
+    /// GGUF file.
+    pub path: &'a Path,
+    /// Where to compute.
+    pub device: DeviceKind,
+    /// Rows of the caches; `None`: the engine's default.
+    pub n_ctx: Option<u32>,
+    /// Device bytes that the model may use; `None`: what is left of the heap.
+    pub budget: Option<u64>,
+    /// Which of the resident models it becomes.
+    pub role: Role,
 }
 
 /// A loaded model.
@@ -43,6 +56,8 @@ pub(super) struct Held {
     pub(super) model: Model,
     pub(super) weights: WeightsPlan,
     pub(super) place: Place,
+    /// Topology of its last pass.
+    pub(super) topology: Option<Topology>,
 }
 
 /// Where its weights are.
@@ -54,24 +69,23 @@ pub(super) enum Place {
 impl std::fmt::Debug for Session {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Session")
-            .field("loaded", &self.loaded.is_some())
+            .field("loaded", &self.loaded.len())
             .field("passes", &self.passes)
             .finish_non_exhaustive()
     }
 }
 
 impl Session {
-    /// A session without device and model; `environment` is the process environment.
+    /// A session without device and model; `environment` is the process environment, `markers` where its telemetry goes.
     #[must_use]
-    pub fn new(environment: Vec<(String, String)>) -> Self {
+    pub fn new(environment: Vec<(String, String)>, markers: Box<dyn Write + Send>) -> Self {
         Self {
             environment,
-            telemetry: Telemetry::new(std::io::stderr()),
+            telemetry: Telemetry::new(markers),
             gpu: Gpu::default(),
-            loaded: None,
+            loaded: BTreeMap::new(),
             passes: 0,
             announced: None,
-            topology: None,
         }
     }
 
@@ -92,20 +106,21 @@ impl Session {
         Ok(health::check(&device, super::gpu::DEVICE_TIMEOUT))
     }
 
-    /// Loads a model in place of the one that is loaded.
+    /// Loads a model in place of the one with the same role; `progress` hears the step, what is done of it, and all of it.
     ///
     /// # Errors
-    /// Those of the file, the device and the memory budget; after an error no model is loaded.
+    /// Those of the file, the device and the memory budget; after an error no model has that role.
     pub fn load(
         &mut self,
-        path: &Path,
-        device: DeviceKind,
-        n_ctx: Option<u32>,
-        budget: Option<u64>,
+        request: &LoadRequest<'_>,
+        progress: &mut dyn FnMut(&'static str, u64, u64),
     ) -> Result<Loaded> {
-        self.unload()?;
-        let file = map(path)?;
-        let model = Model::load(&file, n_ctx)?;
+        self.loaded.remove(&request.role);
+        if self.loaded.is_empty() {
+            self.unload()?;
+        }
+        let file = map(request.path)?;
+        let model = Model::load(&file, request.n_ctx)?;
         let mut weights = model.weights_plan()?;
         let mut loaded = Loaded {
             backend: "cpu".into(),
@@ -116,38 +131,54 @@ impl Session {
             n_vocab: model.params.n_vocab,
             n_ctx: model.n_ctx,
         };
-        let place = match device {
+        let place = match request.device {
             DeviceKind::Cpu => Place::Cpu,
             DeviceKind::Vulkan => {
-                let executor = self.gpu.executor()?;
+                let taken = taken(&self.loaded);
+                let executor = self.gpu.warm(progress)?;
                 let caps = executor.device().caps().clone();
                 weights = weights.read_by(RowBlocking::for_device(&caps.kind));
-                let resident = Resident::load(executor, &file, &model, &weights, budget)?;
+                let left = caps.heap_bytes.saturating_sub(taken);
+                let budget = request.budget.map_or(left, |bytes| bytes.min(left));
+                let resident =
+                    Resident::load(executor, &file, &model, &weights, Some(budget), progress)?;
                 loaded.backend = "vulkan".into();
                 loaded.device = caps.device;
                 loaded.driver = caps.driver;
                 Place::Vulkan(Box::new(resident))
             }
         };
-        self.loaded = Some(Held {
+        let held = Held {
             file,
             model,
             weights,
             place,
-        });
+            topology: None,
+        };
+        self.loaded.insert(request.role, held);
         Ok(loaded)
     }
 
-    /// Frees the model and closes the telemetry run.
+    /// Frees all models and closes the telemetry run.
     ///
     /// # Errors
     /// Those of stderr.
     pub fn unload(&mut self) -> Result<()> {
-        self.loaded = None;
+        self.loaded.clear();
         self.passes = 0;
         self.announced = None;
-        self.topology = None;
         self.telemetry.end_run().map_err(stderr_failed)
+    }
+
+    /// Bytes of the weights on the device, of all models; `None` unless there are two.
+    pub(super) fn shared_bytes(&self, running: &Held) -> Option<u64> {
+        let others = self.loaded.values();
+        let on_device = |held: &Held| matches!(held.place, Place::Vulkan(_));
+        let sum = others
+            .filter(|held| on_device(held))
+            .map(|held| held.weights.total_bytes())
+            .reduce(|a, b| a + b)?;
+        on_device(running).then(|| sum + running.weights.total_bytes())
     }
 
     /// Runs the loaded model.
@@ -159,9 +190,9 @@ impl Session {
         prompt: &Prompt,
         on_token: &mut dyn FnMut(u32, u32),
     ) -> std::result::Result<Prediction, Stopped> {
-        let mut held = self.loaded.take().ok_or_else(no_model)?;
+        let mut held = self.loaded.remove(&prompt.role).ok_or_else(no_model)?;
         let result = self.predict_with(&mut held, prompt, on_token);
-        self.loaded = Some(held);
+        self.loaded.insert(prompt.role, held);
         result
     }
 
@@ -213,7 +244,7 @@ impl Session {
     /// # Errors
     /// As [`Session::predict`].
     pub fn stream(&mut self, n_tokens: u32, pos: u32, legacy: bool) -> Result<CommandIr> {
-        let held = self.loaded.as_ref().ok_or_else(no_model)?;
+        let held = self.loaded.get(&Role::Target).ok_or_else(no_model)?;
         let purpose = if legacy {
             Purpose::Smoke
         } else {
@@ -249,6 +280,15 @@ impl Session {
     pub(super) fn say(&mut self, marker: &Marker) -> Result<()> {
         self.telemetry.emit(marker).map_err(stderr_failed)
     }
+}
+
+/// Device bytes that resident models may use.
+fn taken(loaded: &BTreeMap<Role, Held>) -> u64 {
+    let budgets = loaded.values().filter_map(|held| match &held.place {
+        Place::Cpu => None,
+        Place::Vulkan(resident) => Some(resident.budget),
+    });
+    budgets.sum()
 }
 
 fn no_model() -> EngineError {

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use engine::health::Health;
 use engine::telemetry::{FirstDivergence, Marker, Perdispatch, Telemetry};
-use engine::worker::protocol::{Answer, DeviceKind, Loaded, Prompt, Purpose, Request};
+use engine::worker::protocol::{Answer, DeviceKind, Loaded, Prompt, Purpose, Request, Role};
 use engine::worker::{Supervisor, WorkerOptions};
 
 use crate::check::check_case;
@@ -63,6 +63,26 @@ impl Lab {
         lab
     }
 
+    /// Puts a second model beside the one that answers; both keep to their budgets.
+    pub(crate) fn open_two(target: &Path, draft: &Path, budget: u64) -> Self {
+        let mut lab = Self::open(target);
+        for (model, role) in [(target, Role::Target), (draft, Role::Draft)] {
+            let request = |id| Request::Load {
+                id,
+                model: model.to_owned(),
+                device: DeviceKind::Vulkan,
+                n_ctx: Some(CONTEXT),
+                budget: Some(budget),
+                role,
+            };
+            lab.supervisor
+                .worker()
+                .and_then(|worker| worker.load_with(request, |_| {}))
+                .unwrap_or_else(|error| panic!("cannot load {}: {error}", model.display()));
+        }
+        lab
+    }
+
     fn check_health(&mut self) {
         let asked = self
             .supervisor
@@ -110,8 +130,8 @@ impl Lab {
         else {
             panic!("unexpected answer {answer:?}");
         };
-        let columns = self.loaded.n_vocab as usize;
         let values = floats(&std::fs::read(file).unwrap());
+        let columns = values.len() / usize::try_from(count).unwrap();
         let logits: Vec<Vec<f32>> = values.chunks(columns).map(<[f32]>::to_vec).collect();
         assert_eq!(logits.len() as u64, count, "the file holds every row");
         Outcome {

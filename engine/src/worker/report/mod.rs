@@ -15,8 +15,8 @@ use crate::plan::Plan;
 use crate::profile::{ExecutionProfile, Path, Timestamps};
 use crate::sample;
 use crate::telemetry::{
-    ArenaPlan, Bucket, ForwardProfile, Hazard, LayerProfile, LegacyMultiSubmit, LogitsProfile,
-    Marker, Perdispatch, RopeDebug, Timing, TimingBreakdown, Topo,
+    ArenaPlan, Bucket, DualModel, ForwardProfile, Hazard, LayerProfile, LegacyMultiSubmit,
+    LogitsProfile, Marker, Perdispatch, RopeDebug, Timing, TimingBreakdown, Topo,
 };
 use crate::tensor::Stage;
 use crate::vk::exec::Played;
@@ -185,6 +185,20 @@ pub(super) fn hazards(pass: &Pass<'_>) -> Vec<Marker> {
         .into()
     };
     findings.iter().take(TOLD_HAZARDS).map(marker).collect()
+}
+
+/// `[DUAL MODEL]`: its weights lie on the device since the load, so its lane is the hot one.
+pub(super) fn dual_model(pass: &Pass<'_>, role: &str, model: &str, resident: u64) -> Marker {
+    DualModel {
+        role: role.into(),
+        model: model.into(),
+        lane: "hot".into(),
+        phase: pass.place.phase.clone(),
+        tokens: pass.request.n_tokens().into(),
+        us: pass.total_us,
+        resident,
+    }
+    .into()
 }
 
 /// `[GPU TIMING BREAKDOWN]`
