@@ -1,9 +1,11 @@
 //! What the guides show is what happens: their examples are run, in the order of a reader.
 
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use acceptance::support::documents::{Block, Follower, blocks};
+use acceptance::support::forge::Forge;
+use acceptance::support::keys;
 use acceptance::support::mcp::Mcp;
 use acceptance::support::project::Scene;
 use acceptance::support::{bin, repository_root};
@@ -17,18 +19,24 @@ struct Account {
 }
 
 impl Account {
+    /// With a scene's settings and approver.
     fn of(scene: &Scene) -> Self {
-        let home = scene.work.join("home");
-        let settings = home.join(".config/greenloop");
-        let keys = home.join(".ssh");
-        for folder in [&settings, &keys] {
-            std::fs::create_dir_all(folder).unwrap();
-        }
+        let account = Self::new(&scene.work.join("home"));
+        let settings = account.home.join(".config/greenloop");
+        let keys = account.home.join(".ssh");
+        std::fs::create_dir_all(&settings).unwrap();
         std::fs::copy(&scene.config, settings.join("config.toml")).unwrap();
         for (from, to) in [("approver", "approver"), ("approver.pub", "approver.pub")] {
             let from = scene.approver.with_file_name(from);
             std::fs::copy(from, keys.join(to)).unwrap();
         }
+        account
+    }
+
+    /// As a machine gives it to somebody new: no settings, nothing of git's or cargo's but the
+    /// toolchain.
+    fn new(home: &Path) -> Self {
+        std::fs::create_dir_all(home.join(".ssh")).unwrap();
         let own = bin("greenloop").unwrap().parent().unwrap().to_owned();
         let mut path = own.into_os_string();
         path.push(":");
@@ -45,7 +53,7 @@ impl Account {
             .into_iter()
             .map(|(name, value)| (name.into(), value.into()))
             .collect();
-        environment.push(("HOME".into(), home.clone().into()));
+        environment.push(("HOME".into(), home.into()));
         environment.push(("PATH".into(), path));
         // The toolchain stays where it is, whatever HOME says.
         for name in ["CARGO_HOME", "RUSTUP_HOME"] {
@@ -64,7 +72,10 @@ impl Account {
             };
             environment.push((name.into(), folder));
         }
-        Self { home, environment }
+        Self {
+            home: home.to_owned(),
+            environment,
+        }
     }
 
     fn reader(&self, scene: &Scene) -> Follower<'static> {
@@ -107,6 +118,36 @@ fn agents_and_approvers_get_a_fix_confirmed_and_an_auditor_checks_it_by_hand() {
     follow(&mut auditor, "attestations.md", "audit");
     assert!(account.home.join(".ssh/second.pub").is_file());
     product.expect(0, &["stop"]).unwrap();
+}
+
+/// Somebody who has a Rust repository of their own with a failing test, and this guide.
+#[test]
+fn a_stranger_takes_one_fix_from_red_to_confirmed() {
+    let place = place();
+    let forge_root = place.work.path().join("forge");
+    std::fs::create_dir_all(&forge_root).unwrap();
+    let forge = Forge::start(&forge_root).unwrap();
+    forge.create("intervals.git").unwrap();
+    let mut account = Account::new(&place.work.path().join("home"));
+    keys::make(&account.home.join(".ssh"), "id_ed25519").unwrap();
+    let runtime = place.runtime.path().as_os_str().to_owned();
+    account
+        .environment
+        .push(("XDG_RUNTIME_DIR".into(), runtime));
+    let clone = place.work.path().join("intervals");
+    std::fs::create_dir(&clone).unwrap();
+
+    let guide = "getting-started.md";
+    let mut person = Follower::new(&clone, &account.environment).unwrap();
+    person.bind("remote", forge.url("intervals.git"));
+    person.bind("clone", clone.to_str().unwrap());
+    follow(&mut person, guide, "crate");
+    follow(&mut person, guide, "person");
+    let agent = Mcp::launch(&clone, &account.environment).unwrap();
+    let mut both = person.with(&agent);
+    follow(&mut both, guide, "agent");
+    follow(&mut both, guide, "approve");
+    both.run("$ greenloop stop\n").unwrap();
 }
 
 #[test]

@@ -214,7 +214,11 @@ impl<'a> Follower<'a> {
         Ok(())
     }
 
-    fn run(&mut self, text: &str) -> Result<()> {
+    /// Runs `$ command` lines, each of which must print what stands below it.
+    ///
+    /// # Errors
+    /// The first command that fails, or prints something else.
+    pub fn run(&mut self, text: &str) -> Result<()> {
         for (name, value) in &self.bound {
             if let Value::String(value) = value {
                 self.shell.set(name, value)?;

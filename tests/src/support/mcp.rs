@@ -1,5 +1,6 @@
 //! An agent's client that a test drives call by call.
 
+use std::ffi::OsString;
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
@@ -24,20 +25,24 @@ impl Mcp {
     /// # Errors
     /// It does not answer the handshake.
     pub fn connect(scene: &Scene, name: &str) -> Result<Self> {
-        Self::launch(&scene.repo, Some(&scene.config), name)
+        let mut command = tokio::process::Command::new(bin("greenloop")?);
+        command.args(["mcp", "--repo"]).arg(&scene.repo);
+        command.arg("--config").arg(&scene.config);
+        Self::start(command.env("GREENLOOP_NAME", name))
     }
 
-    /// As [`Mcp::connect`], in any repository and with any settings.
+    /// Launches it in a repository, in exactly this environment.
     ///
     /// # Errors
     /// It does not answer the handshake.
-    pub fn launch(repo: &Path, config: Option<&Path>, name: &str) -> Result<Self> {
+    pub fn launch(repo: &Path, environment: &[(OsString, OsString)]) -> Result<Self> {
         let mut command = tokio::process::Command::new(bin("greenloop")?);
-        command.arg("mcp").current_dir(repo);
-        if let Some(config) = config {
-            command.arg("--config").arg(config);
-        }
-        command.env("GREENLOOP_NAME", name);
+        command.arg("mcp").current_dir(repo).env_clear();
+        Self::start(command.envs(environment.iter().map(|(name, value)| (name, value))))
+    }
+
+    fn start(command: &mut tokio::process::Command) -> Result<Self> {
+        let command = std::mem::replace(command, tokio::process::Command::new("true"));
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()?;
