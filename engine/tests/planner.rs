@@ -11,18 +11,20 @@ mod support;
 use engine::EngineError;
 use engine::ir::ALIGNMENT;
 use engine::model::{Model, PassRequest};
-use engine::plan::{HOST_WRITES, Placement, Plan, Request, place, place_in_order, requests};
+use engine::plan::{
+    HOST_WRITES, Placement, Plan, Request, place, place_in_order, requests, requests_where,
+};
 use engine::tensor::TensorId;
 use proptest::prelude::*;
 use support::{bytes, data};
 
 fn request(number: usize, (first, len, units, pinned): (u32, u32, u64, bool)) -> Request {
-    let first = if pinned { HOST_WRITES } else { first };
     Request {
         tensor: TensorId(number as u32),
         bytes: units * ALIGNMENT - 3,
-        first,
+        first: if pinned { HOST_WRITES } else { first },
         last: first + len,
+        needed: first,
         pinned,
     }
 }
@@ -107,17 +109,133 @@ proptest! {
     }
 
     #[test]
-    fn first_fit_stays_near_the_optimum(requests in any_requests(7)) {
+    fn pinning_costs_at_most_the_pinned_bytes(requests in any_requests(40)) {
+        let pinned: u64 = requests.iter().filter(|r| r.pinned).map(aligned).sum();
+        let released: Vec<Request> = requests.iter().map(Request::released).collect();
+        let (with, without) = (place(&requests).peak, place(&released).peak);
+        prop_assert!(with <= without + pinned, "{with} against {without} and {pinned} pinned");
+    }
+}
+
+proptest! {
+    // Every case tries all orders, up to 40320.
+    #![proptest_config(ProptestConfig::with_cases(96))]
+
+    #[test]
+    fn first_fit_stays_near_the_optimum(requests in any_requests(9)) {
         let (peak, best) = (place(&requests).peak, optimum(&requests));
         prop_assert!(peak >= best && peak <= 2 * best, "{peak} against {best}");
     }
+}
 
-    #[test]
-    fn pinning_costs_at_most_the_pinned_bytes_of_the_lower_bound(requests in any_requests(30)) {
-        let pinned: u64 = requests.iter().filter(|r| r.pinned).map(|r| r.bytes.next_multiple_of(ALIGNMENT)).sum();
-        let free: Vec<Request> = requests.iter().filter(|r| !r.pinned).copied().collect();
-        prop_assert!(lower_bound(&requests) <= lower_bound(&free) + pinned);
+fn aligned(request: &Request) -> u64 {
+    request.bytes.next_multiple_of(ALIGNMENT)
+}
+
+/// How far first-fit is from the optimum over a fixed set of random plans of eight requests; stated, and bounded.
+#[test]
+fn the_peak_against_the_optimum_is_stated() {
+    let mut seed = 0x9e37_79b9_7f4a_7c15_u64;
+    let mut next = |below: u64| {
+        seed ^= seed << 13;
+        seed ^= seed >> 7;
+        seed ^= seed << 17;
+        seed % below
+    };
+    let (mut worst, mut sum, mut exact) = (1.0_f64, 0.0, 0);
+    const PLANS: u32 = 60;
+    for _ in 0..PLANS {
+        let requests: Vec<Request> = (0..8)
+            .map(|i| {
+                let row = (next(12) as u32, next(6) as u32, 1 + next(8), next(5) == 0);
+                request(i, row)
+            })
+            .collect();
+        let (peak, best) = (place(&requests).peak, optimum(&requests));
+        let ratio = peak as f64 / best as f64;
+        worst = worst.max(ratio);
+        sum += ratio;
+        exact += u32::from(peak == best);
     }
+    println!(
+        "peak over optimum: {exact} of {PLANS} exact, mean {:.3}, worst {worst:.3}",
+        sum / f64::from(PLANS)
+    );
+    assert!(
+        worst <= 1.5 && exact * 2 > PLANS,
+        "worst {worst}, exact {exact}"
+    );
+}
+
+fn llama_graph(pass: &PassRequest) -> engine::graph::Graph {
+    let file = bytes(&data().join("models/llama-a.f32.gguf"));
+    Model::load(&file, Some(64)).unwrap().graph(pass).unwrap()
+}
+
+/// The envelope that the right rule needs, and the refusal under another rule for what is pinned.
+fn blown(pass: &PassRequest, pins: impl Fn(&engine::tensor::Tensor) -> bool) -> (u64, EngineError) {
+    let graph = llama_graph(pass);
+    let right = Plan::new(&graph, u64::MAX).unwrap();
+    let envelope = right.report.peak + right.state_bytes;
+    let requests = requests_where(&graph, pins);
+    let refused = Plan::of_requests(&graph, envelope, requests).unwrap_err();
+    (envelope, refused)
+}
+
+/// Two rules that look right and are not: both pin what the host does not write, and the envelope shows it.
+#[test]
+fn pinning_every_leaf_or_every_leaf_without_identity_blows_the_envelope() {
+    for pass in [PassRequest::prefill(&[1; 24]), PassRequest::decode(1, 24)] {
+        let graph = llama_graph(&pass);
+        let every_leaf = |tensor: &engine::tensor::Tensor| graph.producer(tensor.id).is_none();
+        // Caches have storage of their own before a pass is planned. Weights get theirs later, so at planning time
+        // they look like anything else that nothing has stored yet.
+        let without_identity =
+            |tensor: &engine::tensor::Tensor| every_leaf(tensor) && !tensor.flags.state;
+        let rules: [&dyn Fn(&engine::tensor::Tensor) -> bool; 2] = [&every_leaf, &without_identity];
+        for pins in rules {
+            let (envelope, refused) = blown(&pass, pins);
+            let EngineError::Envelope { needed, remaining } = refused else {
+                panic!("{refused}")
+            };
+            assert_eq!(remaining, envelope);
+            let weights: u64 = graph
+                .tensors()
+                .iter()
+                .filter(|tensor| tensor.flags.weight)
+                .map(|tensor| tensor.bytes())
+                .sum();
+            assert!(
+                needed > weights,
+                "{needed} B hold the weights of {weights} B"
+            );
+        }
+        let by_flag = requests_where(&graph, |tensor| tensor.flags.input);
+        assert_eq!(by_flag, requests(&graph), "the engine's rule is the flag");
+    }
+}
+
+#[test]
+fn the_report_counts_what_sharing_saves_and_which_leaves_it_makes_unsafe() {
+    let graph = llama_graph(&PassRequest::prefill(&[1; 24]));
+    let plan = Plan::new(&graph, u64::MAX).unwrap();
+    let wanted: u64 = plan.requests().iter().map(aligned).sum();
+    assert_eq!(plan.report.saved, wanted - plan.report.peak);
+    let range = |r: &Request| plan.range(r.tensor).unwrap();
+    let shares = |a: &Request, b: &Request| a.tensor != b.tensor && range(a).overlaps(&range(b));
+    let all = plan.requests();
+    let takes_over = |r: &&Request| all.iter().any(|o| shares(r, o) && o.last < r.first);
+    assert_eq!(
+        plan.report.aliased as usize,
+        all.iter().filter(takes_over).count()
+    );
+    assert!(plan.report.aliased < plan.report.requests);
+    let unsafe_leaf = |r: &&Request| r.pinned && all.iter().any(|o| shares(r, o));
+    assert_eq!(
+        plan.report.rebar_unsafe as usize,
+        all.iter().filter(unsafe_leaf).count()
+    );
+    assert!(plan.report.rebar_unsafe <= plan.report.pinned);
 }
 
 #[test]

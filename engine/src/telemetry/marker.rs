@@ -478,12 +478,16 @@ markers! {
         requests: u64,
         /// Peak in bytes.
         peak: u64,
-        /// Tensors that share bytes with another.
+        /// Tensors that take over bytes of an earlier one.
         aliased: u64,
-        /// Tensors that may share with none.
+        /// Tensors that must not: leaves that the host writes.
         pinned: u64,
         /// Envelope in bytes that the peak must stay within.
         envelope: u64,
+        /// Bytes that sharing saves.
+        saved: u64,
+        /// Leaves whose bytes a later tensor takes over, so that the host must not write them while a pass is in flight.
+        rebar_unsafe: u64,
     }
 
     /// one aspect in which the streams of two modes were compared.

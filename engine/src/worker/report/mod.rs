@@ -160,6 +160,8 @@ pub(super) fn arena_plan(plan: &Plan) -> Marker {
         aliased: plan.report.aliased.into(),
         pinned: plan.report.pinned.into(),
         envelope: plan.report.envelope,
+        saved: plan.report.saved,
+        rebar_unsafe: plan.report.rebar_unsafe.into(),
     }
     .into()
 }
