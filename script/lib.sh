@@ -49,7 +49,7 @@ need_tools() {
 }
 
 # A Vulkan device: the machine's own where there is a card, a software driver otherwise. An explicit
-# VK_DRIVER_FILES or VK_ICD_FILENAMES wins.
+# VK_DRIVER_FILES or VK_ICD_FILENAMES wins. With it the validation layer, which tests turn on by themselves.
 need_vulkan() {
     local packages=() explicit=${VK_DRIVER_FILES:-}${VK_ICD_FILENAMES:-} card=no
     if compgen -G '/dev/dri/renderD*' >/dev/null || [ -e /dev/nvidia0 ]; then
@@ -59,6 +59,7 @@ need_vulkan() {
     if [ -z "$explicit" ] && [ "$card" = no ] && ! compgen -G '/usr/share/vulkan/icd.d/lvp_icd*.json' >/dev/null; then
         packages+=(mesa-vulkan-drivers)
     fi
+    [ -e /usr/share/vulkan/explicit_layer.d/VkLayer_khronos_validation.json ] || packages+=(vulkan-validationlayers)
     [ ${#packages[@]} -eq 0 ] || need_packages "${packages[@]}"
     if [ -z "$explicit" ] && [ "$card" = no ]; then
         local manifests=(/usr/share/vulkan/icd.d/lvp_icd*.json)

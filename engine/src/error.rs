@@ -46,6 +46,22 @@ pub enum EngineError {
         /// Plan or weights.
         part: &'static str,
     },
+    /// A kernel's writes are not what its node has registered (law §3).
+    #[error(
+        "node {node} ({op}): {kernel} writes {written:?}, registered are {registered:?}; register the output or side effect"
+    )]
+    UnregisteredWrite {
+        /// Node number.
+        node: u32,
+        /// What the node computes.
+        op: &'static str,
+        /// Kernel that computes it.
+        kernel: &'static str,
+        /// Tensors that the kernel table says it writes.
+        written: Vec<String>,
+        /// Outputs and side effects of the node.
+        registered: Vec<String>,
+    },
     /// The Vulkan side refused or failed.
     #[error(transparent)]
     Vulkan(#[from] crate::vk::VkError),
@@ -75,6 +91,7 @@ impl EngineError {
             EngineError::Request(_) => "bad_request".to_owned(),
             EngineError::Conflict(_) => "profile_conflict".to_owned(),
             EngineError::Unplaced { .. } => "unplaced".to_owned(),
+            EngineError::UnregisteredWrite { .. } => "unregistered_write".to_owned(),
             EngineError::Vulkan(error) => error.code().to_owned(),
             EngineError::Worker(_) => "worker".to_owned(),
             EngineError::Io { .. } => "io".to_owned(),

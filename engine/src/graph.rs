@@ -37,6 +37,20 @@ pub enum OpKind {
 }
 
 impl OpKind {
+    /// All kinds.
+    pub const ALL: &[OpKind] = &[
+        OpKind::Embed,
+        OpKind::RmsNorm,
+        OpKind::Matmul,
+        OpKind::Rope,
+        OpKind::KvStore,
+        OpKind::Attention,
+        OpKind::SiluMul,
+        OpKind::Add,
+        OpKind::LastRow,
+        OpKind::Noop,
+    ];
+
     /// Name in markers.
     pub const fn name(self) -> &'static str {
         match self {

@@ -103,7 +103,7 @@ fn garbage_floods_and_answers_without_end_are_protocol_breaks() {
 #[test]
 fn a_hang_while_pipelines_are_built_has_its_own_deadline() {
     let mut options = WorkerOptions::new(BINARY);
-    options.environment = vec![("ENGINE_FAULT".into(), "warm_up_hang".into())];
+    options.environment = vec![("ENGINE_FAULT".into(), "worker_warm_up_hang".into())];
     options.warm_up_timeout = Duration::from_millis(300);
     let mut worker = Worker::start(options).unwrap();
     let error = worker

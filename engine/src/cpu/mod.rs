@@ -89,6 +89,39 @@ impl<'m> CpuReference<'m> {
         Ok(CpuPass { logits, trace })
     }
 
+    /// Computes one node for a judge that keeps the tensors itself: from the values of its inputs, caches included,
+    /// to the tensors that it writes, its output first. Caches that it appends to come whole.
+    ///
+    /// # Errors
+    /// `Unplaced` when an input is missing.
+    pub(crate) fn compute(
+        &mut self,
+        graph: &Graph,
+        node: &Node,
+        mut values: BTreeMap<TensorId, Vec<f32>>,
+    ) -> Result<Vec<(TensorId, Vec<f32>)>> {
+        for id in &node.inputs {
+            let tensor = graph.tensor(*id);
+            if tensor.flags.state
+                && let Some(cache) = values.remove(id)
+            {
+                self.caches.insert(tensor.name.clone(), cache);
+            }
+        }
+        let output = self.node(graph, node, &values)?;
+        let output = node.output.map(|id| (id, output));
+        let effects = node.side_effects.iter().filter_map(|effect| {
+            let cache = self.caches.get(&graph.tensor(effect.tensor).name)?;
+            Some((effect.tensor, cache.clone()))
+        });
+        Ok(output.into_iter().chain(effects).collect())
+    }
+
+    /// Replaces the values of a weight, for a judge that found other bytes on the device.
+    pub(crate) fn set_weight(&mut self, name: &str, values: Vec<f32>) {
+        self.weights.insert(name.to_owned(), values);
+    }
+
     fn inputs(&self, graph: &Graph, pass: &PassRequest) -> Result<BTreeMap<TensorId, Vec<f32>>> {
         let data = self.model.host_data(pass)?;
         let leaves = graph.tensors().iter().filter(|tensor| tensor.flags.input);

@@ -1,12 +1,12 @@
 //! Reference ops on row-major slices. Every sum runs in `f64`; results are rounded to `f32` once.
 
-/// Rows of a table by token id.
+/// Rows of a table by token id; zeros for an id that the table does not have, as on the device.
 pub(super) fn embed(tokens: &[f32], table: &[f32], cols: usize) -> Vec<f32> {
-    tokens
-        .iter()
-        .flat_map(|token| &table[*token as usize * cols..][..cols])
-        .copied()
-        .collect()
+    let row = |token: &f32| {
+        let row = table.chunks_exact(cols).nth(*token as usize);
+        row.map_or_else(|| vec![0.0; cols], <[f32]>::to_vec)
+    };
+    tokens.iter().flat_map(row).collect()
 }
 
 /// `x / sqrt(mean(x^2) + eps) * weight` per run of the weight's length.

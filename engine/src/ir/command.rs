@@ -169,6 +169,26 @@ pub enum Command {
     },
 }
 
+/// Who executes a command.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Origin {
+    /// The host, at once.
+    Host,
+    /// The one queue, after the submit that ends its command buffer.
+    Queue,
+}
+
+impl Origin {
+    /// Name in tables.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Origin::Host => "host",
+            Origin::Queue => "queue",
+        }
+    }
+}
+
 /// One byte-range access of a command, as judges see it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RangeAccess {
@@ -205,6 +225,20 @@ impl Command {
                 .map(|b| one(b.touched, b.access, b.tensor))
                 .collect(),
             Command::Barrier(_) | Command::SubmitBoundary | Command::FenceWait => Vec::new(),
+        }
+    }
+
+    /// Who executes it. A submit counts as the host's: it hands commands to the queue.
+    pub const fn origin(&self) -> Origin {
+        match self {
+            Command::HostWrite { .. }
+            | Command::HostRead { .. }
+            | Command::SubmitBoundary
+            | Command::FenceWait => Origin::Host,
+            Command::Zero { .. }
+            | Command::Copy(_)
+            | Command::Dispatch(_)
+            | Command::Barrier(_) => Origin::Queue,
         }
     }
 

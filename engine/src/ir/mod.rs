@@ -19,7 +19,8 @@ use sha2::{Digest, Sha256};
 
 pub use crate::kernels::{Access, Kernel};
 pub use command::{
-    Barrier, Binding, Command, Copy, CopyPurpose, Dispatch, HostInput, HostOutput, RangeAccess,
+    Barrier, Binding, Command, Copy, CopyPurpose, Dispatch, HostInput, HostOutput, Origin,
+    RangeAccess,
 };
 pub use range::{ALIGNMENT, ByteRange, Region, align_up};
 pub use scope::ScopeSet;
@@ -87,6 +88,17 @@ impl CommandIr {
             .iter()
             .find(|size| size.region == region)
             .map_or(0, |size| size.bytes)
+    }
+
+    /// By command: the number of the submit that it belongs to or, on the host, that comes next.
+    pub fn submit_numbers(&self) -> Vec<u32> {
+        let mut submits = 0;
+        let number = |command: &Command| {
+            let own = submits;
+            submits += u32::from(*command == Command::SubmitBoundary);
+            own
+        };
+        self.commands.iter().map(number).collect()
     }
 
     /// All dispatches in order.

@@ -1,6 +1,6 @@
 //! Nodes to kernels: which kernel runs, on which buffers, with which words and grid.
 
-use super::{KernelCall, Recorder};
+use super::{KernelCall, Recorder, registered};
 use crate::error::{EngineError, Result};
 use crate::graph::{Node, Op, SideEffectKind};
 use crate::ir::{Access, Binding, ByteRange, Command, Copy, CopyPurpose, Kernel};
@@ -177,7 +177,8 @@ impl Recorder<'_> {
 
     /// The registered side effect of a node: what it writes without owning it.
     fn effect(&self, node: &Node) -> Result<Buffer> {
-        let effect = node.side_effects.first().ok_or_else(|| malformed(node))?;
+        let unregistered = || registered::nothing(node, "a cache");
+        let effect = node.side_effects.first().ok_or_else(unregistered)?;
         let SideEffectKind::CacheAppend { pos, rows } = effect.kind;
         let cache = self.graph.tensor(effect.tensor);
         let range = self.place(cache.id)?;

@@ -7,6 +7,7 @@
 
 mod barriers;
 mod bindings;
+mod registered;
 mod setup;
 
 use crate::error::{EngineError, Result};
@@ -15,6 +16,7 @@ use crate::ir::{
     Access, Barrier, Binding, ByteRange, Command, CommandIr, Copy, CopyPurpose, Dispatch,
     HostInput, HostOutput, Kernel, Region, ScopeSet, align_up,
 };
+use crate::model::{HostData, Model, PassRequest};
 use crate::plan::Plan;
 use crate::profile::{ExecutionProfile, Path};
 use crate::tensor::{Tensor, TensorId};
@@ -24,10 +26,49 @@ pub use setup::{STAGING_BYTES, record_initialisation, record_upload};
 
 use barriers::Tracker;
 
+/// A pass as values: graph, places, stream.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Recording {
+    /// What is computed.
+    pub graph: Graph,
+    /// Where it lies.
+    pub plan: Plan,
+    /// How it reaches the device.
+    pub ir: CommandIr,
+}
+
+impl Recording {
+    /// Records a pass of a model within an envelope of `envelope` bytes for arena and state.
+    ///
+    /// # Errors
+    /// As [`Model::graph`], [`Plan::new`] and [`record_pass`].
+    pub fn new(
+        model: &Model,
+        request: &PassRequest,
+        profile: &ExecutionProfile,
+        envelope: u64,
+    ) -> Result<Recording> {
+        let graph = model.graph(request)?;
+        let plan = Plan::new(&graph, envelope)?;
+        let ir = record_pass(&graph, &plan, &model.weights_plan()?, profile)?;
+        Ok(Recording { graph, plan, ir })
+    }
+
+    /// The pass with what the host writes for it, for [`crate::sim::Sim::play`].
+    pub fn pass<'r>(&'r self, data: &'r HostData) -> crate::sim::Pass<'r> {
+        crate::sim::Pass {
+            graph: &self.graph,
+            plan: &self.plan,
+            data,
+        }
+    }
+}
+
 /// Records one pass.
 ///
 /// # Errors
-/// `Request` for a profile of the CPU; `Unplaced` when graph, plan and weights do not belong together.
+/// `Request` for a profile of the CPU; `Unplaced` when graph, plan and weights do not belong together;
+/// `UnregisteredWrite` when a kernel writes what its node has not registered, or does not write what it has.
 pub fn record_pass(
     graph: &Graph,
     plan: &Plan,
@@ -148,6 +189,7 @@ impl Recorder<'_> {
             return Ok(());
         }
         let call = self.kernel_call(node)?;
+        registered::check(self.graph, node, call.kernel, &call.bindings)?;
         self.dispatch(Some(node.id), node.op.kind(), call);
         Ok(())
     }

@@ -56,7 +56,7 @@ pub struct FirstDivergence {
     pub inputs_ok: bool,
     /// Command that last wrote the wrong input, or else the stage, before it was tapped; `none` when nothing did.
     pub last_writer: String,
-    /// Region of the stage.
+    /// Region of the wrong input, or else of the stage.
     pub region: &'static str,
 }
 
@@ -89,7 +89,7 @@ pub fn first_divergence(
                 .any(|dispatch| dispatch.node == Some(node.id)),
             inputs_ok: wrong_input.is_none(),
             last_writer: last_writer(ir, taps, wrong_input.unwrap_or(output)),
-            region: Region::Arena.name(),
+            region: region(taps, wrong_input.unwrap_or(output)),
         })
     })
 }
@@ -137,6 +137,11 @@ fn compare(
         *c,
         *g,
     ))
+}
+
+fn region(taps: &TapPlan, tensor: TensorId) -> &'static str {
+    let tap = taps.taps.iter().find(|tap| tap.tensor == tensor);
+    tap.map_or(Region::Arena, |tap| tap.src.region).name()
 }
 
 /// Last command before the tap of a tensor that wrote any of the tapped bytes.

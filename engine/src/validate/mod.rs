@@ -9,4 +9,4 @@ mod taps;
 
 pub(crate) use divergence::end_layer;
 pub use divergence::{DivergenceKind, FirstDivergence, TOLERANCE, first_divergence};
-pub use taps::{Invalidated, Tap, TapPlan, insert_taps, plan_taps, trace_of_taps};
+pub use taps::{Invalidated, Tap, TapPlan, insert_taps, plan_all_taps, plan_taps, trace_of_taps};

@@ -73,6 +73,29 @@ pub fn plan_taps(graph: &Graph, plan: &Plan, readback_used: u64) -> Result<TapPl
                 .filter(|id| has_tapped_inputs(node) && !graph.tensor(**id).flags.weight),
         );
     }
+    place_taps(graph, plan, readback_used, tapped)
+}
+
+/// Plans taps for every stage of every block with its inputs: where readback costs nothing.
+///
+/// # Errors
+/// As [`plan_taps`].
+pub fn plan_all_taps(graph: &Graph, plan: &Plan, readback_used: u64) -> Result<TapPlan> {
+    let mut tapped = BTreeSet::new();
+    for node in graph.nodes().iter().filter(|node| node.stage.is_some()) {
+        let inputs = node.inputs.iter();
+        tapped.extend(node.output);
+        tapped.extend(inputs.filter(|id| !graph.tensor(**id).flags.weight));
+    }
+    place_taps(graph, plan, readback_used, tapped)
+}
+
+fn place_taps(
+    graph: &Graph,
+    plan: &Plan,
+    readback_used: u64,
+    tapped: BTreeSet<TensorId>,
+) -> Result<TapPlan> {
     let mut taps = TapPlan::default();
     let mut used = align_up(readback_used).unwrap_or(u64::MAX);
     for (number, id) in (0u32..).zip(tapped) {

@@ -5,6 +5,7 @@ use std::cell::RefCell;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::fault;
 use crate::error::{EngineError, Result};
 use crate::ir::{CommandIr, HostInput, HostOutput, Region, RegionSize};
 use crate::model::{HostData, Model, PassRequest};
@@ -60,7 +61,7 @@ impl Resident {
             envelope,
             budget: total,
         };
-        resident.upload(executor, file, weights, progress)?;
+        resident.upload(executor, file, model, weights, progress)?;
         let state = RegionSize {
             region: Region::State,
             bytes: plan.state_bytes,
@@ -73,6 +74,7 @@ impl Resident {
         &mut self,
         executor: &mut Executor,
         file: &[u8],
+        model: &Model,
         weights: &WeightsPlan,
         progress: &mut Progress<'_>,
     ) -> Result<()> {
@@ -87,6 +89,7 @@ impl Resident {
                 uploaded.borrow_mut().add(len);
                 let mut out = vec![0; usize::try_from(len).ok()?];
                 weights.fill(file, chunk, offset, &mut out);
+                fault::weights(model, weights, (chunk, offset), &mut out);
                 Some(Cow::Owned(out))
             }
             HostInput::Tokens | HostInput::RopeTable => None,

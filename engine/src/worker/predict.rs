@@ -12,7 +12,6 @@ use crate::cpu::{CpuPass, CpuReference, KeepTrace};
 use crate::error::{EngineError, Result};
 use crate::ir::{HostOutput, Region};
 use crate::model::{LogitsRows, Model, PassRequest, Phase};
-use crate::plan::Plan;
 use crate::profile::{ExecutionProfile, Path, RequestKind};
 use crate::record::record_pass;
 use crate::sample::greedy;
@@ -98,7 +97,8 @@ impl<'a> Run<'a> {
             place,
             topology,
         } = held;
-        let refers = matches!(place, Place::Cpu) || profile.mode.has_taps();
+        let refers =
+            matches!(place, Place::Cpu) || profile.mode.has_taps() || fault::substitutes_cpu();
         let reference = refers.then(|| CpuReference::new(model, file)).transpose()?;
         Ok(Self {
             rows: Rows::create(prompt.logits_file.as_deref())?,
@@ -210,6 +210,7 @@ impl<'a> Run<'a> {
             .transpose()?;
         let logits = match (&self.place, reference) {
             (Place::Cpu, reference) => reference.map(|pass| pass.logits).unwrap_or_default(),
+            (_, Some(pass)) if fault::substitutes_cpu() => pass.logits,
             (Place::Vulkan(_), reference) => self.device_pass(&request, reference.as_ref())?,
         };
         let n_vocab = self.model.params.n_vocab;
@@ -228,15 +229,17 @@ impl<'a> Run<'a> {
             return Err(EngineError::Request("the cpu plays no command stream".into()).into());
         };
         let start = Instant::now();
-        let graph = self.model.graph(request)?;
-        let plan = Plan::new(&graph, resident.envelope)?;
-        let mut stream = fault::distort(record_pass(&graph, &plan, self.weights, self.profile)?);
+        let graph = fault::graph(self.model, request)?;
+        let plan = fault::plan(&graph, resident.envelope)?;
+        let recorded = record_pass(&graph, &plan, self.weights, self.profile)?;
+        let mut stream = fault::stream(&graph, recorded);
         let mut taps = TapPlan::default();
         if reference.is_some() {
             taps = plan_taps(&graph, &plan, stream.region_size(Region::Readback))?;
+            fault::taps(&mut taps);
             stream = insert_taps(&stream, &taps)?;
         }
-        let data = self.model.host_data(request)?;
+        let data = fault::host_data(self.model, request)?;
         let record_us = micros_since(start);
         let options = gpu::play_options(self.prompt.sync, report::stamps_dispatches(self.profile));
         let played = resident.pass(self.gpu.executor()?, &stream, &data, &options)?;

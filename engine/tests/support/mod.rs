@@ -4,7 +4,29 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use engine::profile::{EnvSnapshot, ExecutionProfile, RequestKind};
 use serde_json::Value;
+
+/// A profile for each of the six modes that have a stream.
+pub(crate) fn gpu_profiles() -> Vec<ExecutionProfile> {
+    let legacy = ("ENGINE_FORCE_MULTI_SUBMIT", "1");
+    let cases: [(RequestKind, &[(&str, &str)]); 6] = [
+        (RequestKind::Production, &[]),
+        (RequestKind::Smoke, &[legacy]),
+        (RequestKind::Validation, &[]),
+        (RequestKind::Validation, &[legacy]),
+        (RequestKind::Smoke, &[("ENGINE_PERDISPATCH", "summary")]),
+        (RequestKind::Smoke, &[("ENGINE_PERDISPATCH", "full")]),
+    ];
+    let profile = |(kind, vars): (RequestKind, &[(&str, &str)])| {
+        let environment = EnvSnapshot::from_vars(vars.iter().copied());
+        ExecutionProfile::resolve(&environment, kind).unwrap()
+    };
+    let profiles: Vec<_> = cases.into_iter().map(profile).collect();
+    let modes: std::collections::BTreeSet<_> = profiles.iter().map(|p| p.mode).collect();
+    assert_eq!(modes.len(), 6, "{modes:?}");
+    profiles
+}
 
 /// Folders with golden files: the subset inside the project, and the whole set beside it where that exists.
 pub(crate) fn golden_roots() -> Vec<PathBuf> {
