@@ -38,25 +38,6 @@ fn json(arguments: &[&str]) -> Value {
 }
 
 #[test]
-fn both_modes_record_clean_streams_that_differ_in_their_submits() {
-    let model = model("models/llama-a.f32.gguf");
-    let mut submits = Vec::new();
-    for mode in ["single-graph", "legacy-multi-submit"] {
-        let judged = json(&["hazards", &model, "--tokens", "7", "--mode", mode, "--json"]);
-        assert_eq!(judged["findings"], Value::Array(Vec::new()), "{mode}");
-        let dumped = json(&["dump-ir", &model, "--tokens", "7", "--mode", mode, "--json"]);
-        assert_eq!(judged["digest"], dumped["digest"]);
-        let commands = dumped["ir"]["commands"].as_array().unwrap();
-        submits.push(commands.iter().filter(|c| **c == "submit_boundary").count());
-    }
-    assert_eq!(submits[0], 1);
-    assert!(submits[1] > 1, "{submits:?}");
-    let delta = engine(&["path-delta", &model, "--tokens", "7"]);
-    let text = String::from_utf8(delta.stdout).unwrap();
-    assert!(text.contains("differs") && text.contains("same"), "{text}");
-}
-
-#[test]
 fn a_plan_that_does_not_fit_is_refused_with_both_numbers() {
     let model = model("models/llama-a.f32.gguf");
     assert!(engine(&["plan", &model]).status.success());

@@ -39,7 +39,9 @@ enum Command {
     /// Judge the command stream of one pass for data hazards.
     Hazards(judge::StreamArgs),
     /// Print the arena plan of one pass.
-    Plan(judge::StreamArgs),
+    Plan(judge::PlanArgs),
+    /// Play one pass on a simulated device and compare it with the reference.
+    Sim(judge::SimArgs),
     /// Compare the command streams of two modes.
     PathDelta(judge::DeltaArgs),
     /// Write the logits of a token list, and choose tokens after it.
@@ -90,6 +92,7 @@ pub(crate) fn main() -> ExitCode {
         Command::DumpIr(args) => judge::dump_ir(&args),
         Command::Hazards(args) => judge::hazards(&args),
         Command::Plan(args) => judge::plan(&args),
+        Command::Sim(args) => judge::sim(&args),
         Command::PathDelta(args) => judge::path_delta(&args),
         Command::Logits(args) => model::logits(&args),
         Command::Run(args) => model::run(&args),
