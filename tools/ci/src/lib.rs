@@ -13,6 +13,8 @@
 //! - A cell's environment is the listed one; nothing of the daemon's leaks into it.
 //! - No clock of its own: stamps come from the function passed in.
 
+pub mod archive;
+
 mod error;
 mod local;
 
