@@ -35,6 +35,9 @@ pub enum CiError {
         /// Why.
         source: io::Error,
     },
+    /// A source of finished runs.
+    #[error(transparent)]
+    Forge(#[from] crate::forge::ForgeError),
     /// Starting or watching a process.
     #[error(transparent)]
     Exec(#[from] exec::Error),

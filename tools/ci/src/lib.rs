@@ -14,6 +14,8 @@
 //! - No clock of its own: stamps come from the function passed in.
 
 pub mod archive;
+pub mod forge;
+mod recorded;
 
 mod error;
 mod local;
@@ -24,3 +26,4 @@ pub use local::{
     CellOutcome, CellProgress, Hooks, LogSink, ScopeRun, Sink, Workplace, cells_of, command_line,
     environment_of,
 };
+pub use recorded::Recorded;

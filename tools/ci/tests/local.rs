@@ -9,7 +9,7 @@
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::ffi::OsString;
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::{Duration, Instant, SystemTime};
@@ -37,6 +37,12 @@ impl Sink for Memory {
             bytes: Vec::new(),
             all: self.0.clone(),
         }))
+    }
+
+    fn blob(&mut self, bytes: &mut dyn Read) -> io::Result<Digest> {
+        let mut all = Vec::new();
+        bytes.read_to_end(&mut all)?;
+        Ok(Digest::of(&all))
     }
 }
 

@@ -5,10 +5,11 @@ mod log;
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
+use attest::digest::Digest;
 use discipline::model::{Conclusion, Environment, Job, LogRef, RunStatus, WhyEmpty};
 use discipline::policy::{CellPolicy, ScopePolicy};
 use exec::{Cancel, CleanEnv, Group, Lease, Toolchain, TryLease, clean_env, find_program};
@@ -90,6 +91,12 @@ pub trait Sink {
     /// # Errors
     /// The store cannot be written.
     fn open(&mut self, cell: &str) -> io::Result<Box<dyn LogSink + '_>>;
+
+    /// Keeps bytes as they are; answers with their digest.
+    ///
+    /// # Errors
+    /// They cannot be read, or the store cannot be written.
+    fn blob(&mut self, bytes: &mut dyn Read) -> io::Result<Digest>;
 }
 
 /// One open log.

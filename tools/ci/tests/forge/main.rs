@@ -1,0 +1,10 @@
+//! Sources of finished runs: a recorded folder, and a forge that misbehaves in every known way.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    missing_docs,
+    reason = "tests"
+)]
+
+mod recorded;
+mod support;
