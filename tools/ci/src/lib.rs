@@ -15,6 +15,7 @@
 
 pub mod archive;
 pub mod forge;
+pub mod github;
 mod recorded;
 
 mod error;
