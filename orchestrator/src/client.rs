@@ -96,6 +96,13 @@ impl Client {
         self.call(command, &mut |_, _, _| {})
     }
 
+    /// A handle that asks the daemon to stop the call in progress, from another thread.
+    pub(crate) fn canceller(&self) -> Result<Canceller> {
+        Ok(Canceller {
+            writer: self.writer.try_clone()?,
+        })
+    }
+
     fn replace_old(&mut self, place: &Place) -> Result<()> {
         let info = self.ask(DaemonInfoRequest {})?;
         if !info.busy.is_empty() {
@@ -119,11 +126,7 @@ impl Client {
     }
 
     fn send<T: serde::Serialize>(&mut self, frame: &T) -> Result<()> {
-        let mut line = serde_json::to_vec(frame)?;
-        line.push(b'\n');
-        self.writer
-            .write_all(&line)
-            .context("the daemon closed the connection")
+        send(&mut self.writer, frame)
     }
 
     fn receive<T: serde::de::DeserializeOwned>(&mut self) -> Result<Option<T>> {
@@ -138,6 +141,26 @@ impl Client {
             .map(Some)
             .context("the daemon speaks another protocol; stop it with `greenloop stop`")
     }
+}
+
+/// Asks the daemon to stop.
+pub(crate) struct Canceller {
+    writer: UnixStream,
+}
+
+impl Canceller {
+    /// Sends the request; the call in progress then answers that it was cancelled.
+    pub(crate) fn cancel(&mut self) -> Result<()> {
+        send(&mut self.writer, &ToDaemon::Cancel)
+    }
+}
+
+fn send<T: serde::Serialize>(writer: &mut UnixStream, frame: &T) -> Result<()> {
+    let mut line = serde_json::to_vec(frame)?;
+    line.push(b'\n');
+    writer
+        .write_all(&line)
+        .context("the daemon closed the connection")
 }
 
 /// What commands call themselves: the user's name, unverified.

@@ -27,6 +27,16 @@ pub(crate) struct Config {
     pub model_dirs: Vec<PathBuf>,
     /// Author of the commits that the daemon makes.
     pub identity: Option<Identity>,
+    /// Folder of recorded runs.
+    pub recorded: Option<Recorded>,
+}
+
+/// `[recorded]`
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Recorded {
+    /// Folder of runs in GitHub's layout; takes the place of the policy's `path`.
+    pub path: PathBuf,
 }
 
 /// `[identity]`

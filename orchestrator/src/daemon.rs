@@ -50,6 +50,8 @@ fn service_config(place: &Place) -> Result<ServiceConfig> {
         machine.identity_name.clone_from(&identity.name);
         machine.identity_email.clone_from(&identity.email);
     }
+    let recorded = place.config.recorded.as_ref();
+    machine.sources.recorded = recorded.map(|recorded| recorded.path.clone());
     Ok(ServiceConfig {
         state_dir: place.state.clone(),
         repo_path: place.repo.clone(),

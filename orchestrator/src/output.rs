@@ -5,7 +5,7 @@
 use std::io::IsTerminal;
 use std::time::Duration;
 
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::{DecimalBytes, ProgressBar, ProgressStyle};
 use serde::Serialize;
 use service::api::RefusalView;
 
@@ -149,6 +149,18 @@ pub(crate) struct ProgressLine {
 }
 
 impl ProgressLine {
+    /// Shows bytes that have arrived; when piped, one line per file.
+    pub(crate) fn bytes(&mut self, done: u64, message: &str) {
+        match &self.bar {
+            Some(bar) => {
+                bar.set_position(done);
+                let rate = DecimalBytes(bar.per_sec() as u64);
+                bar.set_message(format!("{message}, {} ({rate}/s)", DecimalBytes(done)));
+            }
+            None => self.update(0, None, message),
+        }
+    }
+
     /// Shows how far it is.
     pub(crate) fn update(&mut self, done: u64, total: Option<u64>, message: &str) {
         let text = match total {

@@ -47,7 +47,12 @@ const TEXTS: &[(&str, &str, &str)] = &[
     (
         "pull_full_log",
         "Pull the full logs of a run",
-        "Takes the complete, byte-exact logs of a run into the evidence store and answers with handles: log_id (digest of the bytes), length, lines, completeness, and how many markers of each kind stand in it. An empty log comes with why it is empty. Read the bytes with read_log.",
+        "Takes the complete, byte-exact logs of a run into the evidence store and answers with handles: log_id (digest of the bytes), length, lines, completeness, and how many markers of each kind stand in it. run_id is the id here (R12), the id at the source, or `latest` with a scope for the newest run that executed anything. A missing or empty log comes with why, and with every place that was asked for it. Read the bytes with read_log.",
+    ),
+    (
+        "pull_artifact",
+        "Unpack an artifact",
+        "Takes an artifact of a run into the evidence store as its source keeps it, and unpacks it: text files become logs with a log_id that read_log and extract_markers take, other files are kept as they are under their digest. Names in an artifact are data. A file that cannot be unpacked says why, and the others are kept.",
     ),
     (
         "read_log",

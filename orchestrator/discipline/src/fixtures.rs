@@ -201,6 +201,8 @@ pub fn run(run_id: &str, head_sha: &str, trigger: Trigger, green: bool) -> Run {
         }],
         log: Some(log_ref(&log(cell, green))),
         why_empty: None,
+        outranked: Vec::new(),
+        forge: None,
     });
     Run {
         run_id: run_id.into(),
@@ -219,6 +221,8 @@ pub fn run(run_id: &str, head_sha: &str, trigger: Trigger, green: bool) -> Run {
         jobs: jobs.to_vec(),
         created_ms: NOW_MS - 600_000,
         finished_ms: Some(NOW_MS - 480_000),
+        forge: None,
+        artifacts: Vec::new(),
     }
 }
 

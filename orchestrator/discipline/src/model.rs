@@ -181,6 +181,73 @@ pub struct Step {
     pub duration_ms: u64,
 }
 
+/// A job as the forge that executed it knows it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ForgeJob {
+    /// The forge's id.
+    pub id: u64,
+    /// The forge's name of it; data.
+    pub name: String,
+    /// Runner that took it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub runner: Option<String>,
+    /// True when it ran on a machine of the forge.
+    #[serde(default)]
+    pub hosted: bool,
+}
+
+/// A run as the forge that executed it knows it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ForgeRun {
+    /// The forge's id.
+    pub id: String,
+    /// Workflow file, such as `gpu-tests.yml`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub workflow: Option<String>,
+    /// What started it, such as `push`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub event: Option<String>,
+    /// Branch.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub branch: Option<String>,
+    /// Why more may come; `None` once the source has nothing further to say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub provisional: Option<String>,
+    /// Report of the last pull in the evidence store: every file, every link that was asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub report: Option<Digest>,
+}
+
+/// An artifact of a run, in the evidence store or lost.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StoredArtifact {
+    /// The forge's id.
+    pub id: u64,
+    /// Its name; data, never a path.
+    pub name: String,
+    /// The bytes as the forge keeps them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub blob: Option<Digest>,
+    /// How many.
+    #[serde(default)]
+    pub bytes: u64,
+    /// Why there are none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub why_empty: Option<WhyEmpty>,
+    /// Logs that stood in it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub logs: Vec<ArtifactLog>,
+}
+
+/// A log that stood in an artifact.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ArtifactLog {
+    /// Name of the entry; data, never a path.
+    pub name: String,
+    /// The log.
+    pub log: LogRef,
+}
+
 /// One cell of a scope's matrix within a run.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Job {
@@ -196,6 +263,12 @@ pub struct Job {
     pub log: Option<LogRef>,
     /// Why there is no log, or an empty one.
     pub why_empty: Option<WhyEmpty>,
+    /// Other logs of the same execution, outranked by `log`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub outranked: Vec<LogRef>,
+    /// The job at the forge that executed it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub forge: Option<ForgeJob>,
 }
 
 /// One execution of a proof scope.
@@ -225,6 +298,12 @@ pub struct Run {
     pub created_ms: i64,
     /// When it ended.
     pub finished_ms: Option<i64>,
+    /// The run at the forge that executed it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub forge: Option<ForgeRun>,
+    /// Its artifacts.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub artifacts: Vec<StoredArtifact>,
 }
 
 impl Run {

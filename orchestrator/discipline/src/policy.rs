@@ -110,6 +110,10 @@ pub enum SourceKind {
     /// This machine is the runner.
     #[default]
     Local,
+    /// A folder of runs that were executed before; it starts none.
+    Recorded,
+    /// GitHub Actions, or a forge that speaks its API.
+    Github,
 }
 
 /// `[source]`
@@ -118,6 +122,18 @@ pub enum SourceKind {
 pub struct SourcePolicy {
     /// Which run source.
     pub kind: SourceKind,
+    /// Folder of recorded runs, below the root; machine settings may name another.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub path: Option<String>,
+    /// `owner/name` at the forge; taken from the remote's URL when absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub repository: Option<String>,
+    /// Address of the forge's API; must be the one that machine settings give the token to.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub api_url: Option<String>,
+    /// Artifacts that carry the harness's own output, as `ARTIFACT/FILE`; they outrank job logs.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub harness: Vec<String>,
 }
 
 /// One row of a scope's matrix.
@@ -129,6 +145,9 @@ pub struct CellPolicy {
     /// Variables that this cell sets.
     #[serde(default)]
     pub env: Environment,
+    /// Name of the forge's job that executes it; the cell's own name when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub job: Option<String>,
 }
 
 /// `[scope.NAME]`: what one workflow may prove, and how the local source executes it.

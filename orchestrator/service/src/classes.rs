@@ -5,13 +5,14 @@ use std::sync::Arc;
 use discipline::event::Event;
 use discipline::green;
 use discipline::model::{Conclusion, ProcessExit, Run};
+use discipline::state::LoopState;
 use playbooks::{RunFacts, RunnerState};
 use verify::BaseFacts;
 
-use crate::ServiceError;
 use crate::observe;
 use crate::runs::policy_commit;
 use crate::shared::{Shared, daemon};
+use crate::{Cancel, ServiceError};
 
 /// Classifies a completed run under its base's catalogue and playbooks, and journals the class.
 pub(crate) fn classify(shared: &Shared, run: &Run, base: &BaseFacts) -> Result<(), ServiceError> {
@@ -19,7 +20,7 @@ pub(crate) fn classify(shared: &Shared, run: &Run, base: &BaseFacts) -> Result<(
     let cells = observe::cells_of(shared, run, catalogue)?;
     let policy = &base.facts.policy;
     let engage = green::engagement(policy, run, &cells, &base.rulebook);
-    let facts = run_facts(run, base, green::engaged(&engage));
+    let facts = run_facts(shared, run, base, green::engaged(&engage));
     let classification = playbooks::classify(&base.playbooks, catalogue, &facts, &cells);
     let green = green::is_green(run, Some(&classification), &engage, policy, &cells);
     shared.append(
@@ -33,7 +34,7 @@ pub(crate) fn classify(shared: &Shared, run: &Run, base: &BaseFacts) -> Result<(
     )
 }
 
-fn run_facts(run: &Run, base: &BaseFacts, engaged: markers::Truth) -> RunFacts {
+fn run_facts(shared: &Shared, run: &Run, base: &BaseFacts, engaged: markers::Truth) -> RunFacts {
     let steps: Vec<_> = run.jobs.iter().flat_map(|job| &job.steps).collect();
     let failed = steps
         .iter()
@@ -48,6 +49,7 @@ fn run_facts(run: &Run, base: &BaseFacts, engaged: markers::Truth) -> RunFacts {
     let duration = run
         .finished_ms
         .map(|end| end.saturating_sub(run.created_ms) / 1000);
+    let around = Around::of(&shared.core().state, run);
     RunFacts {
         status: Some("completed".into()),
         conclusion: run.conclusion.as_ref().map(conclusion_word),
@@ -60,14 +62,61 @@ fn run_facts(run: &Run, base: &BaseFacts, engaged: markers::Truth) -> RunFacts {
             _ => None,
         }),
         executed_steps: u64::try_from(steps.len()).unwrap_or(u64::MAX),
-        hosted: false,
+        hosted: !run.jobs.is_empty() && run.jobs.iter().all(on_hosted_runner),
         duration_s: duration.and_then(|seconds| u64::try_from(seconds).ok()),
-        superseded: false,
-        duplicate_event: false,
-        runner: RunnerState::Idle,
-        cancelled_in_a_row: 0,
+        superseded: around.superseded,
+        duplicate_event: around.duplicate,
+        runner: match run.forge {
+            // This machine is the runner of its own runs.
+            None => RunnerState::Idle,
+            Some(_) => RunnerState::Unknown,
+        },
+        cancelled_in_a_row: around.cancelled_in_a_row,
         all_cells: wanted.iter().all(|cell| has_log(&cell.name)),
         engaged,
+    }
+}
+
+fn on_hosted_runner(job: &discipline::model::Job) -> bool {
+    job.forge.as_ref().is_some_and(|forge| forge.hosted)
+}
+
+/// What the runs around a run say about it.
+#[derive(Default)]
+struct Around {
+    superseded: bool,
+    duplicate: bool,
+    cancelled_in_a_row: u64,
+}
+
+impl Around {
+    fn of(state: &LoopState, run: &Run) -> Around {
+        let Some(forge) = &run.forge else {
+            return Around::default();
+        };
+        let silent = |run: &&&Run| run.conclusion == Some(Conclusion::Cancelled) && !run.executed();
+        let of_scope = state.runs_of_scope(&run.scope);
+        let older = of_scope
+            .iter()
+            .filter(|other| other.created_ms <= run.created_ms);
+        let in_a_row = older.take_while(silent).count();
+        let same_event = |other: &&&Run| {
+            other.run_id != run.run_id
+                && other.head_sha == run.head_sha
+                && other.created_ms <= run.created_ms
+                && other
+                    .forge
+                    .as_ref()
+                    .is_some_and(|other| other.id != forge.id && other.event == forge.event)
+        };
+        Around {
+            superseded: silent(&&run)
+                && of_scope
+                    .iter()
+                    .any(|other| other.created_ms > run.created_ms),
+            duplicate: of_scope.iter().any(|other| same_event(&other)),
+            cancelled_in_a_row: u64::try_from(in_a_row).unwrap_or(u64::MAX),
+        }
     }
 }
 
@@ -82,8 +131,12 @@ pub(crate) fn conclusion_word(conclusion: &Conclusion) -> String {
     }
 }
 
-/// The base that a completed run is read under.
+/// The base that a completed run is read under. A run of another place may have executed a commit
+/// that is not here; it is read under the policy of the branch under care.
 pub(crate) fn base_of(shared: &Shared, run: &Run) -> Result<Arc<BaseFacts>, ServiceError> {
     let commit = policy_commit(&shared.core().state, run);
-    shared.base(&commit)
+    match shared.base(&commit) {
+        Err(_) if run.forge.is_some() => crate::source::base(shared, &Cancel::new()?),
+        base => base,
+    }
 }

@@ -6,6 +6,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use crate::source::SourceSettings;
+
 /// Unix milliseconds, now.
 pub type Clock = Arc<dyn Fn() -> i64 + Send + Sync>;
 
@@ -42,6 +44,8 @@ pub struct MachineConfig {
     pub identity_name: String,
     /// Their mail address.
     pub identity_email: String,
+    /// Where finished runs may be read from, and with which credential.
+    pub sources: SourceSettings,
 }
 
 impl MachineConfig {
@@ -61,6 +65,7 @@ impl MachineConfig {
             environment,
             identity_name: "greenloop".into(),
             identity_email: "greenloop@localhost".into(),
+            sources: SourceSettings::default(),
         }
     }
 }

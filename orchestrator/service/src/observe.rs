@@ -111,15 +111,22 @@ pub(crate) struct Origin {
 pub(crate) fn origin(shared: &Shared, log: &Digest) -> Option<Origin> {
     let core = shared.core();
     core.state.runs.values().find_map(|run| {
-        let job = run
-            .jobs
-            .iter()
-            .find(|job| job.log.as_ref().is_some_and(|found| &found.log_id == log))?;
+        let found = logs_of(run).find(|found| &found.log_id == log)?.clone();
         Some(Origin {
             run: run.clone(),
-            log: job.log.clone()?,
+            log: found,
         })
     })
+}
+
+/// Every log of a run: of its jobs, outranked ones, and those that stood in artifacts.
+pub(crate) fn logs_of(run: &Run) -> impl Iterator<Item = &LogRef> {
+    let jobs = run
+        .jobs
+        .iter()
+        .flat_map(|job| job.log.iter().chain(&job.outranked));
+    let artifacts = run.artifacts.iter().flat_map(|artifact| &artifact.logs);
+    jobs.chain(artifacts.map(|entry| &entry.log))
 }
 
 /// True when the store holds this log, as a run's or a gate's.

@@ -81,6 +81,14 @@ fn reap_unrecorded(shared: &Shared) -> Result<(), ServiceError> {
 }
 
 fn reconcile_run(shared: &Shared, state: &LoopState, run: &Run) -> Result<(), ServiceError> {
+    if let Some(forge) = &run.forge {
+        // Executed elsewhere: a pull that was broken off goes on when it is asked for again.
+        let whole = run.status == RunStatus::Completed && forge.provisional.is_none();
+        if whole && run.executed() && !state.classifications.contains_key(&run.run_id) {
+            shared.queue.add(Job::Run(run.run_id.clone()));
+        }
+        return Ok(());
+    }
     match run.status {
         RunStatus::Queued => shared.queue.add(Job::Run(run.run_id.clone())),
         RunStatus::InProgress => {

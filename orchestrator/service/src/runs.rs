@@ -8,7 +8,7 @@ use discipline::model::{Conclusion, Job, Run, RunId, RunStatus, Trigger, WhyEmpt
 use discipline::state::LoopState;
 use verify::BaseFacts;
 
-use crate::classes::classify;
+use crate::classes::{base_of, classify};
 use crate::observe;
 use crate::room::{ROOM, harvest, on_branch, prepare};
 use crate::shared::{Shared, daemon};
@@ -37,6 +37,8 @@ pub(crate) fn new_run(
         steps: Vec::new(),
         log: None,
         why_empty: Some(WhyEmpty::InProgress),
+        outranked: Vec::new(),
+        forge: None,
     };
     let same = |run: &&Run| run.scope == scope && run.head_sha == commit && run.trigger == trigger;
     let attempts = match trigger {
@@ -59,6 +61,8 @@ pub(crate) fn new_run(
         jobs: cells.into_iter().map(queued).collect(),
         created_ms,
         finished_ms: None,
+        forge: None,
+        artifacts: Vec::new(),
     }
 }
 
@@ -87,14 +91,17 @@ pub(crate) fn execute(
         };
         (run.clone(), policy_commit(&core.state, run))
     };
-    let base = shared.base(&policy_commit)?;
     if run.status == RunStatus::Completed {
         let classified = shared.core().state.classifications.contains_key(run_id);
         return match classified {
             true => Ok(()),
-            false => classify(shared, &run, &base),
+            false => classify(shared, &run, &*base_of(shared, &run)?),
         };
     }
+    if run.forge.is_some() {
+        return Ok(());
+    }
+    let base = shared.base(&policy_commit)?;
     run.status = RunStatus::InProgress;
     let (begun_ms, begun) = (shared.now().max(run.created_ms), Instant::now());
     change(shared, &run)?;

@@ -42,6 +42,8 @@ pub(crate) struct Shared {
     pub(crate) target: Mutex<Option<Target>>,
     /// Pushes and their resolution go one at a time.
     pub(crate) push_door: Mutex<()>,
+    /// So do pulls from a source.
+    pub(crate) pull_door: Mutex<()>,
 }
 
 /// The guarded branch as last seen.
@@ -95,6 +97,7 @@ impl Shared {
             bases: Mutex::new(BTreeMap::new()),
             target: Mutex::new(None),
             push_door: Mutex::new(()),
+            pull_door: Mutex::new(()),
         })
     }
 

@@ -1,7 +1,8 @@
 //! Logs on their way into the evidence store.
 
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 
+use attest::digest::Digest;
 use ci::{LogSink, Sink};
 use discipline::model::LogRef;
 use markers::{Catalogue, Scan, Scanner};
@@ -22,6 +23,12 @@ impl Sink for Store<'_> {
     fn open(&mut self, _cell: &str) -> io::Result<Box<dyn LogSink + '_>> {
         let writer = self.0.log_writer().map_err(other)?;
         Ok(Box::new(StoreLog(writer)))
+    }
+
+    fn blob(&mut self, bytes: &mut dyn Read) -> io::Result<Digest> {
+        let mut writer = self.0.blob_writer().map_err(other)?;
+        io::copy(bytes, &mut writer)?;
+        writer.finish().map_err(other)
     }
 }
 

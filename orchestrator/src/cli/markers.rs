@@ -21,8 +21,7 @@ pub(super) fn run(args: &Args, context: &Context<'_>) -> Result<Exit> {
     if !args.of.starts_with("sha256:") {
         let request = PullFullLogRequest {
             run_id: args.of.clone(),
-            job: None,
-            attempt: None,
+            ..Default::default()
         };
         let answer = client.ask(request)?;
         context.output.answer(&answer, |answer| {

@@ -15,6 +15,7 @@ mod log;
 mod man;
 mod markers;
 mod mcp;
+mod pull;
 mod push;
 mod reject;
 mod review;
@@ -69,6 +70,7 @@ enum Verb {
     Status(status::Args),
     Run(run::Args),
     Runs(runs::Args),
+    Pull(pull::Args),
     Log(log::Args),
     Markers(markers::Args),
     Classify(classify::Args),
@@ -150,6 +152,7 @@ fn dispatch(verb: &Verb, context: &Context<'_>) -> Result<Exit> {
         Verb::Status(args) => status::run(args, context),
         Verb::Run(args) => run::run(args, context),
         Verb::Runs(args) => runs::run(args, context),
+        Verb::Pull(args) => pull::run(args, context),
         Verb::Log(args) => log::run(args, context),
         Verb::Markers(args) => markers::run(args, context),
         Verb::Classify(args) => classify::run(args, context),

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use anyhow::Result;
-use service::api::{ListRunsRequest, RunView};
+use service::api::{ListRunsRequest, RunView, SourceRunView};
 
 use super::Context;
 use crate::exit::Exit;
@@ -20,27 +20,47 @@ pub(super) struct Args {
     /// Most runs to list
     #[arg(long, default_value_t = 20)]
     limit: u32,
+    /// Also list what the source has, pulled or not
+    #[arg(long)]
+    source: bool,
 }
 
 pub(super) fn run(args: &Args, context: &Context<'_>) -> Result<Exit> {
     let request = ListRunsRequest {
         scope: args.scope.clone(),
         limit: Some(args.limit),
+        source: args.source,
         ..Default::default()
     };
     let answer = context.client()?.ask(request)?;
     let output = context.output;
     output.answer(&answer, |answer| {
-        if answer.runs.is_empty() {
-            return "no runs yet; start one with `greenloop run SCOPE`".into();
+        if answer.runs.is_empty() && answer.of_source.is_empty() {
+            return "no runs yet; start one with `greenloop run SCOPE`, or see what a source has with \
+                    `greenloop runs --source`"
+                .into();
         }
-        answer
-            .runs
-            .iter()
-            .map(|run| run_block(output, run))
-            .collect()
+        let known = answer.runs.iter().map(|run| run_block(output, run));
+        let of_source = answer.of_source.iter().map(source_line);
+        known.chain(of_source).collect()
     })?;
     Ok(Exit::Done)
+}
+
+/// A run that the source has, with what pulls it.
+fn source_line(run: &SourceRunView) -> String {
+    let id = &run.source_run_id;
+    let here = match &run.run_id {
+        Some(here) => format!("pulled as {here}"),
+        None => format!("greenloop pull {id}"),
+    };
+    let word = run.conclusion.as_deref().unwrap_or(&run.status);
+    let workflow = run.workflow.as_deref().unwrap_or("unknown workflow");
+    format!(
+        "source {id} attempt {} {workflow} {word} at {}: {here}\n",
+        run.attempt,
+        short(&run.head_sha)
+    )
 }
 
 /// A run with its cells.

@@ -88,3 +88,38 @@ pub(super) fn read(file: &dyn StorageFile, digest: &Digest) -> Result<Vec<u8>, E
     }
     Ok(bytes)
 }
+
+/// Bytes copied at a time.
+const PIECE: usize = 1 << 20;
+
+pub(super) fn copy(
+    file: &dyn StorageFile,
+    digest: &Digest,
+    out: &mut dyn io::Write,
+) -> Result<u64, Error> {
+    let damaged = |what: String| Error::EvidenceDamaged {
+        kind: Kind::Blob.name(),
+        digest: digest.clone(),
+        what,
+    };
+    let mut piece = vec![0; PIECE];
+    let mut hash = Sha256::new();
+    let mut at = 0;
+    loop {
+        let count = read_full(file, at, &mut piece).map_err(|error| damaged(error.to_string()))?;
+        let now = piece.get(..count).unwrap_or_default();
+        hash.update(now);
+        out.write_all(now).map_err(Error::io(
+            "copy evidence to",
+            std::path::Path::new("its reader"),
+        ))?;
+        at += count as u64;
+        if count < PIECE {
+            break;
+        }
+    }
+    if Digest::from_bytes(hash.finalize().into()) != *digest {
+        return Err(damaged("content has another digest".to_owned()));
+    }
+    Ok(at)
+}

@@ -17,6 +17,7 @@ mod open_hypothesis;
 mod open_loop;
 mod path_delta;
 mod propose_claim;
+mod pull_artifact;
 mod pull_full_log;
 mod read_log;
 mod record_observation;
@@ -37,6 +38,7 @@ pub const TOOLS: &[ToolSpec] = &[
     list_runs::TOOL,
     wait_for_run::TOOL,
     pull_full_log::TOOL,
+    pull_artifact::TOOL,
     read_log::TOOL,
     search_log::TOOL,
     extract_markers::TOOL,

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::parse::Step;
-use super::{GatePolicy, Policy, ScopePolicy};
+use super::{GatePolicy, Policy, ScopePolicy, SourcePolicy};
 use crate::model::Environment;
 
 /// Longest time limit that a policy may set, seconds.
@@ -20,6 +20,9 @@ pub(super) fn check(policy: &Policy, mut report: impl FnMut(&[Step<'_>], String)
         );
     }
     check_repo(policy, &mut report);
+    check_source(&policy.source, |key, message| {
+        report(&[Step::Key("source"), Step::Key(key)], message);
+    });
     for (name, scope) in &policy.scope {
         let at = |inner: &[Step<'_>], message| prefixed("scope", name, inner, message, &mut report);
         check_scope(name, scope, at);
@@ -95,6 +98,36 @@ fn check_repo(policy: &Policy, report: &mut impl FnMut(&[Step<'_>], String)) {
             &[Step::Key("trusted_root")],
             "write the commit as 40 lower-case hex digits".into(),
         );
+    }
+}
+
+fn check_source(source: &SourcePolicy, mut at: impl FnMut(&str, String)) {
+    if let Some(path) = source.path.as_deref().filter(|path| !is_inside(path)) {
+        at("path", outside(path));
+    }
+    if let Some(name) = &source.repository {
+        let parts: Vec<&str> = name.split('/').collect();
+        let word = |part: &&str| is_name(part);
+        if parts.len() != 2 || !parts.iter().all(word) {
+            at("repository", format!("`{name}` is not `owner/name`"));
+        }
+    }
+    if let Some(url) = &source.api_url
+        && !(url.starts_with("https://") || url.starts_with("http://"))
+    {
+        at(
+            "api_url",
+            format!("`{url}` is not an address; write `https://…`"),
+        );
+    }
+    for pattern in &source.harness {
+        let sides = pattern.split_once('/');
+        if sides.is_none_or(|(artifact, file)| artifact.is_empty() || file.is_empty()) {
+            at(
+                "harness",
+                format!("`{pattern}` names no file in an artifact; write `ARTIFACT/FILE`"),
+            );
+        }
     }
 }
 

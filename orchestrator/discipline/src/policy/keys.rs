@@ -115,7 +115,33 @@ const REPO: &[Key] = &[
     ),
 ];
 
-const SOURCE: &[Key] = &[key("kind", Kind::Word(&["local"]), "which run source")];
+const SOURCE: &[Key] = &[
+    key(
+        "kind",
+        Kind::Word(&["local", "recorded", "github"]),
+        "which run source",
+    ),
+    key(
+        "path",
+        Kind::Text,
+        "folder of recorded runs, for `recorded`; machine settings may name another",
+    ),
+    key(
+        "repository",
+        Kind::Text,
+        "`owner/name` at the forge, for `github`; taken from the remote's URL when absent",
+    ),
+    key(
+        "api_url",
+        Kind::Text,
+        "address of the forge's API; must be the one that machine settings give the token to",
+    ),
+    key(
+        "harness",
+        Kind::TextList,
+        "artifacts with the harness's own output, as `ARTIFACT/FILE`, such as `gpu-test-output-{cell}/*.log`; they outrank job logs",
+    ),
+];
 
 const SCOPE: &[Key] = &[
     key("workflow", Kind::Text, "workflow file that owns the scope"),
@@ -166,6 +192,11 @@ const SCOPE: &[Key] = &[
 const CELL: &[Key] = &[
     needed("name", Kind::Text, "cell id, such as `noop-0-full`"),
     key("env", Kind::TextMap, "variables that this cell sets"),
+    key(
+        "job",
+        Kind::Text,
+        "name of the forge's job that executes it; the cell's own name when absent",
+    ),
 ];
 
 const GATE: &[Key] = &[

@@ -65,6 +65,7 @@ impl Policy {
                 vec![CellPolicy {
                     name: "default".into(),
                     env: Environment::new(),
+                    job: None,
                 }]
             }
             Some(scope) => scope.cells.clone(),

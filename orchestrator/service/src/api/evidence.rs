@@ -21,6 +21,36 @@ pub struct ListRunsRequest {
     /// Most runs in the answer, 1 to 100; 20 when absent.
     #[serde(default)]
     pub limit: Option<u32>,
+    /// Also list the newest runs of the source that were not pulled yet.
+    #[serde(default)]
+    pub source: bool,
+}
+
+/// A run that the source has.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct SourceRunView {
+    /// The source's own id: what `pull_full_log` takes.
+    pub source_run_id: String,
+    /// Id here, once it was pulled.
+    pub run_id: Option<String>,
+    /// Newest attempt.
+    pub attempt: u32,
+    /// Workflow file.
+    pub workflow: Option<String>,
+    /// Scope that the workflow owns.
+    pub scope: Option<String>,
+    /// What started it.
+    pub event: Option<String>,
+    /// Branch.
+    pub branch: Option<String>,
+    /// Commit.
+    pub head_sha: String,
+    /// How far it is.
+    pub status: String,
+    /// How it ended.
+    pub conclusion: Option<String>,
+    /// When it was asked for, unix milliseconds.
+    pub created_ms: Option<i64>,
 }
 
 /// Runs, newest first.
@@ -32,6 +62,9 @@ pub struct ListRunsAnswer {
     pub next_cursor: Option<String>,
     /// Cancelled runs that executed nothing since the last executed one.
     pub storm_count: u32,
+    /// Newest runs of the source, where they were asked for.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub of_source: Vec<SourceRunView>,
 }
 
 /// Wait until a run has ended, at most 50 s.
@@ -54,11 +87,12 @@ pub struct WaitForRunAnswer {
     pub done: bool,
 }
 
-/// Take the whole log of a run into the evidence store.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+/// Take the whole logs of a run into the evidence store.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PullFullLogRequest {
-    /// The run.
+    /// The run: its id here (`R12`), its id at the source, or `latest` for the newest run of
+    /// `scope` that executed anything.
     pub run_id: String,
     /// Only this cell.
     #[serde(default)]
@@ -66,6 +100,45 @@ pub struct PullFullLogRequest {
     /// Attempt; the newest when absent.
     #[serde(default)]
     pub attempt: Option<u32>,
+    /// Scope it belongs to, where the run's workflow does not tell.
+    #[serde(default)]
+    pub scope: Option<String>,
+    /// Commit it executed, where the source does not tell; 40 hex digits.
+    #[serde(default)]
+    pub commit: Option<String>,
+    /// Also take the artifacts.
+    #[serde(default)]
+    pub artifacts: bool,
+    /// Also tell which bytes are which step's.
+    #[serde(default)]
+    pub steps: bool,
+    /// Ask the source again although the run was pulled.
+    #[serde(default)]
+    pub refresh: bool,
+}
+
+/// A place that was asked for a log, and its answer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct LinkView {
+    /// `job_log`, `attempt_logs`, `earlier_attempt`, `harness_artifact` or `store`.
+    pub link: String,
+    /// `whole`, `unproven`, `absent`, `failed`, `uncertain` or `skipped`.
+    pub outcome: String,
+    /// Why, in a few words.
+    pub detail: String,
+}
+
+/// Bytes of one step in its job's log.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct StepView {
+    /// Position, from 1.
+    pub number: u32,
+    /// Name, as the source gives it.
+    pub name: String,
+    /// First byte.
+    pub byte_start: u64,
+    /// One past the last byte.
+    pub byte_end: u64,
 }
 
 /// One pulled log.
@@ -75,22 +148,120 @@ pub struct PulledLog {
     pub job: String,
     /// The log, when there is one.
     pub log: Option<LogView>,
+    /// `byte_exact`, `provisional`, `nothing` (there never were bytes), `pending`, `lost` or `failed`.
+    pub fate: String,
     /// Why there is none, or an empty one.
     pub why_empty: Option<String>,
     /// Markers found, by kind.
     pub marker_counts: std::collections::BTreeMap<String, u64>,
+    /// Logs of the same execution that the log outranks.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub outranked: Vec<LogView>,
+    /// Every place that was asked, in order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub links: Vec<LinkView>,
+    /// Steps, where they were asked for and are proven.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub steps: Vec<StepView>,
 }
 
-/// Handles of the complete logs.
+/// An artifact of a run.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ArtifactView {
+    /// Its name, as the source gives it.
+    pub name: String,
+    /// `byte_exact`, `provisional`, `lost` or `failed`.
+    pub fate: String,
+    /// `sha256:<hex>` of the bytes as the source keeps them.
+    pub sha256: Option<String>,
+    /// How many.
+    pub bytes: u64,
+    /// Why there are none, or what was found out about them.
+    pub detail: String,
+    /// Logs in it that are the harness's own output.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub logs: Vec<EntryView>,
+}
+
+/// Handles of the complete logs, and what became of every file.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct PullFullLogAnswer {
     /// The run.
     pub run_id: String,
+    /// `local`, `recorded` or `github`.
+    #[serde(default)]
+    pub source: String,
+    /// The source's own id of the run.
+    #[serde(default)]
+    pub source_run_id: Option<String>,
+    /// Proof scope.
+    #[serde(default)]
+    pub scope: String,
+    /// Commit it executed.
+    #[serde(default)]
+    pub head_sha: String,
+    /// Numbered re-run.
+    #[serde(default)]
+    pub attempt: u32,
     /// One per job.
     pub logs: Vec<PulledLog>,
-    /// Attempts of the run that were looked at.
+    /// Its artifacts, where they were asked for.
+    #[serde(default)]
+    pub artifacts: Vec<ArtifactView>,
+    /// Attempts of the run that are known here.
     pub attempts: Vec<u32>,
-    /// True when every log is complete.
+    /// True when nothing is missing, unproven or still to come.
+    pub complete: bool,
+    /// Why more may come.
+    #[serde(default)]
+    pub provisional: Option<String>,
+    /// Findings about the run as a whole.
+    #[serde(default)]
+    pub notes: Vec<String>,
+}
+
+/// Unpack an artifact of a run.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PullArtifactRequest {
+    /// The run, as `pull_full_log` takes it.
+    pub run_id: String,
+    /// The artifact's name.
+    pub name: String,
+    /// Attempt; the newest when absent.
+    #[serde(default)]
+    pub attempt: Option<u32>,
+}
+
+/// One file of an artifact: a log when it is text, else bytes as they are.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct EntryView {
+    /// Name in the artifact; data, never a path.
+    pub name: String,
+    /// The log, for text.
+    pub log: Option<LogView>,
+    /// `sha256:<hex>` of the bytes, for anything else.
+    pub blob: Option<String>,
+    /// Unpacked size.
+    pub size: u64,
+    /// Why it could not be unpacked.
+    pub failed: Option<String>,
+}
+
+/// What an artifact holds.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct PullArtifactAnswer {
+    /// The run.
+    pub run_id: String,
+    /// The artifact.
+    pub name: String,
+    /// `sha256:<hex>` of the bytes as the source keeps them.
+    pub sha256: Option<String>,
+    /// Why there are none.
+    pub why_empty: Option<String>,
+    /// Its files.
+    pub entries: Vec<EntryView>,
+    /// True when every file could be unpacked.
     pub complete: bool,
 }
 

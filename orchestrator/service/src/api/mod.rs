@@ -124,6 +124,7 @@ commands! {
     "list_runs" ListRuns(ListRunsRequest) -> ListRunsAnswer, Everyone, Read;
     "wait_for_run" WaitForRun(WaitForRunRequest) -> WaitForRunAnswer, Everyone, Read;
     "pull_full_log" PullFullLog(PullFullLogRequest) -> PullFullLogAnswer, Everyone, Read;
+    "pull_artifact" PullArtifact(PullArtifactRequest) -> PullArtifactAnswer, Everyone, Read;
     "read_log" ReadLog(ReadLogRequest) -> ReadLogAnswer, Everyone, Read;
     "search_log" SearchLog(SearchLogRequest) -> SearchLogAnswer, Everyone, Read;
     "extract_markers" ExtractMarkers(ExtractMarkersRequest) -> ExtractMarkersAnswer, Everyone, Read;

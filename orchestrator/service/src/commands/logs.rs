@@ -1,96 +1,18 @@
-//! `pull_full_log`, `read_log`: every byte through a narrow door.
+//! `read_log`: every byte through a narrow door.
 
 use attest::digest::Digest;
-use discipline::model::{Run, RunStatus};
 
-use super::{find_run, unknown};
+use super::unknown;
 use crate::ServiceError;
-use crate::api::{
-    LogViewKind, PullFullLogAnswer, PullFullLogRequest, PulledLog, ReadLogAnswer, ReadLogRequest,
-};
+use crate::api::{LogViewKind, ReadLogAnswer, ReadLogRequest};
 use crate::page;
 use crate::shared::Shared;
-use crate::{classes, observe, views};
+use crate::{observe, views};
 
 /// Bytes of a page when nothing is asked for.
 const DEFAULT_BYTES: u32 = 8 << 10;
 /// Most bytes of a page.
 const MAX_BYTES: u32 = 64 << 10;
-
-/// Handles of a run's complete logs, with what they hold.
-pub(super) fn pull_full_log(
-    shared: &Shared,
-    request: PullFullLogRequest,
-) -> Result<PullFullLogAnswer, ServiceError> {
-    let (run, attempts) = chosen(shared, &request)?;
-    let base = classes::base_of(shared, &run)?;
-    let cells: Vec<&str> = run.jobs.iter().map(|job| job.cell.as_str()).collect();
-    if let Some(wanted) = &request.job
-        && !cells.contains(&wanted.as_str())
-    {
-        return Err(unknown("cell", wanted, cells.into_iter()));
-    }
-    let mut logs = Vec::new();
-    for job in &run.jobs {
-        if request
-            .job
-            .as_ref()
-            .is_some_and(|wanted| wanted != &job.cell)
-        {
-            continue;
-        }
-        let marker_counts = match &job.log {
-            Some(log) => {
-                let catalogue = &base.rulebook.catalogue;
-                let scan = observe::scan_of(shared, &log.log_id, catalogue)?;
-                scan.counts.clone()
-            }
-            None => Default::default(),
-        };
-        logs.push(PulledLog {
-            job: job.cell.clone(),
-            log: job.log.as_ref().map(views::log),
-            why_empty: job.why_empty.map(|why| views::why_empty_word(why).into()),
-            marker_counts,
-        });
-    }
-    count_read(shared, &run.scope);
-    let whole = |log: &PulledLog| log.log.as_ref().is_some_and(|log| log.complete);
-    Ok(PullFullLogAnswer {
-        run_id: run.run_id.to_string(),
-        complete: run.status == RunStatus::Completed && logs.iter().all(whole),
-        logs,
-        attempts,
-    })
-}
-
-/// The attempt asked for, and all attempts of the same run.
-fn chosen(shared: &Shared, request: &PullFullLogRequest) -> Result<(Run, Vec<u32>), ServiceError> {
-    let core = shared.core();
-    let run = find_run(&core.state, &request.run_id)?;
-    let same = |other: &&Run| {
-        other.run_id == run.run_id
-            || (other.trigger == run.trigger
-                && other.head_sha == run.head_sha
-                && other.scope == run.scope
-                && other.trigger != discipline::model::Trigger::Manual)
-    };
-    let family: Vec<&Run> = core.state.runs.values().filter(same).collect();
-    let mut attempts: Vec<u32> = family.iter().map(|run| run.attempt).collect();
-    attempts.sort_unstable();
-    attempts.dedup();
-    let Some(wanted) = request.attempt else {
-        return Ok((run.clone(), attempts));
-    };
-    match family.iter().find(|run| run.attempt == wanted) {
-        Some(found) => Ok(((*found).clone(), attempts)),
-        None => Err(ServiceError::BadArgument {
-            field: "attempt",
-            reason: format!("{} has no attempt {wanted}", run.run_id),
-            remedy: format!("use one of {attempts:?}"),
-        }),
-    }
-}
 
 /// Reads of evidence are counted for the loops that work on its scope.
 pub(super) fn count_read(shared: &Shared, scope: &str) {

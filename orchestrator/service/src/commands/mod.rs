@@ -16,6 +16,7 @@ mod logs;
 mod loops;
 mod machine;
 mod path_delta;
+mod pull;
 mod push;
 mod review;
 mod runs;
@@ -43,9 +44,10 @@ pub(crate) fn dispatch(
         Q::LoopStatus(r) => A::LoopStatus(status::loop_status(shared, ctx, r)?),
         Q::OpenLoop(r) => A::OpenLoop(loops::open_loop(shared, ctx, r)?),
         Q::EndTurn(r) => A::EndTurn(loops::end_turn(shared, ctx, r)?),
-        Q::ListRuns(r) => A::ListRuns(runs::list_runs(shared, r)?),
+        Q::ListRuns(r) => A::ListRuns(runs::list_runs(shared, ctx, r)?),
         Q::WaitForRun(r) => A::WaitForRun(runs::wait_for_run(shared, ctx, r)?),
-        Q::PullFullLog(r) => A::PullFullLog(logs::pull_full_log(shared, r)?),
+        Q::PullFullLog(r) => A::PullFullLog(pull::pull_full_log(shared, ctx, r)?),
+        Q::PullArtifact(r) => A::PullArtifact(pull::pull_artifact(shared, ctx, r)?),
         Q::ReadLog(r) => A::ReadLog(logs::read_log(shared, r)?),
         Q::SearchLog(r) => A::SearchLog(search::search_log(shared, ctx, &r)?),
         Q::ExtractMarkers(r) => A::ExtractMarkers(extract::extract_markers(shared, r)?),

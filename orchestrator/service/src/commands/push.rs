@@ -9,7 +9,7 @@ use crate::api::{RequestPushAnswer, RequestPushRequest};
 use crate::delivery::{Delivered, deliver, is_pushed};
 use crate::follow;
 use crate::shared::{Ctx, Shared};
-use crate::views;
+use crate::{source, views};
 
 /// Pushes an approved claim. Asked again after the push, it gives the same answer.
 pub(super) fn request_push(
@@ -26,6 +26,13 @@ pub(super) fn request_push(
             format!("{} has digest {}", claim.id, claim.digest),
             "read the claim again with `get_claim` and pass its digest",
         );
+        return answer(shared, &claim, vec![refusal]);
+    }
+    let unseen = match is_pushed(claim.phase) {
+        true => None,
+        false => source::no_new_runs(&shared.base(&claim.body.parent)?.facts.policy),
+    };
+    if let Some(refusal) = unseen {
         return answer(shared, &claim, vec![refusal]);
     }
     let refused = match is_pushed(claim.phase) {

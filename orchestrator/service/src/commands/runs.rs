@@ -2,6 +2,8 @@
 
 use std::time::{Duration, Instant};
 
+use ci::forge::model::millis;
+use ci::forge::{RunQuery, run_key};
 use discipline::event::Event;
 use discipline::model::{Conclusion, Refusal, Run, RunId, RunStatus, Trigger};
 use discipline::state::LoopState;
@@ -9,13 +11,13 @@ use discipline::state::LoopState;
 use super::{cursor, find_run, unknown};
 use crate::ServiceError;
 use crate::api::{
-    ListRunsAnswer, ListRunsRequest, StartRunAnswer, StartRunRequest, WaitForRunAnswer,
-    WaitForRunRequest,
+    ListRunsAnswer, ListRunsRequest, SourceRunView, StartRunAnswer, StartRunRequest,
+    WaitForRunAnswer, WaitForRunRequest,
 };
 use crate::queue::Job;
 use crate::runs::new_run;
 use crate::shared::{Ctx, Shared};
-use crate::views;
+use crate::{source, views};
 
 /// Longest wait of one `wait_for_run`, seconds.
 const MAX_WAIT_S: u32 = 50;
@@ -25,8 +27,13 @@ const UNTIL_IT_ENDS: Duration = Duration::from_secs(24 * 3600);
 /// Runs, newest first, a page at a time.
 pub(super) fn list_runs(
     shared: &Shared,
+    ctx: Ctx<'_>,
     request: ListRunsRequest,
 ) -> Result<ListRunsAnswer, ServiceError> {
+    let of_source = match request.source {
+        true => of_source(shared, ctx, &request)?,
+        false => Vec::new(),
+    };
     let start = cursor(request.cursor.as_deref())?;
     let limit = usize::try_from(request.limit.unwrap_or(20).clamp(1, 100)).unwrap_or(20);
     let core = shared.core();
@@ -40,7 +47,51 @@ pub(super) fn list_runs(
             .collect(),
         next_cursor: (end < runs.len()).then(|| end.to_string()),
         storm_count: storm(&runs),
+        of_source,
     })
+}
+
+/// The source's newest runs of the workflows that own a scope.
+fn of_source(
+    shared: &Shared,
+    ctx: Ctx<'_>,
+    request: &ListRunsRequest,
+) -> Result<Vec<SourceRunView>, ServiceError> {
+    let base = source::base(shared, ctx.cancel)?;
+    let policy = &base.facts.policy;
+    let Some(forge) = source::open(shared, &policy.source)? else {
+        return Ok(Vec::new());
+    };
+    let scope = request.scope.as_ref();
+    let query = RunQuery {
+        workflow: scope
+            .and_then(|scope| policy.scope.get(scope))
+            .and_then(|scope| scope.workflow.clone()),
+        head_sha: request.head_sha.clone().filter(|sha| sha.len() == 40),
+        most: usize::try_from(request.limit.unwrap_or(20).clamp(1, 100)).unwrap_or(20),
+        ..RunQuery::default()
+    };
+    let listed = forge.runs(&query, ctx.cancel).map_err(source::failed)?;
+    let core = shared.core();
+    let views = listed.iter().map(|run| {
+        let id = run_key(run);
+        let known = source::known(&core.state, forge.label(), &id, None);
+        let text = |text: &Option<String>| text.as_deref().map(crate::page::plain);
+        SourceRunView {
+            run_id: known.map(|run| run.run_id.to_string()),
+            attempt: run.attempt(),
+            workflow: run.workflow_file().map(crate::page::plain),
+            scope: source::scope_of(policy, run.workflow_file(), None).ok(),
+            event: text(&run.event),
+            branch: text(&run.head_branch),
+            head_sha: run.head_sha.clone(),
+            status: run.status.clone().map(String::from).unwrap_or_default(),
+            conclusion: text(&run.conclusion),
+            created_ms: millis(run.created_at.as_deref()),
+            source_run_id: id,
+        }
+    });
+    Ok(views.collect())
 }
 
 fn newest_first<'a>(state: &'a LoopState, request: &ListRunsRequest) -> Vec<&'a Run> {
@@ -115,6 +166,12 @@ pub(super) fn start_run(
         let valid = policy.scope.keys().map(String::as_str);
         return Err(unknown("scope", &request.scope, valid));
     };
+    if let Some(refusal) = source::not_the_runner(policy) {
+        return Ok(StartRunAnswer {
+            run: None,
+            refused: views::refusals(&[refusal]),
+        });
+    }
     let cells = match &request.cell {
         None => policy.effective_cells(&request.scope),
         Some(cell) => ci::cells_of(scope, Some(cell)).map_err(unknown_cell)?,

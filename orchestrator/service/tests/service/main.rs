@@ -12,6 +12,7 @@ mod diagnostic;
 mod dishonest;
 mod evidence;
 mod interrupted;
+mod recorded;
 mod refusals;
 mod resume;
 mod story;

@@ -100,8 +100,7 @@ fn reassemble(bench: &Bench, run: &api::RunView) {
     let pulled = bench
         .agent(api::PullFullLogRequest {
             run_id: run.run_id.clone(),
-            job: None,
-            attempt: None,
+            ..Default::default()
         })
         .unwrap();
     assert!(pulled.complete);

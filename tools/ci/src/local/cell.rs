@@ -48,6 +48,8 @@ pub(super) fn run_cell(
             steps: vec![step],
             log: Some(log_ref),
             why_empty: (!wrote).then_some(WhyEmpty::ZeroBytes),
+            outranked: Vec::new(),
+            forge: None,
         },
         scan: Some(scan),
     })

@@ -153,6 +153,7 @@ pub fn cells_of(policy: &ScopePolicy, only: Option<&str>) -> Result<Vec<CellPoli
         cells.push(CellPolicy {
             name: "default".into(),
             env: Environment::new(),
+            job: None,
         });
     }
     let Some(only) = only else { return Ok(cells) };
@@ -251,6 +252,8 @@ fn never_started(cell: &str) -> CellOutcome {
             steps: Vec::new(),
             log: None,
             why_empty: Some(WhyEmpty::NeverStarted),
+            outranked: Vec::new(),
+            forge: None,
         },
         scan: None,
     }
