@@ -334,8 +334,10 @@ fn target_facts(
     TargetFacts {
         commit: circumstances.claim.and_then(|claim| claim.commit.clone()),
         remote_tip: circumstances.remote_tip.clone(),
+        // Also for a rollback, whose rules ask whether anything is closed at all.
         scope_closed: state
-            .scope_closed_for(scope, body.kind)
+            .closed_scopes
+            .get(scope)
             .map(|closure| closure.reason.clone()),
         live_runs: state.live_runs(scope),
         minutes_left: allowed.saturating_sub(spent),

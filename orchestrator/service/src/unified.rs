@@ -207,7 +207,7 @@ mod tests {
         // `15` became `1five` too: two changes close together share their context.
         assert_eq!(
             shown(side(&old), side(&new)),
-            "changed\n       ~\n 2  2  2\n 3  3  3\n 4  4  4\n 5    -5\n    5 +five\n 6  6  6\n 7  7  7\n 8  8  8\n       ~\n12 12  12\n13 13  13\n14 14  14\n15    -15\n   15 +1five\n16 16  16\n17 17  17\n18 18  18\n19    -19\n20 19  20\n"
+            "changed\n      ~\n 2  2  2\n 3  3  3\n 4  4  4\n 5    -5\n    5 +five\n 6  6  6\n 7  7  7\n 8  8  8\n      ~\n12 12  12\n13 13  13\n14 14  14\n15    -15\n   15 +1five\n16 16  16\n17 17  17\n18 18  18\n19    -19\n20 19  20\n"
         );
     }
 

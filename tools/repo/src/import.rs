@@ -154,6 +154,44 @@ impl DaemonRepo {
         })?;
         Ok(String::from_utf8_lossy(&tree).trim().to_owned())
     }
+
+    /// The tree of `onto` without what `commit` changed against its parent: the parent's own tree where
+    /// nothing came after it.
+    ///
+    /// # Errors
+    /// [`RepoError::Patch`] when later commits changed the same lines.
+    pub fn revert(
+        &self,
+        commit: &str,
+        parent: &str,
+        onto: &str,
+        cancel: &Cancel,
+    ) -> Result<String, RepoError> {
+        if onto == commit {
+            let parent = format!("{parent}^{{tree}}");
+            let command = self.transport().command(self.path(), false);
+            let tree = ask(
+                &command.args(["rev-parse", "--verify", &parent]),
+                cancel,
+                || format!("cannot read the tree of {parent}"),
+            )?;
+            return Ok(String::from_utf8_lossy(&tree).trim().to_owned());
+        }
+        let command = self.transport().command(self.path(), false).args([
+            "diff",
+            "--binary",
+            "--full-index",
+            "--no-renames",
+            "--no-ext-diff",
+            "--no-textconv",
+            commit,
+            parent,
+        ]);
+        let patch = ask(&command, cancel, || {
+            format!("cannot read what {commit} changed")
+        })?;
+        self.import_patch(onto, &patch, cancel)
+    }
 }
 
 /// Ref that keeps an imported commit's objects.

@@ -10,6 +10,7 @@
 mod check;
 mod compare;
 mod evaluate;
+mod opposite;
 mod parse;
 mod print;
 mod row;

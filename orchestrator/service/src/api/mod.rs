@@ -149,6 +149,7 @@ commands! {
     "prepare_approval" PrepareApproval(PrepareApprovalRequest) -> PrepareApprovalAnswer, Operator, Read;
     "approve_claim" ApproveClaim(ApproveClaimRequest) -> ApproveClaimAnswer, Operator, Write;
     "review_claim" ReviewClaim(ReviewClaimRequest) -> ReviewClaimAnswer, Operator, Read;
+    "prepare_rollback" PrepareRollback(PrepareRollbackRequest) -> PrepareRollbackAnswer, Operator, Write;
     "reject_claim" RejectClaim(RejectClaimRequest) -> RejectClaimAnswer, Operator, Write;
     "daemon_info" DaemonInfo(DaemonInfoRequest) -> DaemonInfoAnswer, Operator, Read;
     "shutdown" Shutdown(ShutdownRequest) -> ShutdownAnswer, Operator, Write;

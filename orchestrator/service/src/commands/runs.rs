@@ -254,7 +254,7 @@ fn unmet(state: &LoopState, now_ms: i64, scope: &str, budget: u32) -> Vec<Refusa
             "run_live",
             "scope",
             format!("{live} of scope `{scope}` is live"),
-            "ask again when `greenloop runs` shows that it has ended; an agent waits with `wait_for_run`",
+            format!("wait for it with `greenloop wait {live}`; an agent waits with `wait_for_run`"),
         ));
     }
     let spent = state.runner_minutes_today(now_ms);

@@ -15,5 +15,6 @@ mod interrupted;
 mod recorded;
 mod refusals;
 mod resume;
+mod rollback;
 mod story;
 mod support;

@@ -1,0 +1,431 @@
+//! `prepare_rollback`: the way back from a pushed claim, as a claim of its own.
+//!
+//! The tree is the exact revert of the pushed commit. What is predicted is what the original claim's
+//! baseline run shows and the pushed commit's run does not. Nothing is decided here: the rules judge
+//! it like every claim, and it goes through the same gates and the same approval.
+
+use attest::claim::{CLAIM_SCHEMA, Citation, ClaimBody, ClaimBudget, ClaimKind, Guard, Site};
+use discipline::decision::Stage;
+use discipline::diff::Diff;
+use discipline::event::Event;
+use discipline::model::{ClaimId, LoopId, Refusal, Run, RunId, Verdict};
+use discipline::policy::Policy;
+use discipline::rulebook::{Rulebook, blind_cell};
+use discipline::rules::decide;
+use discipline::state::{Claim, Operation};
+use markers::{CellObservations, Predicate, Span, Truth};
+use repo::RepoError;
+
+use super::{find_claim, find_run};
+use crate::api::{PrepareRollbackAnswer, PrepareRollbackRequest};
+use crate::facts::{Circumstances, gather};
+use crate::shared::{Ctx, Shared, Target};
+use crate::{ServiceError, observe, views};
+
+/// Most citations, and most conditions that mean revert again.
+const MOST: usize = 4;
+/// Telemetry that no tree should show, for a rollback that has no better condition.
+const ALWAYS_BAD: &[&str] = &["present process_death", "present device_lost"];
+
+/// Prepares and proposes the rollback; asked again on the same tip, it answers with the same claim.
+pub(super) fn prepare_rollback(
+    shared: &Shared,
+    ctx: Ctx<'_>,
+    request: PrepareRollbackRequest,
+) -> Result<PrepareRollbackAnswer, ServiceError> {
+    let claim = find_claim(&shared.core().state, &request.claim_id)?.clone();
+    let Some(verdict) = claim.verdict.clone() else {
+        return Ok(refused(not_graded(&claim)));
+    };
+    let target = shared.refresh_target(ctx.cancel)?;
+    let parent = &claim.body.parent;
+    let reverted = shared
+        .repo
+        .revert(&verdict.commit, parent, &target.tip, ctx.cancel);
+    let tree = match reverted {
+        Ok(tree) => tree,
+        Err(RepoError::Patch { message, .. }) => {
+            return Ok(refused(conflicts(&claim, &verdict.commit, &message)));
+        }
+        Err(other) => return Err(other.into()),
+    };
+    let body = body(shared, ctx, &claim, &verdict, &target, tree)?;
+    propose(shared, ctx, &claim, body)
+}
+
+fn refused(refusal: Refusal) -> PrepareRollbackAnswer {
+    PrepareRollbackAnswer {
+        claim_id: None,
+        state: None,
+        predictions: Vec::new(),
+        refused: views::refusals(&[refusal]),
+    }
+}
+
+fn not_graded(claim: &Claim) -> Refusal {
+    Refusal::new(
+        "claim_not_graded",
+        "claim_id",
+        format!(
+            "{} is {}: no run says that anything has to be reverted",
+            claim.id, claim.phase
+        ),
+        format!("grade it first: `greenloop verify {}`", claim.id),
+    )
+}
+
+fn conflicts(claim: &Claim, commit: &str, message: &str) -> Refusal {
+    Refusal::new(
+        "revert_conflicts",
+        "change",
+        format!(
+            "{commit} of {} cannot be reverted on the branch as it is: {message}",
+            claim.id
+        ),
+        "revert it by hand, and propose that tree with `kind` = `rollback`",
+    )
+}
+
+fn body(
+    shared: &Shared,
+    ctx: Ctx<'_>,
+    claim: &Claim,
+    verdict: &Verdict,
+    target: &Target,
+    tree: String,
+) -> Result<ClaimBody, ServiceError> {
+    let base = shared.base(&target.tip)?;
+    let reader = shared.reader()?;
+    let base_tree = reader.commit_info(&target.tip)?.tree;
+    let diff = reader.diff_trees(&base_tree, &tree)?;
+    let changed: Vec<String> = diff.files.iter().map(|file| file.path.clone()).collect();
+    let policy = &base.facts.policy;
+    let run = find_run(&shared.core().state, verdict.run_id.as_str())?.clone();
+    let telemetry = Telemetry::read(shared, claim, &run, policy, &base.rulebook)?;
+    let own = &claim.body;
+    Ok(ClaimBody {
+        schema: CLAIM_SCHEMA,
+        repo: shared.root_commit.clone(),
+        ref_name: target.ref_name.clone(),
+        kind: ClaimKind::Rollback,
+        proof_scope: own.proof_scope.clone(),
+        failing_invariant: own.failing_invariant.clone(),
+        parent: target.tip.clone(),
+        tree,
+        diff_digest: diff.digest()?,
+        evidence: telemetry.evidence(shared, &run, verdict)?,
+        baseline_run: run.run_id.to_string(),
+        sites: sites(&diff),
+        reasoning: reasoning(claim, verdict),
+        hypothesis_id: String::new(),
+        predictions: telemetry.predictions(verdict),
+        guards: guards(policy, &own.proof_scope, &changed),
+        gates: gates(policy, &changed),
+        pinned_test: None,
+        rollback_if: telemetry.conditions(verdict),
+        outcomes: Vec::new(),
+        budget: ClaimBudget {
+            runner_minutes: own.budget.runner_minutes,
+            runs: 1,
+            cancels: Vec::new(),
+        },
+        message: message(claim, verdict),
+        author: ctx.caller.name.clone(),
+    })
+}
+
+/// Both runs, as predicates see them.
+struct Telemetry<'a> {
+    rulebook: &'a Rulebook,
+    /// The original claim's baseline.
+    then: Vec<CellObservations>,
+    /// The pushed commit's run.
+    now: Vec<CellObservations>,
+}
+
+impl<'a> Telemetry<'a> {
+    fn read(
+        shared: &Shared,
+        claim: &Claim,
+        run: &Run,
+        policy: &Policy,
+        rulebook: &'a Rulebook,
+    ) -> Result<Self, ServiceError> {
+        let names: Vec<String> = policy
+            .effective_cells(&claim.body.proof_scope)
+            .into_iter()
+            .map(|cell| cell.name)
+            .collect();
+        let cells = |run: &Run| -> Result<_, ServiceError> {
+            let shown = observe::cells_of(shared, run, &rulebook.catalogue)?;
+            Ok(rulebook.whole_matrix(&names, &shown))
+        };
+        let baseline = RunId::from(claim.body.baseline_run.as_str());
+        let baseline = shared.core().state.runs.get(&baseline).cloned();
+        Ok(Self {
+            rulebook,
+            then: baseline
+                .as_ref()
+                .map(cells)
+                .transpose()?
+                .unwrap_or_default(),
+            now: cells(run)?,
+        })
+    }
+
+    fn on(&self, predicate: &Predicate, cells: &[CellObservations]) -> Truth {
+        self.rulebook.evaluate(predicate, cells).truth
+    }
+
+    /// What the baseline shows and the pushed commit's run does not: the broken guards, the opposite
+    /// of the conditions that hold now, and the failure that the claim had removed.
+    fn predictions(&self, verdict: &Verdict) -> Vec<String> {
+        let candidates = verdict.grades.iter().filter_map(|grade| {
+            let predicate: Predicate = grade.predicate.parse().ok()?;
+            match (grade.role.as_str(), grade.truth) {
+                ("guard", Truth::Fails) => Some(predicate),
+                ("rollback_if" | "prediction", Truth::Holds) => Some(predicate.opposite()),
+                _ => None,
+            }
+        });
+        let returns = candidates.filter(|predicate| {
+            self.on(predicate, &self.now) == Truth::Fails
+                && self.on(predicate, &self.then) == Truth::Holds
+        });
+        distinct(returns.map(|predicate| predicate.to_string()))
+    }
+
+    /// What would be worse than both runs: the claim's own conditions that do not hold, the opposite
+    /// of guards that do, and what no tree should show.
+    fn conditions(&self, verdict: &Verdict) -> Vec<String> {
+        let own = verdict.grades.iter().filter_map(|grade| {
+            let predicate: Predicate = grade.predicate.parse().ok()?;
+            match (grade.role.as_str(), grade.truth) {
+                ("rollback_if", Truth::Fails) => Some(predicate),
+                ("guard", Truth::Holds) => Some(predicate.opposite()),
+                _ => None,
+            }
+        });
+        let always = ALWAYS_BAD.iter().filter_map(|text| text.parse().ok());
+        let visible = own.chain(always).filter(|predicate| {
+            let now = self.rulebook.evaluate(predicate, &self.now);
+            now.truth == Truth::Fails
+                && blind_cell(&now).is_none()
+                && self.on(predicate, &self.then) != Truth::Holds
+        });
+        let mut conditions = distinct(visible.map(|predicate| predicate.to_string()));
+        conditions.truncate(MOST);
+        conditions
+    }
+
+    /// Rows that the alarms and the class of the pushed commit's run rest on.
+    fn evidence(
+        &self,
+        shared: &Shared,
+        run: &Run,
+        verdict: &Verdict,
+    ) -> Result<Vec<Citation>, ServiceError> {
+        let mut places: Vec<(String, Span)> = Vec::new();
+        for grade in &verdict.grades {
+            let wanted = match (grade.role.as_str(), grade.truth) {
+                ("guard", Truth::Fails) => Truth::Fails,
+                ("rollback_if", Truth::Holds) => Truth::Holds,
+                _ => continue,
+            };
+            let Ok(predicate) = grade.predicate.parse::<Predicate>() else {
+                continue;
+            };
+            for cell in self.rulebook.evaluate(&predicate, &self.now).cells {
+                let rows = cell.observed.iter().filter(|row| row.truth == wanted);
+                places.extend(rows.take(1).map(|row| (cell.cell.clone(), row.span)));
+            }
+        }
+        if let Some(class) = shared.core().state.classifications.get(&run.run_id) {
+            let anchors = class.classification.anchors.iter();
+            places.extend(anchors.map(|anchor| (anchor.cell.clone(), anchor.span)));
+        }
+        places.dedup();
+        places.truncate(MOST);
+        let cited = places
+            .iter()
+            .map(|(cell, span)| cite(shared, run, cell, *span));
+        Ok(cited
+            .collect::<Result<Vec<_>, _>>()?
+            .into_iter()
+            .flatten()
+            .collect())
+    }
+}
+
+/// The lines that a row stands on, as a citation.
+fn cite(
+    shared: &Shared,
+    run: &Run,
+    cell: &str,
+    span: Span,
+) -> Result<Option<Citation>, ServiceError> {
+    let job = run.jobs.iter().find(|job| job.cell == cell);
+    let Some(log) = job.and_then(|job| job.log.as_ref()) else {
+        return Ok(None);
+    };
+    let reader = shared.evidence.open_log(&log.log_id)?;
+    let end = span.end.max(span.start + 1);
+    let lines = (
+        reader.offset_to_line(span.start)?,
+        reader.offset_to_line(end - 1)?,
+    );
+    Ok(match lines {
+        (Some(line_start), Some(line_end)) => Some(Citation {
+            log_id: log.log_id.clone(),
+            byte_start: span.start,
+            byte_end: end,
+            line_start,
+            line_end,
+        }),
+        _ => None,
+    })
+}
+
+fn distinct(texts: impl Iterator<Item = String>) -> Vec<String> {
+    let mut kept: Vec<String> = Vec::new();
+    for text in texts {
+        if !kept.contains(&text) {
+            kept.push(text);
+        }
+    }
+    kept
+}
+
+/// Each changed file as a whole: a revert has no place of its own choice.
+fn sites(diff: &Diff) -> Vec<Site> {
+    let lines = |content: &[u8]| {
+        let count = String::from_utf8_lossy(content).lines().count();
+        u32::try_from(count).unwrap_or(u32::MAX)
+    };
+    let site = |file: &discipline::diff::FileChange| {
+        let last = file.old.as_ref().map_or(0, |side| lines(&side.content));
+        Site {
+            file: file.path.clone(),
+            function: None,
+            line_start: last.min(1),
+            line_end: last,
+        }
+    };
+    diff.files.iter().map(site).collect()
+}
+
+/// The guards that the policy demands, and no others: a rollback chooses nothing.
+fn guards(policy: &Policy, scope: &str, changed: &[String]) -> Vec<Guard> {
+    let mut reached = policy.scopes_reached(changed);
+    reached.push(scope.to_owned());
+    reached.sort();
+    reached.dedup();
+    let demanded = reached
+        .iter()
+        .filter_map(|name| Some((name, policy.scope.get(name)?)));
+    demanded
+        .flat_map(|(name, scope)| {
+            scope.guards.iter().map(move |predicate| Guard {
+                scope: name.clone(),
+                predicate: predicate.clone(),
+            })
+        })
+        .collect()
+}
+
+/// The gates that the changed files call for; all of them where they call for none.
+fn gates(policy: &Policy, changed: &[String]) -> Vec<String> {
+    let required = policy.required_gates(changed);
+    match required.is_empty() {
+        true => policy.gate.keys().cloned().collect(),
+        false => required,
+    }
+}
+
+fn reasoning(claim: &Claim, verdict: &Verdict) -> String {
+    let why = match verdict.reasons.as_slice() {
+        [] => "a person asked for the way back".to_owned(),
+        reasons => reasons.join("; "),
+    };
+    format!(
+        "{} was pushed as {} and its run {} says: {why}. This is the tree without that commit, so its telemetry returns to what {} showed.",
+        claim.id, verdict.commit, verdict.run_id, claim.body.baseline_run
+    )
+}
+
+fn message(claim: &Claim, verdict: &Verdict) -> String {
+    let subject = claim.body.message.lines().next().unwrap_or_default();
+    format!(
+        "Revert \"{subject}\"\n\nThis reverts commit {}, pushed as {}.\n\nInvariant: {}.\n",
+        verdict.commit, claim.id, claim.body.failing_invariant
+    )
+}
+
+fn propose(
+    shared: &Shared,
+    ctx: Ctx<'_>,
+    reverted: &Claim,
+    body: ClaimBody,
+) -> Result<PrepareRollbackAnswer, ServiceError> {
+    let circumstances = Circumstances {
+        claim: None,
+        remote_tip: Some(body.parent.clone()),
+    };
+    let gathered = gather(shared, &body, &circumstances)?;
+    let decision = decide(&gathered.input, &gathered.base.rulebook, Stage::Propose);
+    let refused: Vec<Refusal> = decision.refused().cloned().collect();
+    let key = format!("rollback of {} on {}", reverted.id, body.parent);
+    let mut proposed = None;
+    shared.append_with(&ctx.caller.author(), |core| {
+        let loop_id = loop_of(&core.state, reverted)?;
+        let known = core.state.known(Operation::ProposeClaim(&loop_id), &key);
+        if let Some(known) = known.map(ClaimId::from) {
+            let open = core
+                .state
+                .claims
+                .get(&known)
+                .is_some_and(|claim| !claim.refused.is_empty());
+            // A refused one may be better now; everything else is the same claim.
+            if !open {
+                proposed = Some(known);
+                return Ok(None);
+            }
+        }
+        let claim_id = core.state.next_claim_id();
+        let attempt = core.state.claims.len();
+        proposed = Some(claim_id.clone());
+        Ok(Some(Event::ClaimProposed {
+            idempotency_key: match known {
+                None => key.clone(),
+                Some(_) => format!("{key}, {attempt}"),
+            },
+            claim_id,
+            loop_id,
+            body: Box::new(body.clone()),
+            claim_digest: gathered.input.claim_digest.clone(),
+            refused: refused.clone(),
+            author: ctx.caller.author(),
+        }))
+    })?;
+    let id = proposed.ok_or_else(|| ServiceError::Internal("no claim was made".into()))?;
+    let core = shared.core();
+    let claim = find_claim(&core.state, id.as_str())?;
+    Ok(PrepareRollbackAnswer {
+        claim_id: Some(id.to_string()),
+        state: Some(claim.phase.as_str().into()),
+        predictions: claim.body.predictions.clone(),
+        refused: views::refusals(&claim.refused),
+    })
+}
+
+/// The claim's own loop, or the newest open one where that is closed.
+fn loop_of(state: &discipline::state::LoopState, reverted: &Claim) -> Result<LoopId, ServiceError> {
+    if let Ok(found) = super::open_loop(state, reverted.loop_id.as_str()) {
+        return Ok(found.id.clone());
+    }
+    let open = state.loops.values().filter(|found| found.open);
+    match open.max_by_key(|found| (found.id.as_str().len(), found.id.clone())) {
+        Some(found) => Ok(found.id.clone()),
+        None => super::open_loop(state, reverted.loop_id.as_str()).map(|found| found.id.clone()),
+    }
+}

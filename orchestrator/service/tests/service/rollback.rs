@@ -1,0 +1,94 @@
+//! The way back from a pushed claim.
+
+use service::api;
+
+use crate::support::{Bench, RED_TEST, SCOPE, codes, run};
+
+/// A suite in which the fix disturbs one cell, so that no gate sees it and the run does.
+fn disturbed(root: &std::path::Path) {
+    let path = root.join("tests/paths.rs");
+    let text = std::fs::read_to_string(&path).unwrap();
+    let guarded = text.replace(
+        "fn path_equivalence_whole_blocks() {\n",
+        "fn path_equivalence_whole_blocks() {\n    let fixed = blocks::totals(&values(10))[9] != 0;\n    assert!(!fixed || std::env::var_os(\"TALLY_CELL\").is_none_or(|cell| cell != \"again\"), \"disturbed\");\n",
+    );
+    assert_ne!(guarded, text);
+    std::fs::write(path, guarded).unwrap();
+}
+
+fn back(bench: &Bench, claim: &str) -> api::PrepareRollbackAnswer {
+    let request = api::PrepareRollbackRequest {
+        claim_id: claim.into(),
+    };
+    bench.person(request).unwrap()
+}
+
+#[test]
+fn a_broken_guard_gets_a_rollback_that_every_rule_accepts() {
+    let bench = Bench::with(disturbed);
+    let red = bench.run_scope();
+    let loop_id = bench.open_loop();
+    let cause = bench.hypothesis(
+        &loop_id,
+        "h1",
+        "skipped_work",
+        "the short last block is skipped",
+    );
+    let commit = bench.fix();
+    let mut draft = bench.good_draft(&red, &cause, &commit);
+    draft.rollback_if = vec!["present first_divergence{kind=drift}".into()];
+    let proposed = bench.propose(&loop_id, "c1", draft);
+    assert_eq!(proposed.refused, []);
+    let (claim, digest) = (proposed.claim_id.unwrap(), proposed.claim_digest.unwrap());
+    assert_eq!(codes(&back(&bench, &claim).refused), ["claim_not_graded"]);
+    let gates = bench.gates(&loop_id, &claim, 300);
+    assert_eq!(gates.refused, [], "{:#?}", gates.results);
+    bench.approve(&claim);
+    assert_eq!(bench.push(&loop_id, &claim, &digest).refused, []);
+    let verdict = bench.verified(&claim).verdict.unwrap();
+    assert!(verdict.rollback_due, "{verdict:#?}");
+
+    let prepared = back(&bench, &claim);
+    assert_eq!(prepared.refused, [], "{prepared:#?}");
+    assert_eq!(prepared.state.as_deref(), Some("checked"));
+    let guard = "cargo_test{name=path_equivalence_whole_blocks}.outcome == ok";
+    assert!(
+        prepared.predictions.contains(&guard.to_owned()),
+        "{prepared:#?}"
+    );
+    let returns = format!("any cargo_test{{name={RED_TEST}}}.outcome != ok");
+    assert!(prepared.predictions.contains(&returns), "{prepared:#?}");
+    let id = prepared.claim_id.clone().unwrap();
+    let body = bench.claim(&id).body;
+    assert_eq!(body["kind"], "rollback");
+    assert_eq!(body["proof_scope"], SCOPE);
+    let base_tree = run(&bench.clone_path(), "git", &["rev-parse", "HEAD~1^{tree}"]);
+    assert_eq!(body["tree"], serde_json::Value::String(base_tree));
+    // Asked again, it is the same claim.
+    assert_eq!(back(&bench, &claim).claim_id, Some(id));
+}
+
+#[test]
+fn what_is_confirmed_is_not_rolled_back() {
+    let bench = Bench::new();
+    let red = bench.run_scope();
+    let loop_id = bench.open_loop();
+    let cause = bench.hypothesis(
+        &loop_id,
+        "h1",
+        "skipped_work",
+        "the short last block is skipped",
+    );
+    let draft = bench.good_draft(&red, &cause, &bench.fix());
+    let proposed = bench.propose(&loop_id, "c1", draft);
+    let (claim, digest) = (proposed.claim_id.unwrap(), proposed.claim_digest.unwrap());
+    bench.gates(&loop_id, &claim, 300);
+    bench.approve(&claim);
+    bench.push(&loop_id, &claim, &digest);
+    assert_eq!(bench.verified(&claim).state, "confirmed");
+    let refused = back(&bench, &claim).refused;
+    assert!(
+        codes(&refused).contains(&"rollback_not_due"),
+        "{refused:#?}"
+    );
+}
