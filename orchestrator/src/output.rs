@@ -10,6 +10,7 @@ use serde::Serialize;
 use service::api::RefusalView;
 
 use crate::exit::Exit;
+use crate::page::printable;
 
 /// Version of the JSON that `--json` prints.
 pub(crate) const JSON_SCHEMA: u32 = 1;
@@ -49,6 +50,11 @@ impl Output {
             json: false,
             color: false,
         }
+    }
+
+    /// Whether answers are printed as JSON.
+    pub(crate) fn is_json(self) -> bool {
+        self.json
     }
 
     /// Prints the answer as JSON, or what `text` makes of it.
@@ -128,10 +134,8 @@ impl Output {
                 last: String::new(),
             };
         }
-        let bar = ProgressBar::new_spinner();
-        if let Ok(style) = ProgressStyle::with_template("{spinner} [{elapsed}] {wide_msg}") {
-            bar.set_style(style);
-        }
+        let bar = ProgressBar::no_length();
+        bar.set_style(style(None));
         bar.enable_steady_tick(Duration::from_millis(200));
         ProgressLine {
             bar: Some(bar),
@@ -163,15 +167,21 @@ impl ProgressLine {
 
     /// Shows how far it is.
     pub(crate) fn update(&mut self, done: u64, total: Option<u64>, message: &str) {
-        let text = match total {
-            Some(total) if total > 0 => format!("{done}/{total} {message}"),
-            _ => message.to_owned(),
-        };
-        match &self.bar {
-            Some(bar) => bar.set_message(text),
+        let message = &printable(message);
+        let total = total.filter(|total| *total > 0);
+        if let Some(bar) = &self.bar {
+            if bar.length() != total {
+                bar.set_style(style(total));
+                bar.set_length(total.unwrap_or_default());
+            }
+            bar.set_position(done);
+            bar.set_message(message.clone());
+        } else if self.plain && *message != self.last {
             // One plain line per change of what is done, not per tick of how far it is.
-            None if self.plain && message != self.last => eprintln!("  {text}"),
-            None => {}
+            match total {
+                Some(total) => eprintln!("  {done}/{total} {message}"),
+                None => eprintln!("  {message}"),
+            }
         }
         message.clone_into(&mut self.last);
     }
@@ -183,6 +193,29 @@ impl Drop for ProgressLine {
             bar.finish_and_clear();
         }
     }
+}
+
+/// Steps above which a rate says something.
+const COUNTABLE: u64 = 50;
+
+/// How a bar looks: with the time that is left where the total is known, and with a rate where the
+/// steps are many and alike.
+fn template(total: Option<u64>) -> &'static str {
+    match total {
+        None => "{spinner} {elapsed} {wide_msg}",
+        Some(total) if total < COUNTABLE => {
+            "{spinner} {elapsed} {bar:20} {pos}/{len}, about {eta} left  {wide_msg}"
+        }
+        Some(_) => {
+            "{spinner} {elapsed} {bar:20} {pos}/{len} ({per_sec}), about {eta} left  {wide_msg}"
+        }
+    }
+}
+
+fn style(total: Option<u64>) -> ProgressStyle {
+    // A template that does not parse would only look plain; the test below reads each.
+    ProgressStyle::with_template(template(total))
+        .unwrap_or_else(|_| ProgressStyle::default_spinner())
 }
 
 /// Every refusal as a block: what, why, what to do.
@@ -200,4 +233,21 @@ pub(crate) fn refusals(output: Output, refused: &[RefusalView]) -> String {
             )
         })
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bars_show_what_is_known() {
+        for total in [None, Some(6), Some(1000)] {
+            let template = template(total);
+            assert!(ProgressStyle::with_template(template).is_ok(), "{template}");
+            assert_eq!(template.contains("{eta}"), total.is_some());
+        }
+        assert!(template(Some(1000)).contains("{per_sec}"));
+        // Three gates are not so many per second.
+        assert!(!template(Some(6)).contains("{per_sec}"));
+    }
 }

@@ -2,63 +2,93 @@
 
 use anyhow::Result;
 use serde::Serialize;
-use service::api::{HypothesisView, LoopStatusRequest};
+use service::api::{HypothesisDetail, ListHypothesesRequest};
 
 use super::Context;
 use crate::exit::Exit;
-use crate::output::{Output, Tone};
+use crate::output::Tone;
 use crate::page::{Page, terminal_width};
 
-/// List the ledger: which theories live, and what killed the others
+/// The ledger: which theories live, what stands for and against each, and what killed the others
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// Loop; the newest open one when absent
+    /// Only this loop's
     #[arg(long)]
     r#loop: Option<String>,
+    /// Only this scope's
+    #[arg(long)]
+    scope: Option<String>,
+    /// Only `open`, `surviving` or `falsified`
+    #[arg(long)]
+    status: Option<String>,
 }
 
 /// What `--json` prints.
 #[derive(Debug, Serialize)]
 struct Listed {
-    hypotheses: Vec<HypothesisView>,
+    hypotheses: Vec<HypothesisDetail>,
 }
 
 pub(super) fn run(args: &Args, context: &Context<'_>) -> Result<Exit> {
-    let request = LoopStatusRequest {
+    let mut client = context.client()?;
+    let mut request = ListHypothesesRequest {
         loop_id: args.r#loop.clone(),
+        scope: args.scope.clone(),
+        status: args.status.clone(),
+        cursor: None,
+        limit: Some(50),
     };
-    let hypotheses = context.client()?.ask(request)?.hypotheses;
+    let mut hypotheses = Vec::new();
+    loop {
+        let page = client.ask(request.clone())?;
+        hypotheses.extend(page.hypotheses);
+        request.cursor = page.next_cursor;
+        if request.cursor.is_none() {
+            break;
+        }
+    }
     let output = context.output;
     output.answer(&Listed { hypotheses }, |listed| {
-        text(&listed.hypotheses, terminal_width(), output)
+        text(&listed.hypotheses, Page::new(terminal_width(), output))
     })?;
     Ok(Exit::Done)
 }
 
-fn text(hypotheses: &[HypothesisView], width: usize, output: Output) -> String {
+fn text(hypotheses: &[HypothesisDetail], mut page: Page) -> String {
     if hypotheses.is_empty() {
-        return "no hypotheses yet; an agent opens them with `open_hypothesis`".into();
+        return "no hypotheses here; an agent opens them with `open_hypothesis`".into();
     }
-    let mut page = Page::new(width, output);
     for row in hypotheses {
-        let tone = match row.status.as_str() {
+        let head = &row.summary;
+        let tone = match head.status.as_str() {
             "falsified" => Tone::Bad,
             "surviving" => Tone::Good,
             _ => Tone::Warn,
         };
+        let mechanism = head.mechanism.replace('_', " ");
         page.toned(
-            &row.hypothesis_id,
+            &head.hypothesis_id,
             &format!(
-                "{}, {} in {}",
-                row.status,
-                row.mechanism.replace('_', " "),
-                row.scope
+                "{}, {mechanism} in {}; best support: {}",
+                head.status, head.scope, row.grade
             ),
             tone,
         );
-        page.field("", &row.statement);
-        if let Some(why) = &row.killed_because {
-            page.field("", &format!("killed: {why}"));
+        page.field("", &head.statement);
+        for site in &row.sites {
+            page.field(
+                "",
+                &format!("{}:{} {}", site.file, site.line, site.quote.trim()),
+            );
+        }
+        for seen in &row.observations {
+            page.field(
+                "",
+                &format!("{} ({}): {}", seen.bearing, seen.grade, seen.statement),
+            );
+        }
+        if let Some(killer) = &row.killer {
+            page.field("", &format!("killed: {}", killer.reason));
         }
     }
     page.finish()

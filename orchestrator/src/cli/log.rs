@@ -3,11 +3,12 @@
 use anyhow::{Context as _, Result, bail};
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD as BASE64;
-use service::api::{ListRunsRequest, LogViewKind, ReadLogAnswer, ReadLogRequest};
+use service::api::{ListRunsRequest, LogViewKind, ReadLogAnswer, ReadLogRequest, SearchLogRequest};
 
 use super::Context;
 use crate::client::Client;
 use crate::exit::Exit;
+use crate::output::Output;
 use crate::page::printable;
 
 /// Print a stored log, or lines of it
@@ -18,6 +19,12 @@ pub(super) struct Args {
     /// Lines A to B, 1-based and inclusive; `A:` to the end
     #[arg(long, value_name = "A:B")]
     line: Option<String>,
+    /// Only lines that match this regular expression, with their numbers
+    #[arg(long, value_name = "PATTERN", conflicts_with_all = ["line", "raw"])]
+    grep: Option<String>,
+    /// Lines to print around each match, 0 to 10
+    #[arg(long, short = 'C', value_name = "N", requires = "grep")]
+    context: Option<u32>,
     /// Print the bytes as they are, control characters included
     #[arg(long)]
     raw: bool,
@@ -34,6 +41,9 @@ pub(super) fn run(args: &Args, context: &Context<'_>) -> Result<Exit> {
         .unwrap_or((1, u64::MAX));
     let mut client = context.client()?;
     let log_id = full_id(&args.log, &mut client)?;
+    if let Some(pattern) = &args.grep {
+        return grep(pattern, args.context, log_id, &mut client, context.output);
+    }
     let mut request = ReadLogRequest {
         log_id,
         offset: None,
@@ -69,6 +79,56 @@ pub(super) fn run(args: &Args, context: &Context<'_>) -> Result<Exit> {
         context.output.raw("\n");
     }
     Ok(Exit::Done)
+}
+
+/// Prints the lines that match, a page of hits at a time; ends with 5 when there is none.
+fn grep(
+    pattern: &str,
+    around: Option<u32>,
+    log_id: String,
+    client: &mut Client,
+    output: Output,
+) -> Result<Exit> {
+    let mut request = SearchLogRequest {
+        log_id,
+        pattern: pattern.to_owned(),
+        context: around,
+        cursor: None,
+        limit: Some(100),
+    };
+    let mut hits = 0;
+    loop {
+        let page = client.ask(request.clone())?;
+        hits += page.hits.len();
+        // A page without hits searched on and says nothing, except in JSON.
+        if output.is_json() || !page.hits.is_empty() {
+            output.answer(&page, |page| unfenced(&page.data))?;
+        }
+        request.cursor = page.next_cursor;
+        if request.cursor.is_none() {
+            break;
+        }
+    }
+    match hits {
+        0 => {
+            output.note("no line matches");
+            Ok(Exit::NoSignal)
+        }
+        _ => Ok(Exit::Done),
+    }
+}
+
+/// The lines between the fences that mark foreign text for a model.
+fn unfenced(data: &str) -> String {
+    let lines: Vec<&str> = data.lines().collect();
+    let inner = match lines.as_slice() {
+        [first, inner @ .., last] if !first.is_empty() && !last.is_empty() => inner,
+        all => all,
+    };
+    inner
+        .iter()
+        .map(|line| format!("{}\n", printable(line)))
+        .collect()
 }
 
 /// The id that these digits begin; what cannot be digits of one is passed on as it is.

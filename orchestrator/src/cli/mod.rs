@@ -5,10 +5,12 @@ mod audit;
 mod claim;
 mod claims;
 mod classify;
+mod compare;
 mod completions;
 mod contrast;
 mod daemon;
 mod doctor;
+mod gates;
 mod hypotheses;
 mod init;
 mod log;
@@ -18,6 +20,7 @@ mod mcp;
 mod pull;
 mod push;
 mod reject;
+mod revert;
 mod review;
 mod run;
 mod runs;
@@ -25,6 +28,7 @@ mod state;
 mod status;
 mod stop;
 mod verify;
+mod wait;
 mod why;
 
 use std::path::PathBuf;
@@ -69,20 +73,24 @@ enum Verb {
     Init(init::Args),
     Status(status::Args),
     Run(run::Args),
+    Wait(wait::Args),
     Runs(runs::Args),
     Pull(pull::Args),
     Log(log::Args),
     Markers(markers::Args),
     Classify(classify::Args),
+    Compare(compare::Args),
     Contrast(contrast::Args),
     Hypotheses(hypotheses::Args),
     Claims(claims::Args),
     Claim(claim::Args),
+    Gates(gates::Args),
     Review(review::Args),
     Approve(approve::Args),
     Reject(reject::Args),
     Push(push::Args),
     Verify(verify::Args),
+    Revert(revert::Args),
     Why(why::Args),
     Audit(audit::Args),
     State(state::Args),
@@ -151,20 +159,24 @@ fn dispatch(verb: &Verb, context: &Context<'_>) -> Result<Exit> {
         Verb::Init(args) => init::run(args, context),
         Verb::Status(args) => status::run(args, context),
         Verb::Run(args) => run::run(args, context),
+        Verb::Wait(args) => wait::run(args, context),
         Verb::Runs(args) => runs::run(args, context),
         Verb::Pull(args) => pull::run(args, context),
         Verb::Log(args) => log::run(args, context),
         Verb::Markers(args) => markers::run(args, context),
         Verb::Classify(args) => classify::run(args, context),
+        Verb::Compare(args) => compare::run(args, context),
         Verb::Contrast(args) => contrast::run(args, context),
         Verb::Hypotheses(args) => hypotheses::run(args, context),
         Verb::Claims(args) => claims::run(args, context),
         Verb::Claim(args) => claim::run(args, context),
+        Verb::Gates(args) => gates::run(args, context),
         Verb::Review(args) => review::run(args, context),
         Verb::Approve(args) => approve::run(args, context),
         Verb::Reject(args) => reject::run(args, context),
         Verb::Push(args) => push::run(args, context),
         Verb::Verify(args) => verify::run(args, context),
+        Verb::Revert(args) => revert::run(args, context),
         Verb::Why(args) => why::run(args, context),
         Verb::Audit(args) => audit::run(args, context),
         Verb::State(args) => state::run(args, context),

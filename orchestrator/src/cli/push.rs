@@ -4,6 +4,7 @@ use anyhow::Result;
 use service::api::{GetClaimRequest, RequestPushRequest};
 
 use super::Context;
+use super::run::on_interrupt;
 use crate::client::Client;
 use crate::exit::Exit;
 use crate::output::{Output, refusals};
@@ -32,6 +33,10 @@ pub(super) fn push(id: &str, client: &mut Client, output: Output) -> Result<Exit
         claim_id: summary.claim_id,
         claim_digest: summary.claim_digest,
     };
+    let again = format!(
+        "the daemon finishes what it sent and records what became of it; `greenloop push {id}` again tells, and sends nothing twice"
+    );
+    on_interrupt(output, move || again);
     let mut progress = output.progress();
     let answer = client.call(request, &mut |done, total, message| {
         progress.update(done, total, message)

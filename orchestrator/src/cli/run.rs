@@ -1,5 +1,7 @@
 //! `greenloop run`
 
+use std::sync::{Arc, Mutex};
+
 use anyhow::Result;
 use service::api::{RunView, StartRunRequest};
 
@@ -33,13 +35,18 @@ pub(super) fn run(args: &Args, context: &Context<'_>) -> Result<Exit> {
     };
     let output = context.output;
     let mut client = context.client()?;
-    on_interrupt(
-        output,
-        "the run goes on in the daemon; `greenloop runs` shows it, `greenloop stop` stops it",
-    );
+    // Which run it became is known from what the daemon says it does.
+    let started = Arc::new(Mutex::new(None));
+    let known = Arc::clone(&started);
+    on_interrupt(output, move || {
+        goes_on(known.lock().ok().and_then(|id| id.clone()))
+    });
     let mut progress = output.progress();
     let answer = client.call(request, &mut |done, total, message| {
-        progress.update(done, total, message)
+        if let (Some(id), Ok(mut known)) = (run_id(message), started.lock()) {
+            *known = Some(id.to_owned());
+        }
+        progress.update(done, total, message);
     })?;
     drop(progress);
     output.answer(&answer, |answer| match &answer.run {
@@ -61,8 +68,30 @@ pub(super) fn exit(run: &RunView) -> Exit {
     }
 }
 
-/// On Ctrl-C, says what happens to the work and ends this process; the daemon is not touched.
-pub(super) fn on_interrupt(output: crate::output::Output, what_goes_on: &'static str) {
+/// The id of a run in what the daemon says it does, such as `run R1 of sums: cell default`.
+fn run_id(message: &str) -> Option<&str> {
+    let number = |word: &str| {
+        word.strip_prefix('R')
+            .is_some_and(|rest| rest.parse::<u32>().is_ok())
+    };
+    message.split_whitespace().find(|word| number(word))
+}
+
+fn goes_on(run: Option<String>) -> String {
+    match run {
+        Some(run) => format!(
+            "{run} goes on in the daemon; `greenloop wait {run}` waits for it again, `greenloop stop` stops it"
+        ),
+        None => "what was started goes on in the daemon; `greenloop runs` shows it".into(),
+    }
+}
+
+/// On Ctrl-C, says what happens to the work and how to go on, and ends this process with 130; the
+/// daemon is not touched.
+pub(super) fn on_interrupt(
+    output: crate::output::Output,
+    what_goes_on: impl FnOnce() -> String + Send + 'static,
+) {
     std::thread::spawn(move || {
         let Ok(runtime) = tokio::runtime::Builder::new_current_thread()
             .enable_all()
@@ -71,7 +100,7 @@ pub(super) fn on_interrupt(output: crate::output::Output, what_goes_on: &'static
             return;
         };
         if runtime.block_on(tokio::signal::ctrl_c()).is_ok() {
-            output.note(&format!("\n{what_goes_on}"));
+            output.note(&format!("\n{}", what_goes_on()));
             std::process::exit(130);
         }
     });

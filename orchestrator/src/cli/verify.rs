@@ -22,10 +22,11 @@ pub(super) struct Args {
 pub(super) fn run(args: &Args, context: &Context<'_>) -> Result<Exit> {
     let output = context.output;
     let mut client = context.client()?;
-    on_interrupt(
-        output,
-        "the run and its grading go on in the daemon; `greenloop claim` shows them",
+    let again = format!(
+        "the run and its grading go on in the daemon; `greenloop verify {0}` waits again, `greenloop review {0}` shows them",
+        args.id
     );
+    on_interrupt(output, move || again);
     let mut progress = output.progress();
     let request = VerifyClaimRequest {
         claim_id: args.id.clone(),
