@@ -18,6 +18,7 @@ mod error;
 mod observation;
 mod predicate;
 mod scan;
+mod slope;
 mod unit;
 
 pub use catalogue::{BUILTIN_FILES, Block, Catalogue, Field, FieldType, Marker, Witness};
@@ -29,4 +30,5 @@ pub use predicate::{
     Selector, Tolerance, Truth, Verdict, check, evaluate,
 };
 pub use scan::{Diagnostic, RowRef, Scan, Scanner, scan};
+pub use slope::{Slope, slopes};
 pub use unit::{Dimension, Unit};

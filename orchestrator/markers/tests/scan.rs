@@ -500,3 +500,94 @@ fn rows_given_out_one_by_one_are_those_that_are_kept() {
     assert_eq!((scan.counts, scan.complete), (kept.counts, kept.complete));
     assert_eq!(numbers, 1 + 11 + 1 + 2 + 3);
 }
+
+/// The builtin catalogue with a file more, or with one changed.
+fn changed(add: Option<(&str, &str)>, edit: Option<(&str, &str, &str)>) -> Catalogue {
+    let mut files: Vec<(String, String)> = markers::BUILTIN_FILES
+        .iter()
+        .map(|(name, text)| ((*name).to_owned(), (*text).to_owned()))
+        .collect();
+    if let Some((name, from, to)) = edit {
+        let file = files.iter_mut().find(|(file, _)| file == name).unwrap();
+        assert!(file.1.contains(from), "{from}");
+        file.1 = file.1.replacen(from, to, 1);
+    }
+    files.extend(add.map(|(name, text)| (name.to_owned(), text.to_owned())));
+    Catalogue::load(files.iter().map(|(n, t)| (n.as_str(), t.as_str()))).unwrap()
+}
+
+const OVEN: &str = "name = \"oven\"\ntitle = \"t\"\nowner = \"o\"\ntag = \"[OVEN]\"\n\n[[field]]\nname = \"heat\"\ntype = \"int\"\n\n\
+    [[match]]\nlog = \"[OVEN] heat=7\"\n\n[[not_match]]\nlog = \"[OVEN]\"\nwhy = \"no heat\"\n";
+
+#[test]
+fn a_new_kind_is_answered_without_the_log_where_its_tag_began_no_line() {
+    let known = CATALOGUE.files();
+    let with_oven = changed(Some(("oven.toml", OVEN)), None);
+    let log = format!("{}\n[BRAND NEW] x\n{END} seq=1 lines=1\n", pass(0));
+    let scan = read(&log);
+    let carried = scan.under(&with_oven, known).unwrap();
+    assert_eq!(carried, markers::scan(&with_oven, log.as_bytes()));
+    // The tag began a line, so the log must be read.
+    assert!(
+        read(format!("{log}[OVEN] heat=7\n"))
+            .under(&with_oven, known)
+            .is_none()
+    );
+    assert!(
+        read(format!("{log}test x ... [OVEN] heat=7\n"))
+            .under(&with_oven, known)
+            .is_none()
+    );
+    // In prose it did not.
+    let prose = format!("{log}see [OVEN] heat=7\n");
+    assert_eq!(
+        read(&prose).under(&with_oven, known).unwrap(),
+        markers::scan(&with_oven, prose.as_bytes())
+    );
+    // A phrase may stand anywhere.
+    let phrase = OVEN.replace(
+        "tag = \"[OVEN]\"",
+        "[[form]]\ntext = \"[OVEN] heat={heat}\"\nplace = \"anywhere\"",
+    );
+    assert!(
+        scan.under(&changed(Some(("oven.toml", &phrase)), None), known)
+            .is_none()
+    );
+    // A kind that is read another way: only where it never came.
+    let edit = Some(("hazard.toml", "name = \"op\"", "name = \"operation\""));
+    assert!(scan.under(&changed(None, edit), known).is_some());
+    let edit = Some((
+        "gpu_perdispatch.toml",
+        "what one pass submitted",
+        "what a pass submitted",
+    ));
+    assert!(scan.under(&changed(None, edit), known).is_none());
+    // A kind that is gone: only where it never came.
+    assert!(scan.under(&CATALOGUE, with_oven.files()).is_some());
+}
+
+#[test]
+fn the_slope_of_waiting_over_noops_tells_overhead_from_work() {
+    let cell = |noops: u64, wait: &str| {
+        let log = format!(
+            "[GPU TIMING BREAKDOWN] path=single_graph phase=decode noops={noops} wait_us={wait}\n\
+             [GPU TIMING BREAKDOWN] path=single_graph phase=prefill noops=0 wait_us=5\n"
+        );
+        read(log).into_cell("c")
+    };
+    let cells = [cell(0, "100"), cell(50, "175.5"), cell(100, "250")];
+    let slopes = markers::slopes(&cells, "timing_breakdown", "noops", "wait_us");
+    assert_eq!(slopes.len(), 1, "a single step has no slope: {slopes:?}");
+    assert_eq!(
+        (
+            slopes[0].slope.to_string().as_str(),
+            slopes[0].rows,
+            slopes[0].steps
+        ),
+        ("1.5", 3, 3)
+    );
+    assert_eq!(slopes[0].of["phase"], "decode");
+    let falling = [cell(0, "100"), cell(100, "90")];
+    let slopes = markers::slopes(&falling, "timing_breakdown", "noops", "wait_us");
+    assert_eq!(slopes[0].slope.to_string(), "-0.1");
+}

@@ -186,13 +186,9 @@ impl<'m> Reader<'m> {
     }
 
     fn pass_word(&mut self) {
-        let bytes = self.message.as_bytes();
-        while bytes
-            .get(self.at)
-            .is_some_and(|byte| !byte.is_ascii_whitespace())
-        {
-            self.at += 1;
-        }
+        let rest = self.message.as_bytes().get(self.at..).unwrap_or(&[]);
+        let end = rest.iter().position(u8::is_ascii_whitespace);
+        self.at += end.unwrap_or(rest.len());
     }
 
     fn quoted(&mut self, scratch: &mut Scratch) -> Result<Piece, String> {

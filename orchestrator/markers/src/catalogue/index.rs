@@ -91,8 +91,9 @@ impl Index {
         for tag in index.tags.keys() {
             mark(&mut index.first, tag.first().copied());
         }
-        // A test's own lines, the structure around them, the forge's groups and byte order marks.
-        for byte in *b"trf-#\xEF" {
+        // Tags that no catalogue knows yet, a test's own lines, the structure around them, the forge's groups and
+        // byte order marks.
+        for byte in *b"[trf-#\xEF" {
             mark(&mut index.first, Some(byte));
         }
         index.outcome = outcomes(markers);
@@ -194,7 +195,7 @@ fn mark(table: &mut [bool; 256], byte: Option<u8>) {
 }
 
 /// Length of the word or bracketed text that a tag begins with.
-fn first_word(message: &[u8]) -> Option<usize> {
+pub(crate) fn first_word(message: &[u8]) -> Option<usize> {
     let reach = message.get(..TAG_REACH.min(message.len()))?;
     match message.first()? {
         b'[' => Some(memchr::memchr(b']', reach)? + 1),

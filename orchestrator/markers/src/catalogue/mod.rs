@@ -15,8 +15,8 @@ use sha2::{Digest, Sha256};
 
 pub use builtin::BUILTIN_FILES;
 pub(crate) use fields::parse_pairs;
-pub(crate) use index::{Anchor, FormRef, Index};
-pub(crate) use slot::{Number, Scratch, Slot, non_finite};
+pub(crate) use index::{Anchor, FormRef, Index, first_word};
+pub(crate) use slot::{Number, Scratch, Slot, non_finite, small};
 pub(crate) use template::{Form, Place};
 
 use crate::error::nearest;
@@ -28,6 +28,7 @@ pub struct Catalogue {
     markers: Vec<Marker>,
     by_name: BTreeMap<String, usize>,
     digest: String,
+    files: BTreeMap<String, String>,
     pub(crate) index: Index,
 }
 
@@ -208,6 +209,11 @@ impl Catalogue {
             markers,
             by_name,
             digest: digest(&files),
+            files: parsed
+                .iter()
+                .zip(&files)
+                .map(|((_, source), (_, text))| (source.name.clone(), digest(&[("", text)])))
+                .collect(),
         };
         for (file, source) in &parsed {
             examples::check(&catalogue, file, source)?;
@@ -219,6 +225,12 @@ impl Catalogue {
     #[must_use]
     pub fn digest(&self) -> &str {
         &self.digest
+    }
+
+    /// Digest of each marker's file, by marker: what [`crate::Scan::under`] compares.
+    #[must_use]
+    pub fn files(&self) -> &BTreeMap<String, String> {
+        &self.files
     }
 
     /// The marker of this name.

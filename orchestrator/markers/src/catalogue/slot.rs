@@ -178,6 +178,20 @@ pub(crate) fn read(
     piece: Piece,
     scratch: &mut Scratch,
 ) -> Result<Slot, String> {
+    // Most values are plain numbers, and what else a number field may say does not read as one.
+    if matches!(field.kind, FieldType::Int | FieldType::Decimal)
+        && !piece.own
+        && let Some(text) = message.get(piece.start as usize..piece.end as usize)
+        && let Some(small) = small(text.as_bytes())
+    {
+        let number = Number {
+            text: piece,
+            small: Some(small),
+        };
+        if field.kind == FieldType::Decimal || small.1 == 0 {
+            return Ok(Slot::Number(number));
+        }
+    }
     let own;
     let text = if piece.own {
         own = scratch.text(message, piece).to_owned();
@@ -189,7 +203,9 @@ pub(crate) fn read(
     };
     match text.as_bytes() {
         b"n/a" => return Ok(Slot::NotAvailable),
-        bytes if bytes.contains(&b'*') && text.contains("***") => return Ok(Slot::Masked),
+        bytes if memchr::memchr(b'*', bytes).is_some() && text.contains("***") => {
+            return Ok(Slot::Masked);
+        }
         _ => {}
     }
     match field.kind {
@@ -305,7 +321,7 @@ fn is_whole(number: &Number, text: &str) -> bool {
 }
 
 /// `-12.5` as (-125, -1), in the grammar of [`Decimal`] less exponents and more than 18 digits.
-fn small(bytes: &[u8]) -> Option<(i64, i32)> {
+pub(crate) fn small(bytes: &[u8]) -> Option<(i64, i32)> {
     let (negative, body) = match bytes {
         [b'-', body @ ..] => (true, body),
         [b'+', body @ ..] => (false, body),
@@ -351,20 +367,38 @@ fn items(
     if inner.trim().is_empty() {
         return Ok(());
     }
-    let mut at = piece.start + 1;
-    for (count, raw) in inner.split(',').enumerate() {
-        if count >= MAX_ITEMS {
+    let (mut rest, mut at, mut count) = (inner, piece.start + 1, 0);
+    loop {
+        count += 1;
+        if count > MAX_ITEMS {
             return Err(format!("more than {MAX_ITEMS} items"));
         }
-        let led = raw.trim_start();
-        let item = led.trim_end();
-        let start = at + place(raw.len() - led.len());
-        let end = start + place(item.len());
+        let end = rest.bytes().position(|byte| byte == b',');
+        let raw = rest.get(..end.unwrap_or(rest.len())).unwrap_or("");
+        let bytes = raw.as_bytes();
+        let edges = [bytes.first(), bytes.last()];
+        let spaced = edges.into_iter().flatten().any(u8::is_ascii_whitespace);
+        let item = if spaced { raw.trim() } else { raw };
+        let led = if spaced {
+            raw.len() - raw.trim_start().len()
+        } else {
+            0
+        };
+        let start = at + place(led);
+        let end_of_item = start + place(item.len());
         let own = piece.own;
-        each(item, Piece { start, end, own })?;
-        at += place(raw.len()) + 1;
+        each(
+            item,
+            Piece {
+                start,
+                end: end_of_item,
+                own,
+            },
+        )?;
+        let Some(end) = end else { return Ok(()) };
+        rest = rest.get(end + 1..).unwrap_or("");
+        at += place(end) + 1;
     }
-    Ok(())
 }
 
 fn list(
@@ -412,9 +446,10 @@ fn buckets(text: &str, piece: Piece, scratch: &mut Scratch) -> Result<Slot, Stri
 }
 
 fn bucket(text: &str, piece: Piece) -> Option<BucketSlot> {
-    let last = memchr::memrchr(b':', text.as_bytes())?;
+    let colon = |text: &str| text.bytes().rposition(|byte| byte == b':');
+    let last = colon(text)?;
     let (rest, us) = (text.get(..last)?, text.get(last + 1..)?);
-    let middle = memchr::memrchr(b':', rest.as_bytes())?;
+    let middle = colon(rest)?;
     let count = rest.get(middle + 1..)?;
     let part = |from: usize, to: usize| Piece {
         start: piece.start + place(from),

@@ -25,7 +25,11 @@ impl Piece<'_> {
     }
 
     pub(super) fn text(&self) -> Cow<'_, str> {
-        String::from_utf8_lossy(&self.bytes)
+        // Nearly every message is valid, and saying so is far cheaper than looking for what is not.
+        match std::str::from_utf8(&self.bytes) {
+            Ok(text) => Cow::Borrowed(text),
+            Err(_) => String::from_utf8_lossy(&self.bytes),
+        }
     }
 
     pub(super) fn raw_offset(&self, at: usize) -> u64 {

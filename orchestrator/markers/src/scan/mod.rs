@@ -87,6 +87,12 @@ impl<'c> Scanner<'c> {
         self.read(bytes, &mut Each(each));
     }
 
+    /// 1-based number of the line that the next byte belongs to.
+    #[must_use]
+    pub fn line(&self) -> u64 {
+        self.reader.line_number()
+    }
+
     /// Takes the observations made so far, in log order, so that a long log needs little memory.
     #[must_use]
     pub fn take_observations(&mut self) -> Vec<Observation> {

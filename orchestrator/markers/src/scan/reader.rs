@@ -9,7 +9,7 @@ use super::report::{Diagnostic, Scan};
 use super::row::{Fields, RowRef, Sink};
 use super::rows::{self, Row};
 use super::streams::{Line, Streams};
-use crate::catalogue::{Index, Opened, Scratch};
+use crate::catalogue::{Index, Opened, Scratch, first_word};
 use crate::{Catalogue, Marker, Span, Value};
 
 /// Longest name of a block that is kept.
@@ -49,6 +49,8 @@ pub(super) struct Reader<'c> {
     /// Block keys that delimiters have set.
     blocks: BTreeMap<String, String>,
     scratch: Scratch,
+    /// Which markers' tags began a line, by position.
+    claimed: Vec<bool>,
     pub(super) out: Scan,
 }
 
@@ -67,6 +69,7 @@ impl<'c> Reader<'c> {
             streams: Streams::new(window),
             blocks: BTreeMap::new(),
             scratch: Scratch::default(),
+            claimed: vec![false; catalogue.markers().len()],
             out: Scan::new(catalogue),
         }
     }
@@ -92,7 +95,17 @@ impl<'c> Reader<'c> {
             });
         }
         self.streams.finish(&mut self.out);
+        let claimed = self.catalogue.markers().iter().zip(&self.claimed);
+        for tag in claimed.filter_map(|(marker, claimed)| marker.tag.as_ref().filter(|_| *claimed))
+        {
+            let word = tag.find(']').and_then(|end| tag.get(..=end));
+            word.into_iter().for_each(|word| self.out.tag(word));
+        }
         self.out
+    }
+
+    pub(super) fn line_number(&self) -> u64 {
+        self.line
     }
 
     pub(super) fn end_line(&mut self) {
@@ -198,9 +211,13 @@ impl<'c> Reader<'c> {
         let cut = noise == Noise::Cut;
         let tagged = rows::tagged(self.catalogue, &text, cut, &mut scratch);
         let claimed = tagged.is_some();
+        match &tagged {
+            Some((index, ..)) => self.claim(*index),
+            None => self.bracket(&text),
+        }
         match tagged {
-            Some((marker, Ok(()))) => self.pairs(marker, &scratch, &text, piece, sink),
-            Some((marker, Err(reason))) => {
+            Some((_, marker, Ok(()))) => self.pairs(marker, &scratch, &text, piece, sink),
+            Some((_, marker, Err(reason))) => {
                 let diagnostic = Diagnostic::BadGrammar {
                     kind: marker.name.clone(),
                     line: self.line,
@@ -234,6 +251,21 @@ impl<'c> Reader<'c> {
         }
         for row in found {
             self.emit(row, piece, sink);
+        }
+    }
+
+    /// A line begins with the tag of this marker.
+    fn claim(&mut self, index: usize) {
+        if let Some(claimed) = self.claimed.get_mut(index) {
+            *claimed = true;
+        }
+    }
+
+    /// A line begins with a bracket that no marker claims.
+    fn bracket(&mut self, text: &str) {
+        if text.starts_with('[') {
+            let word = first_word(text.as_bytes()).and_then(|end| text.get(..end));
+            word.into_iter().for_each(|word| self.out.tag(word));
         }
     }
 

@@ -1,6 +1,6 @@
 //! What a scan yields.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
@@ -8,6 +8,8 @@ use crate::{Catalogue, CellObservations, Marker, Observation, Span};
 
 /// Diagnostics that are kept word for word; further ones are only counted.
 const MAX_DIAGNOSTICS: usize = 1_000;
+/// Different brackets that are remembered.
+const MAX_TAGS: usize = 4_096;
 
 /// The result of one pass over a log.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -29,6 +31,9 @@ pub struct Scan {
     pub bytes: u64,
     /// Whether nothing that an emitter printed is missing.
     pub complete: bool,
+    /// First brackets of every message that begins with one, known or not; `None` where there were too many.
+    #[serde(default)]
+    pub tags: Option<BTreeSet<String>>,
 }
 
 /// Something in a log that could not be read as it should.
@@ -142,6 +147,57 @@ impl Scan {
             lines: 0,
             bytes: 0,
             complete: true,
+            tags: Some(BTreeSet::new()),
+        }
+    }
+
+    /// What another catalogue would have read, where that can be told without the log: every marker that is not as
+    /// it was has a bracketed tag that no line began with, then and now. `known` are the files of the catalogue that
+    /// made this scan ([`Catalogue::files`]).
+    #[must_use]
+    pub fn under(&self, catalogue: &Catalogue, known: &BTreeMap<String, String>) -> Option<Self> {
+        let tags = self.tags.as_ref().filter(|_| self.more_diagnostics == 0)?;
+        let shown = |name: &str| {
+            let misread = |diagnostic: &Diagnostic| matches!(diagnostic, Diagnostic::BadGrammar { kind, .. } if kind == name);
+            self.counts.contains_key(name) || self.diagnostics.iter().any(misread)
+        };
+        let unseen = |marker: &Marker| {
+            let word = marker
+                .tag
+                .as_ref()
+                .and_then(|tag| Some((tag, tag.find(']')?)));
+            let word = word.and_then(|(tag, end)| tag.get(..=end));
+            marker.forms.is_empty() && word.is_some_and(|word| !tags.contains(word))
+        };
+        let files = catalogue.files();
+        let changed = catalogue
+            .markers()
+            .iter()
+            .filter(|marker| known.get(&marker.name) != files.get(&marker.name));
+        let gone = known.keys().filter(|name| !files.contains_key(*name));
+        let same = changed.clone().all(unseen)
+            && !changed
+                .map(|marker| &marker.name)
+                .chain(gone)
+                .any(|name| shown(name));
+        same.then(|| Self {
+            catalogue: catalogue.digest().to_owned(),
+            ..self.clone()
+        })
+    }
+
+    /// A message begins with this bracket.
+    pub(super) fn tag(&mut self, word: &str) {
+        let Some(tags) = &mut self.tags else {
+            return;
+        };
+        if tags.contains(word) {
+            return;
+        }
+        if tags.len() < MAX_TAGS {
+            tags.insert(word.to_owned());
+        } else {
+            self.tags = None;
         }
     }
 

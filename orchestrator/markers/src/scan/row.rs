@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::catalogue::{Number, Scratch};
+use crate::catalogue::{Number, Scratch, small};
 use crate::{Decimal, Marker, Observation, Span, Value};
 
 /// Takes rows as they are read.
@@ -81,7 +81,7 @@ impl RowRef<'_> {
     }
 
     /// Calls `take` with the name and every number of every field that the line gives, as mantissa and power of
-    /// ten; numbers of more than 18 digits have none.
+    /// ten as it is written; numbers of more than 18 digits have none.
     pub fn numbers(&self, mut take: impl FnMut(&str, Option<(i64, i32)>)) {
         match &self.fields {
             Fields::Pairs(scratch, _) => {
@@ -92,7 +92,8 @@ impl RowRef<'_> {
             Fields::Captured(row) => {
                 for (name, value) in *row {
                     if let Value::Number(number) = value {
-                        take(name, number.small());
+                        let written = small(number.text().as_bytes());
+                        take(name, written.or_else(|| number.small()));
                     }
                 }
             }

@@ -29,7 +29,7 @@ pub(super) fn tagged<'c>(
     message: &str,
     cut: bool,
     scratch: &mut Scratch,
-) -> Option<(&'c Marker, Result<(), String>)> {
+) -> Option<(usize, &'c Marker, Result<(), String>)> {
     let (index, len) = catalogue
         .index
         .tag(message.as_bytes())
@@ -40,13 +40,14 @@ pub(super) fn tagged<'c>(
     let marker = catalogue.markers().get(index)?;
     if cut {
         let reason = "the line is longer than a row can be".to_owned();
-        return Some((marker, Err(reason)));
+        return Some((index, marker, Err(reason)));
     }
     if !marker.unless.is_empty() && excluded(marker, message.get(len..).unwrap_or("")) {
         return None;
     }
     let read = parse_pairs(marker, message, len, scratch);
     Some((
+        index,
         marker,
         read.and_then(|()| check_version(marker, message, scratch)),
     ))
