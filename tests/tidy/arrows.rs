@@ -18,6 +18,7 @@ const ARROWS: &[(&str, &str, &[&str])] = &[
         &["markers", "invariants", "playbooks", "attest"],
     ),
     ("exec", "tools/exec", &[]),
+    ("export", "tools/export", &["markers"]),
     ("gitread", "tools/gitread", &["discipline"]),
     ("verify", "orchestrator/verify", &["discipline", "gitread"]),
     ("state", "state", &["discipline"]),
@@ -26,7 +27,7 @@ const ARROWS: &[(&str, &str, &[&str])] = &[
     (
         "service",
         "orchestrator/service",
-        &["verify", "state", "ci", "repo"],
+        &["verify", "state", "ci", "repo", "export"],
     ),
     ("tools", "tools", &["service", "prompts"]),
     ("greenloop", "orchestrator", &["tools"]),

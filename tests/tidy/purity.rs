@@ -15,6 +15,7 @@ const PURE: &[&str] = &[
     "invariants",
     "playbooks",
     "prompts",
+    "tools/export",
 ];
 
 const FORBIDDEN_MODULES: &[&str] = &["fs", "net", "process", "env", "thread"];

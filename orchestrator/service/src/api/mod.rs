@@ -7,6 +7,7 @@
 mod claim;
 mod compare;
 mod evidence;
+mod export;
 mod hypothesis;
 mod ledger;
 mod loops;
@@ -18,6 +19,7 @@ mod view;
 pub use claim::*;
 pub use compare::*;
 pub use evidence::*;
+pub use export::*;
 pub use hypothesis::*;
 pub use ledger::*;
 pub use loops::*;
@@ -145,6 +147,7 @@ commands! {
     "request_push" RequestPush(RequestPushRequest) -> RequestPushAnswer, Everyone, Write;
     "explain_push" ExplainPush(ExplainPushRequest) -> ExplainPushAnswer, Everyone, Read;
     "verify_claim" VerifyClaim(VerifyClaimRequest) -> VerifyClaimAnswer, Everyone, Write;
+    "export_markers" ExportMarkers(ExportMarkersRequest) -> ExportMarkersAnswer, Operator, Read;
     "start_run" StartRun(StartRunRequest) -> StartRunAnswer, Operator, Write;
     "prepare_approval" PrepareApproval(PrepareApprovalRequest) -> PrepareApprovalAnswer, Operator, Read;
     "approve_claim" ApproveClaim(ApproveClaimRequest) -> ApproveClaimAnswer, Operator, Write;

@@ -7,6 +7,7 @@ mod compare;
 mod contrast;
 mod draft;
 mod explain;
+mod export;
 mod extract;
 mod gates;
 mod hypotheses;
@@ -68,6 +69,7 @@ pub(crate) fn dispatch(
         Q::WithdrawClaim(r) => A::WithdrawClaim(withdraw::withdraw_claim(shared, ctx, &r)?),
         Q::RequestPush(r) => A::RequestPush(push::request_push(shared, ctx, r)?),
         Q::ExplainPush(r) => A::ExplainPush(explain::explain_push(shared, r)?),
+        Q::ExportMarkers(r) => A::ExportMarkers(export::export_markers(shared, &r)?),
         Q::StartRun(r) => A::StartRun(runs::start_run(shared, ctx, r)?),
         Q::PrepareApproval(r) => A::PrepareApproval(approve::prepare(shared, r)?),
         Q::ApproveClaim(r) => A::ApproveClaim(approve::approve(shared, ctx, r)?),
