@@ -8,7 +8,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use markers::{Buckets, Catalogue, CellObservations, Marker, Observation, Value};
+use markers::{Block, Buckets, Catalogue, CellObservations, Marker, Observation, Value};
 use serde::{Deserialize, Serialize};
 
 /// Values of one field beyond which the field is a measurement and not a mode; it is then left out.
@@ -66,9 +66,15 @@ pub struct Separator {
     pub nameable_as_cause: bool,
 }
 
-/// Cuts the selected rows of a run into segments, one per cell.
+/// Cuts the selected rows of a run into segments, one per cell. Rows that speak about a path or phase and do not say
+/// which are left out where one is selected: they may be another's.
 #[must_use]
-pub fn segments(run: &str, cells: &[CellObservations], selector: &Selector) -> Vec<Segment> {
+pub fn segments(
+    catalogue: &Catalogue,
+    run: &str,
+    cells: &[CellObservations],
+    selector: &Selector,
+) -> Vec<Segment> {
     let meant = cells
         .iter()
         .filter(|cell| selector.cell.as_ref().is_none_or(|name| name == &cell.cell));
@@ -79,7 +85,7 @@ pub fn segments(run: &str, cells: &[CellObservations], selector: &Selector) -> V
             observations: cell
                 .observations
                 .iter()
-                .filter(|row| selector.takes(row))
+                .filter(|row| selector.takes(row, catalogue.marker(&row.kind)))
                 .cloned()
                 .collect(),
         })
@@ -97,13 +103,20 @@ fn name(run: &str, cell: &str, selector: &Selector) -> String {
 }
 
 impl Selector {
-    fn takes(&self, row: &Observation) -> bool {
-        let fits = |field: &str, wanted: &Option<String>| match (wanted, row.fields.get(field)) {
+    fn takes(&self, row: &Observation, marker: Option<&Marker>) -> bool {
+        let block = marker.map_or(Block::Cell, |marker| marker.block);
+        let fits = |field: &str, wanted: &Option<String>, belongs_to_one: bool| match (
+            wanted,
+            row.fields.get(field),
+        ) {
             (Some(wanted), Some(value)) => &value.to_string() == wanted,
-            _ => true,
+            (Some(_), None) => !belongs_to_one,
+            (None, _) => true,
         };
         let test = self.test.is_none() || row.test == self.test;
-        test && fits("path", &self.path) && fits("phase", &self.phase)
+        let of_path = matches!(block, Block::Path | Block::Phase);
+        test && fits("path", &self.path, of_path)
+            && fits("phase", &self.phase, block == Block::Phase)
     }
 }
 

@@ -13,6 +13,8 @@ use crate::shared::Shared;
 
 /// Projection: `<log hex>:<catalogue digest>` → digest of the scan's blob.
 const SCANS: &str = "scans";
+/// Projection: catalogue digest → digest of each marker's file, as JSON.
+const CATALOGUES: &str = "catalogues";
 /// Bytes of a log read at a time.
 const CHUNK: u64 = 1 << 20;
 
@@ -22,8 +24,13 @@ pub(crate) fn scan_of(
     log: &Digest,
     catalogue: &Catalogue,
 ) -> Result<Arc<Scan>, ServiceError> {
+    remember(shared, catalogue);
     if let Some(known) = stored(shared, log, catalogue) {
         return Ok(Arc::new(known));
+    }
+    if let Some(carried) = carried(shared, log, catalogue) {
+        keep_scan(shared, log, &carried);
+        return Ok(Arc::new(carried));
     }
     let reader = shared.evidence.open_log(log)?;
     let mut scanner = Scanner::new(catalogue);
@@ -38,6 +45,43 @@ pub(crate) fn scan_of(
     Ok(Arc::new(scan))
 }
 
+/// Notes what a catalogue consists of, so that a later one can tell what it changed.
+fn remember(shared: &Shared, catalogue: &Catalogue) {
+    let mut core = shared.core();
+    let key = catalogue.digest().as_bytes();
+    if matches!(core.dir.index.get(CATALOGUES, key), Ok(Some(_))) {
+        return;
+    }
+    let Ok(value) = serde_json::to_vec(catalogue.files()) else {
+        return;
+    };
+    let head = core.dir.journal.head();
+    let change = Change::Put {
+        table: CATALOGUES,
+        key: key.to_vec(),
+        value,
+    };
+    if let Err(error) = core.dir.index.apply(head, [change]) {
+        tracing::warn!(%error, "catalogue is not kept");
+    }
+}
+
+/// What an earlier catalogue's scan says under this one, where the log need not be read for it.
+fn carried(shared: &Shared, log: &Digest, catalogue: &Catalogue) -> Option<Scan> {
+    let prefix = format!("{}:", log.to_hex()).into_bytes();
+    let earlier = shared.core().dir.index.scan(SCANS, &prefix).ok()?;
+    earlier.into_iter().find_map(|(_, digest)| {
+        let scan = scan_at(shared, &digest)?;
+        let files = shared
+            .core()
+            .dir
+            .index
+            .get(CATALOGUES, scan.catalogue.as_bytes());
+        let known = serde_json::from_slice(&files.ok()??).ok()?;
+        scan.under(catalogue, &known)
+    })
+}
+
 fn key(log: &Digest, catalogue: &str) -> Vec<u8> {
     format!("{}:{catalogue}", log.to_hex()).into_bytes()
 }
@@ -45,7 +89,11 @@ fn key(log: &Digest, catalogue: &str) -> Vec<u8> {
 fn stored(shared: &Shared, log: &Digest, catalogue: &Catalogue) -> Option<Scan> {
     let key = key(log, catalogue.digest());
     let digest = shared.core().dir.index.get(SCANS, &key).ok()??;
-    let digest: Digest = String::from_utf8(digest).ok()?.parse().ok()?;
+    scan_at(shared, &digest)
+}
+
+fn scan_at(shared: &Shared, digest: &[u8]) -> Option<Scan> {
+    let digest: Digest = std::str::from_utf8(digest).ok()?.parse().ok()?;
     let blob = shared.evidence.get_blob(&digest).ok()?;
     serde_json::from_slice(&blob).ok()
 }

@@ -5,6 +5,7 @@ use crate::fixtures::{cells, rulebook};
 
 fn full(run: &str, green: bool) -> Vec<Segment> {
     segments(
+        &rulebook().catalogue,
         run,
         &cells(green),
         &Selector {
@@ -118,7 +119,10 @@ fn summary_mode_is_no_evidence_about_buckets() {
         cell: Some("noop-0-summary".into()),
         ..Selector::default()
     };
-    let (failing, passing) = (full("R1", false), segments("R2", &cells(true), &summary));
+    let (failing, passing) = (
+        full("R1", false),
+        segments(&rulebook().catalogue, "R2", &cells(true), &summary),
+    );
     let found = ranked(&failing, &passing);
     let bucket = find(
         &found,
@@ -141,12 +145,15 @@ fn summary_mode_is_no_evidence_about_buckets() {
 #[test]
 fn segments_are_cut_by_cell_path_phase_and_test() {
     let cells: Vec<CellObservations> = cells(false);
-    assert_eq!(segments("R1", &cells, &Selector::default()).len(), 2);
+    assert_eq!(
+        segments(&rulebook().catalogue, "R1", &cells, &Selector::default()).len(),
+        2
+    );
     let legacy = Selector {
         path: Some("legacy_multi_submit".into()),
         ..Selector::default()
     };
-    let cut = segments("R1", &cells, &legacy);
+    let cut = segments(&rulebook().catalogue, "R1", &cells, &legacy);
     assert_eq!(cut[1].name, "R1/noop-0-full/legacy_multi_submit");
     assert!(
         cut.iter()
@@ -163,9 +170,37 @@ fn segments_are_cut_by_cell_path_phase_and_test() {
         ..Selector::default()
     };
     assert!(
-        segments("R1", &cells, &decode)[0]
+        segments(&rulebook().catalogue, "R1", &cells, &decode)[0]
             .observations
             .iter()
             .all(|row| row.kind != "first_divergence")
     );
+}
+
+#[test]
+fn rows_of_a_path_that_is_not_told_are_no_evidence_about_another() {
+    let catalogue = rulebook().catalogue;
+    let log = "[GPU SMOKE SINGLE-GRAPH]\n[TOPO] nodes=1\n[GPU SMOKE SINGLE-GRAPH] end\n[TOPO] nodes=2\n\
+        [TOPO] nodes=3 path=legacy_multi_submit\n[FA CORRECT] PASS\n";
+    let cell = markers::scan(&catalogue, log.as_bytes()).into_cell("c");
+    let nodes = |path: &str| -> Vec<String> {
+        let selector = Selector {
+            path: Some(path.into()),
+            ..Selector::default()
+        };
+        let cut = segments(&catalogue, "R1", std::slice::from_ref(&cell), &selector);
+        let rows = cut.iter().flat_map(|segment| &segment.observations);
+        rows.map(|row| {
+            row.fields
+                .get("nodes")
+                .map_or(row.kind.clone(), ToString::to_string)
+        })
+        .collect()
+    };
+    // What speaks about the cell or a test belongs to every path.
+    assert_eq!(
+        nodes("single_graph"),
+        ["single_graph_block", "1", "fa_correct"]
+    );
+    assert_eq!(nodes("legacy_multi_submit"), ["3", "fa_correct"]);
 }

@@ -71,7 +71,8 @@ fn side(shared: &Shared, selections: &[SegmentView]) -> Result<Vec<Segment>, Ser
             phase: selection.phase.clone(),
             test: selection.test.clone(),
         };
-        found.extend(segments(run.run_id.as_str(), &cells, &selector));
+        let catalogue = &base.rulebook.catalogue;
+        found.extend(segments(catalogue, run.run_id.as_str(), &cells, &selector));
     }
     Ok(found)
 }
