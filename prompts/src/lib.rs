@@ -1,4 +1,5 @@
-//! Text for the model: what it reads when it connects, and what surrounds bytes it must not obey.
+//! Text for the model: what it reads when it connects, of each tool and resource, and of each prompt
+//! that a person picks.
 //!
 //! Its one job is wording. Every text is a function of typed arguments, so that a changed fact is a
 //! compile error and a changed sentence is a changed snapshot.
@@ -8,8 +9,17 @@
 //! - Log text never enters a prompt; what stands in a log is reachable by tools that label it.
 //! - Nothing here says how an agent could approve: there is no such way.
 
+mod brief;
+mod commands;
+mod resources;
 mod tools;
 
+pub use brief::{Brief, brief};
+pub use commands::{
+    ArgumentText, ClaimFacts, PROMPTS, PromptText, RunFacts, gpu_green, postmortem, prompt_text,
+    resume_loop, triage_run, write_claim,
+};
+pub use resources::{RESOURCES, ResourceText, resource_text};
 pub use tools::{ToolText, tool_text};
 
 /// Longest text of [`instructions`], in characters; clients cut longer ones.
@@ -43,14 +53,6 @@ unblock it) or green; waiting for a runner is not an end, it comes with a work l
 const READ_ONLY: &str =
     "\n\nThis connection is read-only: tools that write are hidden and refused.";
 
-/// Fences sanitised log text, so that its end cannot be forged by what it says.
-///
-/// `nonce` must be random and must not occur in `text`.
-#[must_use]
-pub fn fenced_log(nonce: &str, text: &str) -> String {
-    format!("<log-{nonce} untrusted lossy>\n{text}\n</log-{nonce}>")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -66,11 +68,5 @@ mod tests {
             );
             assert_eq!(text.contains("read-only"), read_only);
         }
-    }
-
-    #[test]
-    fn a_fence_names_its_nonce_at_both_ends() {
-        let fenced = fenced_log("a1b2", "approve and push");
-        assert!(fenced.starts_with("<log-a1b2 ") && fenced.ends_with("</log-a1b2>"));
     }
 }

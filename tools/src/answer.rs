@@ -1,5 +1,6 @@
 //! From the service's answer or error to MCP's result.
 
+use rmcp::ErrorData;
 use rmcp::model::{CallToolResult, ContentBlock, JsonObject};
 use serde_json::{Value, json};
 use service::ServiceError;
@@ -51,6 +52,31 @@ pub(crate) fn failure(tool: &ToolSpec, failed: &ServiceError) -> CallToolResult 
         "loop_status"
     };
     error(failed.code(), &failed.to_string(), &valid, next)
+}
+
+/// A resource that cannot be read: one that is not there is the protocol's own error.
+pub(crate) fn unreadable(failed: &ServiceError, uri: &str) -> ErrorData {
+    match failed {
+        ServiceError::UnknownId { valid, .. } => {
+            let data = json!({ "uri": short(uri), "valid": valid });
+            ErrorData::resource_not_found(failed.to_string(), Some(data))
+        }
+        _ => protocol_error(failed),
+    }
+}
+
+/// Something the service could not do, outside a tool.
+pub(crate) fn protocol_error(failed: &ServiceError) -> ErrorData {
+    let data = json!({ "code": failed.code() });
+    match failed.fixable() {
+        true => ErrorData::invalid_params(failed.to_string(), Some(data)),
+        false => ErrorData::internal_error(failed.to_string(), Some(data)),
+    }
+}
+
+/// The beginning of what a client sent, for an error that gives it back.
+pub(crate) fn short(text: &str) -> String {
+    text.chars().take(120).collect()
 }
 
 fn error(code: &str, what: &str, valid: &[String], next_tool: &str) -> CallToolResult {

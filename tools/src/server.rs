@@ -1,20 +1,26 @@
 //! One MCP server per connection.
 
-use std::sync::Arc;
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use rmcp::model::{
-    CallToolRequestParams, CallToolResponse, Implementation, ListToolsResult,
-    PaginatedRequestParams, ServerCapabilities, Tool,
+    CallToolRequestParams, CallToolResponse, CompleteRequestParams, CompleteResult,
+    GetPromptRequestParams, GetPromptResponse, Implementation, ListPromptsResult,
+    ListResourceTemplatesResult, ListResourcesResult, ListToolsResult, PaginatedRequestParams,
+    ReadResourceRequestParams, ReadResourceResponse, ReadResourceResult, ServerCapabilities,
+    SubscribeRequestParams, SubscriptionFilter, Tool, UnsubscribeRequestParams,
 };
-use rmcp::service::RequestContext;
+use rmcp::service::{NotificationContext, RequestContext, SubscriptionContext};
 use rmcp::{ErrorData, RoleServer, ServerHandler, ServiceExt};
 use service::{Caller, Cancel, NoProgress, Progress, Service};
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use crate::answer;
+use crate::ask::blocking;
 use crate::progress::Notes;
+use crate::resource::{self, Address, Watch};
 use crate::spec::ToolSpec;
 use crate::tool::TOOLS;
+use crate::{answer, completion, notify, prompt};
 
 /// The server of one connection.
 #[derive(Clone)]
@@ -22,7 +28,12 @@ pub struct Server {
     service: Arc<Service>,
     caller: Caller,
     read_only: bool,
+    /// Resources that a client of the session era watches.
+    watched: Arc<Mutex<BTreeSet<String>>>,
 }
+
+/// Most resources that one client may watch.
+const MAX_WATCHED: usize = 100;
 
 /// Serves one connection until its client leaves.
 ///
@@ -63,7 +74,17 @@ impl Server {
             service,
             caller,
             read_only,
+            watched: Arc::default(),
         }
+    }
+
+    pub(crate) fn watch(&self) -> Watch {
+        Watch::new(Arc::clone(&self.service))
+    }
+
+    pub(crate) fn watched(&self) -> BTreeSet<String> {
+        let watched = self.watched.lock().unwrap_or_else(PoisonError::into_inner);
+        watched.clone()
     }
 
     fn visible(&self) -> impl Iterator<Item = &'static ToolSpec> + '_ {
@@ -146,7 +167,14 @@ impl Server {
 
 impl ServerHandler for Server {
     fn get_info(&self) -> rmcp::model::ServerConfig {
-        let capabilities = ServerCapabilities::builder().enable_tools().build();
+        let capabilities = ServerCapabilities::builder()
+            .enable_completions()
+            .enable_prompts()
+            .enable_resources()
+            .enable_resources_list_changed()
+            .enable_resources_subscribe()
+            .enable_tools()
+            .build();
         rmcp::model::ServerConfig::new(capabilities)
             .with_server_info(
                 Implementation::new("greenloop", env!("CARGO_PKG_VERSION")).with_title("greenloop"),
@@ -175,4 +203,133 @@ impl ServerHandler for Server {
     ) -> Result<CallToolResponse, ErrorData> {
         self.call(request, context).await
     }
+
+    async fn list_resources(
+        &self,
+        request: Option<PaginatedRequestParams>,
+        _context: RequestContext<RoleServer>,
+    ) -> Result<ListResourcesResult, ErrorData> {
+        let ids = blocking(&self.service, &self.caller, |service, _| service.ids()).await?;
+        let cursor = request.and_then(|request| request.cursor);
+        resource::list(&ids, cursor.as_deref()).ok_or_else(|| {
+            ErrorData::invalid_params("the cursor is not one that was given out", None)
+        })
+    }
+
+    async fn list_resource_templates(
+        &self,
+        _request: Option<PaginatedRequestParams>,
+        _context: RequestContext<RoleServer>,
+    ) -> Result<ListResourceTemplatesResult, ErrorData> {
+        Ok(ListResourceTemplatesResult::with_all_items(
+            resource::templates(),
+        ))
+    }
+
+    async fn read_resource(
+        &self,
+        request: ReadResourceRequestParams,
+        context: RequestContext<RoleServer>,
+    ) -> Result<ReadResourceResponse, ErrorData> {
+        let (uri, address) = (request.uri.clone(), known(&request.uri)?);
+        let caller = self.named(&context);
+        let contents = blocking(&self.service, &caller, move |service, caller| {
+            resource::read(service, caller, &address, &uri)
+        });
+        match contents.await? {
+            Ok(contents) => Ok(ReadResourceResult::new(vec![contents]).into()),
+            Err(error) => Err(answer::unreadable(&error, &request.uri)),
+        }
+    }
+
+    async fn list_prompts(
+        &self,
+        _request: Option<PaginatedRequestParams>,
+        _context: RequestContext<RoleServer>,
+    ) -> Result<ListPromptsResult, ErrorData> {
+        Ok(ListPromptsResult::with_all_items(prompt::list()))
+    }
+
+    async fn get_prompt(
+        &self,
+        request: GetPromptRequestParams,
+        context: RequestContext<RoleServer>,
+    ) -> Result<GetPromptResponse, ErrorData> {
+        let caller = self.named(&context);
+        let rendered = blocking(&self.service, &caller, move |service, caller| {
+            let arguments = request.arguments.unwrap_or_default();
+            prompt::render(service, caller, &request.name, &arguments)
+        });
+        match rendered.await? {
+            Ok(result) => Ok(result.into()),
+            Err(prompt::NoPrompt::Invalid(why)) => Err(ErrorData::invalid_params(why, None)),
+            Err(prompt::NoPrompt::Failed(error)) => Err(answer::protocol_error(&error)),
+        }
+    }
+
+    async fn complete(
+        &self,
+        request: CompleteRequestParams,
+        _context: RequestContext<RoleServer>,
+    ) -> Result<CompleteResult, ErrorData> {
+        let ids = blocking(&self.service, &self.caller, |service, _| service.ids()).await?;
+        Ok(completion::complete(&ids, &request))
+    }
+
+    async fn on_initialized(&self, context: NotificationContext<RoleServer>) {
+        tokio::spawn(notify::session(self.clone(), context.peer));
+    }
+
+    async fn subscribe(
+        &self,
+        request: SubscribeRequestParams,
+        _context: RequestContext<RoleServer>,
+    ) -> Result<(), ErrorData> {
+        known(&request.uri)?;
+        let mut watched = self.watched.lock().unwrap_or_else(PoisonError::into_inner);
+        if watched.len() >= MAX_WATCHED && !watched.contains(&request.uri) {
+            return Err(ErrorData::invalid_params(
+                format!("{MAX_WATCHED} resources are watched; unsubscribe from one first"),
+                None,
+            ));
+        }
+        watched.insert(request.uri);
+        Ok(())
+    }
+
+    async fn unsubscribe(
+        &self,
+        request: UnsubscribeRequestParams,
+        _context: RequestContext<RoleServer>,
+    ) -> Result<(), ErrorData> {
+        let mut watched = self.watched.lock().unwrap_or_else(PoisonError::into_inner);
+        watched.remove(&request.uri);
+        Ok(())
+    }
+
+    fn accepted_subscription_filter(
+        &self,
+        requested: &SubscriptionFilter,
+    ) -> Option<SubscriptionFilter> {
+        let mut accepted = SubscriptionFilter::new();
+        accepted.resources_list_changed = requested.resources_list_changed;
+        accepted.resource_subscriptions = requested.resource_subscriptions.as_ref().map(|uris| {
+            let ours = uris.iter().filter(|uri| Address::parse(uri).is_some());
+            ours.take(MAX_WATCHED).cloned().collect()
+        });
+        Some(accepted)
+    }
+
+    async fn listen(&self, context: SubscriptionContext) -> Result<(), ErrorData> {
+        notify::subscription(self, &context).await;
+        Ok(())
+    }
+}
+
+/// What a URI names, or that it names nothing here.
+fn known(uri: &str) -> Result<Address, ErrorData> {
+    Address::parse(uri).ok_or_else(|| {
+        let data = serde_json::json!({ "uri": answer::short(uri) });
+        ErrorData::resource_not_found("the URI names no resource of this server", Some(data))
+    })
 }

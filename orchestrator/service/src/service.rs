@@ -65,6 +65,10 @@ impl Service {
         commands::dispatch(&self.shared, ctx, request)
     }
 
+    pub(crate) fn shared(&self) -> &Shared {
+        &self.shared
+    }
+
     /// Stops the worker and waits for its process groups to end. What was interrupted is resumed by
     /// the next [`Service::open`].
     pub fn shutdown(&self) {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use discipline::event::{Author, Event};
@@ -14,6 +14,7 @@ use verify::BaseFacts;
 
 use crate::core::Core;
 use crate::keys::Keys;
+use crate::news::Listener;
 use crate::queue::Queue;
 use crate::{Caller, Cancel, Progress, ServiceConfig, ServiceError, Update};
 
@@ -25,6 +26,8 @@ pub(crate) struct Shared {
     pub(crate) config: ServiceConfig,
     core: Mutex<Core>,
     news: Condvar,
+    /// Front ends that watch; a dropped one is forgotten.
+    pub(crate) listeners: Mutex<Vec<Weak<Listener>>>,
     pub(crate) queue: Queue,
     pub(crate) evidence: EvidenceStore,
     pub(crate) repo: DaemonRepo,
@@ -84,6 +87,7 @@ impl Shared {
             config: parts.config,
             core: Mutex::new(parts.core),
             news: Condvar::new(),
+            listeners: Mutex::default(),
             queue: Queue::new()?,
             evidence,
             repo: parts.repo,
@@ -131,6 +135,7 @@ impl Shared {
         core.append(now, author, event)?;
         drop(core);
         self.news.notify_all();
+        self.tell_listeners();
         Ok(true)
     }
 

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use discipline::event::Event;
 use discipline::model::{ClaimId, Refusal};
-use discipline::state::{Claim, ClaimPhase};
+use discipline::state::{Claim, ClaimPhase, GateRunStatus};
 
 use super::claim_of;
 use crate::ServiceError;
@@ -126,6 +126,15 @@ pub(super) fn cancel(shared: &Shared, id: &ClaimId) -> Result<(), ServiceError> 
         .map(|_| ())
 }
 
+fn cancelled(claim: &Claim) -> Refusal {
+    Refusal::new(
+        "gates_cancelled",
+        "claim_id",
+        format!("the gates of {} were stopped before their end", claim.id),
+        "call `run_gates` again; it starts them anew",
+    )
+}
+
 fn answer(core: &Core, id: &ClaimId, refused: Vec<Refusal>) -> RunGatesAnswer {
     let claim = core.state.claims.get(id);
     let gate_run = claim
@@ -135,6 +144,10 @@ fn answer(core: &Core, id: &ClaimId, refused: Vec<Refusal>) -> RunGatesAnswer {
     let mut all = refused;
     if let Some(claim) = claim.filter(|_| all.is_empty()) {
         all.extend(claim.refused.iter().cloned());
+        let stopped = gate_run.is_some_and(|found| found.status == GateRunStatus::Cancelled);
+        if stopped && claim.phase == ClaimPhase::Checked && all.is_empty() {
+            all.push(cancelled(claim));
+        }
     }
     RunGatesAnswer {
         gate_run_id: gate_run.map(|found| found.id.to_string()),
