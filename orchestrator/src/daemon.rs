@@ -1,8 +1,9 @@
 //! The daemon: the only writer of state, behind two sockets.
 
+use std::collections::BTreeMap;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::{Context, Result, bail};
 use service::api::{Request, Response};
@@ -12,10 +13,11 @@ use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
+use tools::{Endpoint, Server};
 
 use crate::client::READY;
 use crate::place::{Place, private_dir};
-use crate::wire::{FRAME_MAX, Failure, FromDaemon, Hello, ToDaemon};
+use crate::wire::{FRAME_MAX, Failure, FromDaemon, Hello, HttpDoor, ToDaemon};
 
 /// Runs until it is told to stop. `detached` leaves the caller's session and reports readiness on
 /// standard output.
@@ -69,6 +71,7 @@ fn engine_beside() -> Option<PathBuf> {
 async fn serve(place: &Place, service: Arc<Service>, detached: bool) -> Result<()> {
     let operator = listen(&place.operator_socket())?;
     let agent = listen(&place.agent_socket())?;
+    let endpoints = Arc::new(Endpoints::default());
     let stop = CancellationToken::new();
     stop_on_signals(stop.clone())?;
     if detached {
@@ -87,8 +90,8 @@ async fn serve(place: &Place, service: Arc<Service>, detached: bool) -> Result<(
             }
             accepted = agent.accept() => {
                 let (stream, _) = accepted.context("agent socket")?;
-                let service = Arc::clone(&service);
-                tokio::spawn(report(async move { agent_connection(stream, service).await }));
+                let (service, endpoints) = (Arc::clone(&service), Arc::clone(&endpoints));
+                tokio::spawn(report(async move { agent_connection(stream, service, endpoints).await }));
             }
         }
     }
@@ -130,16 +133,18 @@ async fn greet(
     reader: &mut BufReader<OwnedReadHalf>,
     writer: &mut OwnedWriteHalf,
 ) -> Result<Hello> {
-    let hello: Hello = match read_frame(reader).await? {
-        Some(hello) => hello,
-        None => bail!("closed before hello"),
-    };
-    write_frame(
-        writer,
-        &Hello::new(std::process::id().to_string(), hello.read_only),
-    )
-    .await?;
+    let hello = heard(reader).await?;
+    greet_back(writer, &hello).await?;
     Ok(hello)
+}
+
+async fn heard(reader: &mut BufReader<OwnedReadHalf>) -> Result<Hello> {
+    read_frame(reader).await?.context("closed before hello")
+}
+
+async fn greet_back(writer: &mut OwnedWriteHalf, hello: &Hello) -> Result<()> {
+    let own = Hello::new(std::process::id().to_string(), hello.read_only);
+    write_frame(writer, &own).await
 }
 
 fn caller(stream: &UnixStream, operator: bool) -> Result<Caller> {
@@ -151,22 +156,79 @@ fn caller(stream: &UnixStream, operator: bool) -> Result<Caller> {
     })
 }
 
-async fn agent_connection(stream: UnixStream, service: Arc<Service>) -> Result<()> {
+async fn agent_connection(
+    stream: UnixStream,
+    service: Arc<Service>,
+    endpoints: Arc<Endpoints>,
+) -> Result<()> {
     let caller = caller(&stream, false)?;
     let (reader, mut writer) = stream.into_split();
     let mut reader = BufReader::new(reader);
-    let hello = greet(&mut reader, &mut writer).await?;
+    let hello = heard(&mut reader).await?;
     let caller = Caller {
-        name: hello.name,
+        name: hello.name.clone(),
         ..caller
     };
-    tools::serve(
-        tools::Server::new(service, caller, hello.read_only),
-        reader,
-        writer,
-    )
-    .await?;
+    match hello.http.clone() {
+        None => {
+            greet_back(&mut writer, &hello).await?;
+            let server = Server::new(service, caller, hello.read_only);
+            tools::serve(server, reader, writer).await?;
+        }
+        Some(HttpDoor::Open { id, port, token }) => {
+            let read_only = hello.read_only;
+            let make = move || Server::new(Arc::clone(&service), caller.clone(), read_only);
+            let _open = endpoints.open(id, Endpoint::new(port, token, make))?;
+            greet_back(&mut writer, &hello).await?;
+            // Nothing more is said on this stream; its end is the endpoint's.
+            tokio::io::copy(&mut reader, &mut tokio::io::sink()).await?;
+        }
+        Some(HttpDoor::Join { id }) => {
+            let endpoint = endpoints.get(&id).context("no such endpoint")?;
+            greet_back(&mut writer, &hello).await?;
+            endpoint.serve(tokio::io::join(reader, writer)).await?;
+        }
+    }
     Ok(())
+}
+
+/// HTTP endpoints by id; each lives as long as the stream that opened it.
+#[derive(Default)]
+struct Endpoints(Mutex<BTreeMap<String, Arc<Endpoint<Server>>>>);
+
+/// Most endpoints at once.
+const MAX_ENDPOINTS: usize = 16;
+
+impl Endpoints {
+    fn open(self: Arc<Self>, id: String, endpoint: Arc<Endpoint<Server>>) -> Result<OpenEndpoint> {
+        let mut open = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if open.len() >= MAX_ENDPOINTS || open.contains_key(&id) {
+            bail!("the endpoint is open already, or too many are");
+        }
+        open.insert(id.clone(), endpoint);
+        drop(open);
+        Ok(OpenEndpoint { all: self, id })
+    }
+
+    fn get(&self, id: &str) -> Option<Arc<Endpoint<Server>>> {
+        let open = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        open.get(id).cloned()
+    }
+}
+
+/// Ends its endpoint, with all its sessions, when it is dropped.
+struct OpenEndpoint {
+    all: Arc<Endpoints>,
+    id: String,
+}
+
+impl Drop for OpenEndpoint {
+    fn drop(&mut self) {
+        let mut open = self.all.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(endpoint) = open.remove(&self.id) {
+            endpoint.stop();
+        }
+    }
 }
 
 async fn operator_connection(
@@ -273,7 +335,7 @@ impl Progress for Notes {
     }
 }
 
-async fn read_frame<T: serde::de::DeserializeOwned>(
+pub(crate) async fn read_frame<T: serde::de::DeserializeOwned>(
     reader: &mut BufReader<OwnedReadHalf>,
 ) -> Result<Option<T>> {
     let mut line = Vec::new();
@@ -289,7 +351,10 @@ async fn read_frame<T: serde::de::DeserializeOwned>(
         .context("not a frame")
 }
 
-async fn write_frame<T: serde::Serialize>(writer: &mut OwnedWriteHalf, frame: &T) -> Result<()> {
+pub(crate) async fn write_frame<T: serde::Serialize>(
+    writer: &mut OwnedWriteHalf,
+    frame: &T,
+) -> Result<()> {
     let mut line = serde_json::to_vec(frame)?;
     line.push(b'\n');
     writer.write_all(&line).await.context("the caller is gone")

@@ -19,6 +19,7 @@ mod client;
 mod config;
 mod daemon;
 mod doctor;
+mod door;
 mod exit;
 mod init;
 mod output;

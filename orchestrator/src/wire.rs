@@ -2,7 +2,7 @@
 //!
 //! A connection opens with [`Hello`] in both directions. On the operator's socket each request is
 //! answered by any number of progress frames and one answer or error. On the agent's socket MCP
-//! bytes follow the daemon's hello.
+//! bytes follow the daemon's hello, or those of an HTTP connection that carries MCP.
 
 use serde::{Deserialize, Serialize};
 use service::api::{Request, Response};
@@ -21,6 +21,29 @@ pub(crate) struct Hello {
     /// On the agent's socket: hide and refuse tools that write.
     #[serde(default)]
     pub read_only: bool,
+    /// On the agent's socket: HTTP instead of bare MCP.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub http: Option<HttpDoor>,
+}
+
+/// What a stream on the agent's socket is for, when it is about HTTP.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub(crate) enum HttpDoor {
+    /// Open an endpoint that lives as long as this stream.
+    Open {
+        /// Names it for other streams.
+        id: String,
+        /// Port that clients reach it at.
+        port: u16,
+        /// Bearer token that clients must show.
+        token: String,
+    },
+    /// This stream carries one HTTP connection to an open endpoint.
+    Join {
+        /// The endpoint.
+        id: String,
+    },
 }
 
 impl Hello {
@@ -29,6 +52,7 @@ impl Hello {
             version: env!("CARGO_PKG_VERSION").into(),
             name: name.into(),
             read_only,
+            http: None,
         }
     }
 }

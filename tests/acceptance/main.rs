@@ -9,6 +9,8 @@
 
 mod bad_input;
 mod documents;
+mod http;
 mod kills;
+mod mcp;
 mod story;
 mod verbs;

@@ -1,6 +1,7 @@
 //! Real parts for tests: a git server over http, keys, scratch projects, the product's binaries.
 
 pub mod agent;
+pub mod client;
 pub mod documents;
 pub mod forge;
 pub mod git;
@@ -10,6 +11,7 @@ pub mod killer;
 pub mod mcp;
 pub mod processes;
 pub mod project;
+pub mod schema;
 
 use std::path::PathBuf;
 
