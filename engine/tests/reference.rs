@@ -13,26 +13,9 @@ use engine::cpu::{CpuReference, KeepTrace};
 use engine::gguf::TensorType;
 use engine::model::{LogitsRows, Model, PassRequest, Phase};
 use engine::{quant, sample};
-use support::{Golden, bytes, data, floats, golden, golden_roots, relative_error, safetensors};
-
-const MODELS: [&str; 16] = [
-    "llama-a.f32",
-    "llama-a.q8_0",
-    "llama-a.f16",
-    "llama-a.q4_0",
-    "llama-rope3-a.f32",
-    "llama-rope3-a.q8_0",
-    "qwen3-a.f32",
-    "qwen3-a.f16",
-    "qwen3-a.q8_0",
-    "qwen3-a.q4_0",
-    "qwen3-yarn-a.f32",
-    "qwen3-yarn-a.f16",
-    "qwen3-yarn-a.q8_0",
-    "qwen3-yarn-a.q4_0",
-    "qwen3-k-a.q4_k_m",
-    "qwen3-k-a.q6_k",
-];
+use support::{
+    Golden, bytes, data, floats, golden, golden_models, golden_roots, relative_error, safetensors,
+};
 
 /// Models with traces, and stages of the first block that their trace must have.
 const TRACES: [(&str, &[&str]); 5] = [
@@ -43,15 +26,10 @@ const TRACES: [(&str, &[&str]); 5] = [
     ("qwen3-yarn-a.f32", &["q_norm", "k_norm", "q_rope"]),
 ];
 
+/// Every dense model with golden values: the subset inside the project, and the whole set where it lies beside it.
 fn goldens() -> Vec<Golden> {
-    let found: Vec<Golden> = golden_roots()
-        .iter()
-        .flat_map(|root| MODELS.iter().filter_map(|name| golden(root, name)))
-        .collect();
-    assert!(
-        found.len() >= 3,
-        "the subset inside the project has three models"
-    );
+    let found = golden_models(&["llama", "qwen3"]);
+    assert!(found.len() >= if golden_roots().len() > 1 { 19 } else { 3 });
     found
 }
 
@@ -61,7 +39,7 @@ fn logits_equal_the_goldens_at_the_strict_level() {
         let file = bytes(&golden.model);
         let model = Model::load(&file, None).unwrap();
         let mut cpu = CpuReference::new(&model, &file).unwrap();
-        let limit = 1e-5 + 2.0 * golden.f32_noise;
+        let limit = golden.strict();
         for case in &golden.cases {
             cpu.reset();
             let logits = cpu
@@ -111,7 +89,7 @@ fn greedy_continuations_equal_the_goldens_exactly() {
             }
             if let Some(want) = &case.decode_logits {
                 assert!(
-                    relative_error(&rows, want) <= 1e-5 + 2.0 * golden.f32_noise,
+                    relative_error(&rows, want) <= golden.strict(),
                     "{} decode",
                     golden.name
                 );
