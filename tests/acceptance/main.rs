@@ -9,6 +9,8 @@
 
 mod bad_input;
 mod documents;
+mod engine_log;
+mod engine_telemetry;
 mod http;
 mod kills;
 mod mcp;

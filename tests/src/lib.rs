@@ -2,7 +2,7 @@
 //! client, the product's own binaries as processes.
 //!
 //! `story` plays one loop from red to confirmed; the demo plays it on the engine, tests on the
-//! fixture project. `support` holds the parts. The tests themselves stand in `acceptance/` (one
+//! fixture project. `classify` judges logs offline. `support` holds the parts. The tests themselves stand in `acceptance/` (one
 //! module per promise) and `tidy/` (rules of the source tree).
 //!
 //! # Architecture invariants
@@ -10,5 +10,6 @@
 //! - No mock stands in for a part that can run.
 //! - The scripted agent is a program of its own that speaks MCP and git, and nothing else.
 
+pub mod classify;
 pub mod story;
 pub mod support;

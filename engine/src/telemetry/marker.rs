@@ -80,6 +80,17 @@ macro_rules! markers {
                 }
             }
 
+            /// A marker from its fields as JSON; `None` for an unknown tag.
+            ///
+            /// # Errors
+            /// What is missing or has another type.
+            pub fn from_fields(tag: &str, fields: serde_json::Value) -> Option<serde_json::Result<Self>> {
+                match tag {
+                    $($tag => Some(serde_json::from_value(fields).map(Self::$name)),)*
+                    _ => None,
+                }
+            }
+
             pub(super) fn print(&self, line: &mut Line) {
                 match self {
                     $(Self::$name(marker) => marker.print(line),)*
