@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use clap::Args;
 use engine::gguf::Gguf;
 use engine::map::map;
+use engine::sample::Sampling;
 use engine::tok::{ControlText, ControlTokens, Tokenizer};
 use engine::worker::protocol::{Answer, Request};
 use serde_json::{Value, json};
@@ -49,6 +50,45 @@ pub(super) struct RunArgs {
     /// Tokens to choose.
     #[arg(long, default_value_t = 32)]
     n: u32,
+    #[command(flatten)]
+    sampling: SamplingArgs,
+}
+
+/// How to choose tokens; without any of these, the likeliest.
+#[derive(Debug, Args)]
+struct SamplingArgs {
+    /// Draw from the distribution at this temperature; 0 takes the likeliest.
+    #[arg(long, default_value_t = 0.0)]
+    temperature: f32,
+    /// Draw among this many of the likeliest tokens; 0 for all.
+    #[arg(long, default_value_t = 0)]
+    top_k: u32,
+    /// Draw among the likeliest tokens whose probabilities reach this sum.
+    #[arg(long, default_value_t = 1.0)]
+    top_p: f32,
+    /// Draw among tokens at least this many times as likely as the likeliest.
+    #[arg(long, default_value_t = 0.0)]
+    min_p: f32,
+    /// Make tokens of the last 64 less likely by this factor.
+    #[arg(long, default_value_t = 1.0)]
+    repetition_penalty: f32,
+    /// Seed of the draws; the same seed gives the same text.
+    #[arg(long, default_value_t = 0)]
+    seed: u64,
+}
+
+impl SamplingArgs {
+    fn sampling(&self) -> Sampling {
+        Sampling {
+            temperature: self.temperature,
+            top_k: self.top_k,
+            top_p: self.top_p,
+            min_p: self.min_p,
+            repetition_penalty: self.repetition_penalty,
+            seed: self.seed,
+            ..Sampling::default()
+        }
+    }
 }
 
 /// `engine caps`
@@ -152,7 +192,8 @@ fn continue_tokens(
     tokens: Vec<u32>,
     mut show: impl FnMut(u32) -> Outcome,
 ) -> Result<Value, Failure> {
-    let prompt = args.common.prompt(tokens, args.n);
+    let mut prompt = args.common.prompt(tokens, args.n);
+    prompt.sampling = args.sampling.sampling();
     let (mut worker, loaded) = args.common.load()?;
     let mut failed = None;
     let answer = worker.predict(prompt, |token| {

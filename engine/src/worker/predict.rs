@@ -14,7 +14,7 @@ use crate::ir::{HostOutput, Region};
 use crate::model::{LogitsRows, Model, PassRequest, Phase};
 use crate::profile::{ExecutionProfile, Path, RequestKind};
 use crate::record::record_pass;
-use crate::sample::greedy;
+use crate::sample::Sampler;
 use crate::telemetry::{Backend, FirstDivergence, Marker};
 use crate::validate::{
     Invalidated, TapPlan, first_divergence, insert_taps, plan_taps, trace_of_taps,
@@ -137,10 +137,11 @@ impl<'a> Run<'a> {
             last = self.pass(Phase::Decode, &[*token], pos)?;
             pos += 1;
         }
-        let mut chosen = Vec::new();
+        let mut sampler = Sampler::new(self.prompt.sampling)?;
+        let mut history = tokens.clone();
         for index in 0..self.prompt.greedy {
-            let token = greedy(&last).ok_or_else(not_a_number)?;
-            chosen.push(token);
+            let token = sampler.choose(&last, &history).ok_or_else(not_a_number)?;
+            history.push(token);
             on_token(index, token);
             if index + 1 < self.prompt.greedy {
                 last = self.pass(Phase::Decode, &[token], pos)?;
@@ -150,7 +151,7 @@ impl<'a> Run<'a> {
         self.counters.decode_us = micros_since(start);
         let (rows, logits_sha) = self.rows.finish()?;
         Ok(Prediction {
-            tokens: chosen,
+            tokens: history.split_off(tokens.len()),
             rows,
             logits_sha,
             counters: self.counters,
@@ -352,6 +353,7 @@ fn tap_bytes(played: &Played, number: u32) -> Option<&[u8]> {
 }
 
 fn check(prompt: &Prompt, n_ctx: u32) -> Result<()> {
+    prompt.sampling.check()?;
     let refuse = |message: String| Err(EngineError::Request(message));
     let count = prompt.tokens.len();
     if count == 0 {

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use crate::health::Health;
+use crate::sample::Sampling;
 use crate::telemetry::{FirstDivergence, Perdispatch};
 use crate::vk::SyncKind;
 use crate::vk::device::Caps;
@@ -67,7 +68,7 @@ impl Role {
 }
 
 /// What to predict.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Prompt {
     /// Token ids, at positions 0 and up.
@@ -75,9 +76,12 @@ pub struct Prompt {
     /// How many of them the first pass takes; the rest follow one by one. `None`: all.
     #[serde(default)]
     pub prefill: Option<usize>,
-    /// Tokens to choose by argmax after the prompt.
+    /// Tokens to choose after the prompt, by argmax unless `sampling` says otherwise.
     #[serde(default)]
     pub greedy: u32,
+    /// How to choose them.
+    #[serde(default)]
+    pub sampling: Sampling,
     /// What it is for.
     #[serde(default)]
     pub purpose: Purpose,

@@ -1,4 +1,4 @@
-//! Choosing the next token.
+//! The largest logit.
 
 /// Index of the largest value; the first of equals. `None` when there are no values or any is not a number.
 pub fn greedy(logits: &[f32]) -> Option<u32> {
