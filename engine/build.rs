@@ -29,7 +29,7 @@ use kernels::{Access, KERNELS, KernelSpec};
     reason = "a build script talks to cargo through stdout"
 )]
 fn main() -> ExitCode {
-    for folder in ["", "/blocking", "/rows", "/weights"] {
+    for folder in ["", "/attention", "/blocking", "/rows", "/weights"] {
         println!("cargo::rerun-if-changed=shaders{folder}");
     }
     println!("cargo::rerun-if-changed=src/kernels.rs");

@@ -2,6 +2,8 @@
 //!
 //! Every byte that a node writes is one of its registered outputs or side effects; nothing else may be written (§3).
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use serde::Serialize;
 
 use crate::tensor::{ElementType, Stage, Tensor, TensorFlags, TensorId};
@@ -26,12 +28,22 @@ pub enum OpKind {
     KvStore,
     /// Attention over the cache.
     Attention,
+    /// Attention over parts of the cache.
+    AttentionSplit,
+    /// The parts of an attention as one.
+    AttentionMerge,
     /// `silu(gate) * up`.
     SiluMul,
     /// Sum.
     Add,
     /// The last row of a tensor.
     LastRow,
+    /// Query, key and value projections as one product.
+    FusedQkvProj,
+    /// Gate and up projections with their activation.
+    FusedFfnGateUpSilu,
+    /// Sum and root-mean-square norm of it.
+    FusedResidualRmsNorm,
     /// Nothing, for measuring.
     Noop,
 }
@@ -45,9 +57,14 @@ impl OpKind {
         OpKind::Rope,
         OpKind::KvStore,
         OpKind::Attention,
+        OpKind::AttentionSplit,
+        OpKind::AttentionMerge,
         OpKind::SiluMul,
         OpKind::Add,
         OpKind::LastRow,
+        OpKind::FusedQkvProj,
+        OpKind::FusedFfnGateUpSilu,
+        OpKind::FusedResidualRmsNorm,
         OpKind::Noop,
     ];
 
@@ -60,9 +77,14 @@ impl OpKind {
             OpKind::Rope => "rope",
             OpKind::KvStore => "kv_store",
             OpKind::Attention => "attention",
+            OpKind::AttentionSplit => "attention_split",
+            OpKind::AttentionMerge => "attention_merge",
             OpKind::SiluMul => "silu_mul",
             OpKind::Add => "add",
             OpKind::LastRow => "last_row",
+            OpKind::FusedQkvProj => "fused_qkv_proj",
+            OpKind::FusedFfnGateUpSilu => "fused_ffn_gate_up_silu",
+            OpKind::FusedResidualRmsNorm => "fused_residual_rms_norm",
             OpKind::Noop => "noop",
         }
     }
@@ -130,12 +152,44 @@ pub enum Op {
         /// Factor on the scores.
         scale: f32,
     },
+    /// `(q, k_cache, v_cache) -> parts` of one query row: row `h * n_parts + p` holds head `h` over the cache rows of part
+    /// `p`, as the sum of values weighted by `exp(score - maximum)`, that maximum, and the sum of the weights.
+    AttentionSplit {
+        /// Query heads.
+        n_heads: u32,
+        /// Key and value heads; divides `n_heads`.
+        n_kv_heads: u32,
+        /// Elements per head.
+        head_dim: u32,
+        /// Position of the query row.
+        pos: u32,
+        /// Factor on the scores.
+        scale: f32,
+        /// Cache rows per part.
+        part_rows: u32,
+    },
+    /// `(parts) -> heads`.
+    AttentionMerge {
+        /// Elements per head.
+        head_dim: u32,
+        /// Parts per head.
+        n_parts: u32,
+    },
     /// `(gate, up) -> act`.
     SiluMul,
     /// `(a, b) -> sum`.
     Add,
     /// `(x) -> last row of x`.
     LastRow,
+    /// `(x, q_weight, k_weight, v_weight) -> q`, writes k and v as side effects.
+    FusedQkvProj,
+    /// `(x, gate_weight, up_weight) -> act`.
+    FusedFfnGateUpSilu,
+    /// `(a, b, weight) -> normed`, writes the sum as a side effect.
+    FusedResidualRmsNorm {
+        /// Added to the mean square.
+        eps: f32,
+    },
 }
 
 impl Op {
@@ -148,9 +202,14 @@ impl Op {
             Op::Rope { .. } => OpKind::Rope,
             Op::KvStore { .. } => OpKind::KvStore,
             Op::Attention { .. } => OpKind::Attention,
+            Op::AttentionSplit { .. } => OpKind::AttentionSplit,
+            Op::AttentionMerge { .. } => OpKind::AttentionMerge,
             Op::SiluMul => OpKind::SiluMul,
             Op::Add => OpKind::Add,
             Op::LastRow => OpKind::LastRow,
+            Op::FusedQkvProj => OpKind::FusedQkvProj,
+            Op::FusedFfnGateUpSilu => OpKind::FusedFfnGateUpSilu,
+            Op::FusedResidualRmsNorm { .. } => OpKind::FusedResidualRmsNorm,
         }
     }
 }
@@ -166,6 +225,8 @@ pub enum SideEffectKind {
         /// Number of rows.
         rows: u32,
     },
+    /// All of a tensor of the arena.
+    Whole,
 }
 
 /// A registered write to a tensor that is not an output.
@@ -194,6 +255,27 @@ pub struct Node {
     pub layer: Option<u32>,
     /// Stage of the model that the output is.
     pub stage: Option<Stage>,
+}
+
+impl Node {
+    /// Whether the node writes all of a tensor.
+    pub fn writes_whole(&self, id: TensorId) -> bool {
+        let effects = self.side_effects.iter();
+        self.output == Some(id)
+            || effects
+                .filter(|effect| effect.kind == SideEffectKind::Whole)
+                .any(|effect| effect.tensor == id)
+    }
+
+    /// Every tensor that the node reads or writes.
+    pub fn tensors(&self) -> impl Iterator<Item = TensorId> + '_ {
+        let effects = self.side_effects.iter().map(|effect| effect.tensor);
+        self.inputs
+            .iter()
+            .copied()
+            .chain(self.output)
+            .chain(effects)
+    }
 }
 
 /// Consecutive nodes that the legacy path submits together: one block, or an end of the model.
@@ -247,9 +329,44 @@ impl Graph {
         self.tensors.iter().find(|tensor| tensor.name == name)
     }
 
-    /// The node that owns or last writes a tensor.
+    /// The node that writes all of a tensor, as its output or as a side effect.
     pub fn producer(&self, id: TensorId) -> Option<&Node> {
-        self.nodes.iter().find(|node| node.output == Some(id))
+        self.nodes.iter().find(|node| node.writes_whole(id))
+    }
+
+    /// The node whose output is a stage of the model's ends.
+    pub fn producer_of(&self, stage: Stage) -> Option<&Node> {
+        self.nodes.iter().find(|node| node.stage == Some(stage))
+    }
+
+    /// A graph of nodes over the tensors of this one and new ones behind them. Tensors that no node names any more are left
+    /// out, nodes and tensors are numbered anew, in their order.
+    pub(crate) fn rebuilt(&self, more: Vec<Tensor>, nodes: Vec<Node>) -> Graph {
+        let named: BTreeSet<TensorId> = nodes.iter().flat_map(Node::tensors).collect();
+        let kept = self.tensors.iter().cloned().chain(more);
+        let kept: Vec<Tensor> = kept.filter(|tensor| named.contains(&tensor.id)).collect();
+        let number: BTreeMap<TensorId, TensorId> = (0u32..)
+            .zip(&kept)
+            .map(|(number, tensor)| (tensor.id, TensorId(number)))
+            .collect();
+        let renumbered = |id: &TensorId| number.get(id).copied().unwrap_or(*id);
+        let mut graph = Graph {
+            tensors: kept,
+            nodes,
+        };
+        for tensor in &mut graph.tensors {
+            tensor.id = renumbered(&tensor.id);
+        }
+        for (number, node) in (0u32..).zip(&mut graph.nodes) {
+            node.id = NodeId(number);
+            node.inputs = node.inputs.iter().map(renumbered).collect();
+            node.output = node.output.as_ref().map(renumbered);
+            for effect in &mut node.side_effects {
+                effect.tensor = renumbered(&effect.tensor);
+                graph.tensors[effect.tensor.0 as usize].flags.side_effect = true;
+            }
+        }
+        graph
     }
 
     /// Nodes grouped by block, in execution order.

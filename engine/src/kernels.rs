@@ -100,6 +100,24 @@ pub enum Kernel {
     MatvecWideQ4K,
     /// As [`Kernel::MatvecQ6K`], for devices with few cores.
     MatvecWideQ6K,
+    /// Query, key and value projections of one row of activations, weights in `f32`.
+    QkvF32,
+    /// Query, key and value projections of one row of activations, weights in `Q8_0`.
+    QkvQ8_0,
+    /// As [`Kernel::QkvF32`], for devices with few cores.
+    QkvWideF32,
+    /// As [`Kernel::QkvQ8_0`], for devices with few cores.
+    QkvWideQ8_0,
+    /// `silu(gate) * up` with both projections of one row of activations, weights in `f32`.
+    FfnF32,
+    /// `silu(gate) * up` with both projections of one row of activations, weights in `Q8_0`.
+    FfnQ8_0,
+    /// As [`Kernel::FfnF32`], for devices with few cores.
+    FfnWideF32,
+    /// As [`Kernel::FfnQ8_0`], for devices with few cores.
+    FfnWideQ8_0,
+    /// Sum of two rows and root-mean-square norm of it, times a weight row.
+    ResidualNorm,
     /// Root-mean-square norm of each row, or of each head of a row, times a weight row.
     RmsNorm,
     /// Rotary position embedding on adjacent elements or on halves of a head.
@@ -108,6 +126,12 @@ pub enum Kernel {
     KvStore,
     /// Causal attention over the cache, grouped-query heads.
     Attention,
+    /// As [`Kernel::Attention`], and keeps what it knows after each tile.
+    AttentionRing,
+    /// Attention of one row over parts of the cache.
+    AttentionSplit,
+    /// Joins the parts of an attention.
+    AttentionMerge,
     /// `silu(gate) * up`.
     SiluMul,
     /// `a + b`.
@@ -169,6 +193,43 @@ const EMBED_TWO_PARTS: &[BindingSpec] =
     &[read("tokens"), write("out"), read("quants"), read("scales")];
 const MATMUL_ONE_PART: &[BindingSpec] = &[read("x"), write("y"), read("w")];
 const MATMUL_TWO_PARTS: &[BindingSpec] = &[read("x"), write("y"), read("quants"), read("scales")];
+
+const QKV_ONE_PART: &[BindingSpec] = &[read("x"), write("q"), write("k"), write("v"), read("w")];
+const QKV_TWO_PARTS: &[BindingSpec] = &[
+    read("x"),
+    write("q"),
+    write("k"),
+    write("v"),
+    read("quants"),
+    read("scales"),
+];
+const FFN_ONE_PART: &[BindingSpec] = &[read("x"), write("out"), read("w")];
+const FFN_TWO_PARTS: &[BindingSpec] = &[read("x"), write("out"), read("quants"), read("scales")];
+const ATTENTION: &[&str] = &[
+    "attention/bindings",
+    "attention/tile",
+    "attention/quiet",
+    "attention",
+];
+
+const fn fused(
+    kernel: Kernel,
+    name: &'static str,
+    sources: &'static [&'static str],
+    bindings: &'static [BindingSpec],
+    immediates: &'static [&'static str],
+    grid: &'static str,
+) -> KernelSpec {
+    KernelSpec {
+        kernel,
+        name,
+        sources,
+        workgroup: LINE,
+        bindings,
+        immediates,
+        grid,
+    }
+}
 
 const fn embed(kernel: Kernel, name: &'static str, sources: &'static [&'static str]) -> KernelSpec {
     KernelSpec {
@@ -315,6 +376,7 @@ pub const KERNELS: &[KernelSpec] = &[
             "weights/f32",
             "rows/plain",
             "blocking/narrow",
+            "rows/sums",
             "matvec",
         ],
         "[ceil(n_out / 8), n_tokens, 1]",
@@ -327,6 +389,7 @@ pub const KERNELS: &[KernelSpec] = &[
             "weights/f16",
             "rows/plain",
             "blocking/narrow",
+            "rows/sums",
             "matvec",
         ],
         "[ceil(n_out / 8), n_tokens, 1]",
@@ -340,6 +403,7 @@ pub const KERNELS: &[KernelSpec] = &[
             "weights/element",
             "rows/octets",
             "blocking/narrow",
+            "rows/sums",
             "matvec",
         ],
         "[ceil(n_out / 8), n_tokens, 1]",
@@ -353,6 +417,7 @@ pub const KERNELS: &[KernelSpec] = &[
             "weights/element",
             "rows/octets",
             "blocking/narrow",
+            "rows/sums",
             "matvec",
         ],
         "[ceil(n_out / 8), n_tokens, 1]",
@@ -366,6 +431,7 @@ pub const KERNELS: &[KernelSpec] = &[
             "weights/element",
             "rows/octets",
             "blocking/narrow",
+            "rows/sums",
             "matvec",
         ],
         "[ceil(n_out / 8), n_tokens, 1]",
@@ -379,6 +445,7 @@ pub const KERNELS: &[KernelSpec] = &[
             "weights/element",
             "rows/octets",
             "blocking/narrow",
+            "rows/sums",
             "matvec",
         ],
         "[ceil(n_out / 8), n_tokens, 1]",
@@ -392,6 +459,7 @@ pub const KERNELS: &[KernelSpec] = &[
             "weights/f32",
             "rows/plain",
             "blocking/wide",
+            "rows/sums",
             "matvec",
         ],
         "[ceil(n_out / 64), n_tokens, 1]",
@@ -404,6 +472,7 @@ pub const KERNELS: &[KernelSpec] = &[
             "weights/f16",
             "rows/plain",
             "blocking/wide",
+            "rows/sums",
             "matvec",
         ],
         "[ceil(n_out / 64), n_tokens, 1]",
@@ -417,6 +486,7 @@ pub const KERNELS: &[KernelSpec] = &[
             "weights/element",
             "rows/octets",
             "blocking/wide",
+            "rows/sums",
             "matvec",
         ],
         "[ceil(n_out / 64), n_tokens, 1]",
@@ -430,6 +500,7 @@ pub const KERNELS: &[KernelSpec] = &[
             "weights/element",
             "rows/octets",
             "blocking/wide",
+            "rows/sums",
             "matvec",
         ],
         "[ceil(n_out / 64), n_tokens, 1]",
@@ -443,6 +514,7 @@ pub const KERNELS: &[KernelSpec] = &[
             "weights/element",
             "rows/octets",
             "blocking/wide",
+            "rows/sums",
             "matvec",
         ],
         "[ceil(n_out / 64), n_tokens, 1]",
@@ -456,10 +528,153 @@ pub const KERNELS: &[KernelSpec] = &[
             "weights/element",
             "rows/octets",
             "blocking/wide",
+            "rows/sums",
             "matvec",
         ],
         "[ceil(n_out / 64), n_tokens, 1]",
     ),
+    // rows of the three weights lie back to back; a group does 8, or 64, of them
+    fused(
+        Kernel::QkvF32,
+        "qkv_f32",
+        &[
+            "weights/octets",
+            "weights/f32",
+            "rows/plain",
+            "blocking/narrow",
+            "rows/sums",
+            "qkv",
+        ],
+        QKV_ONE_PART,
+        &["n_in", "n_q", "n_kv"],
+        "[ceil((n_q + 2 * n_kv) / 8), 1, 1]",
+    ),
+    fused(
+        Kernel::QkvQ8_0,
+        "qkv_q8_0",
+        &[
+            "weights/octets",
+            "weights/q8_0",
+            "weights/element",
+            "rows/octets",
+            "blocking/narrow",
+            "rows/sums",
+            "qkv",
+        ],
+        QKV_TWO_PARTS,
+        &["n_in", "n_q", "n_kv"],
+        "[ceil((n_q + 2 * n_kv) / 8), 1, 1]",
+    ),
+    fused(
+        Kernel::QkvWideF32,
+        "qkv_wide_f32",
+        &[
+            "weights/octets",
+            "weights/f32",
+            "rows/plain",
+            "blocking/wide",
+            "rows/sums",
+            "qkv",
+        ],
+        QKV_ONE_PART,
+        &["n_in", "n_q", "n_kv"],
+        "[ceil((n_q + 2 * n_kv) / 64), 1, 1]",
+    ),
+    fused(
+        Kernel::QkvWideQ8_0,
+        "qkv_wide_q8_0",
+        &[
+            "weights/octets",
+            "weights/q8_0",
+            "weights/element",
+            "rows/octets",
+            "blocking/wide",
+            "rows/sums",
+            "qkv",
+        ],
+        QKV_TWO_PARTS,
+        &["n_in", "n_q", "n_kv"],
+        "[ceil((n_q + 2 * n_kv) / 64), 1, 1]",
+    ),
+    // rows of the two weights lie back to back; a group does 4, or 32, of each
+    fused(
+        Kernel::FfnF32,
+        "ffn_f32",
+        &[
+            "weights/octets",
+            "weights/f32",
+            "rows/plain",
+            "blocking/narrow",
+            "rows/sums",
+            "ffn",
+        ],
+        FFN_ONE_PART,
+        &["n_in", "n_ff"],
+        "[ceil(n_ff / 4), 1, 1]",
+    ),
+    fused(
+        Kernel::FfnQ8_0,
+        "ffn_q8_0",
+        &[
+            "weights/octets",
+            "weights/q8_0",
+            "weights/element",
+            "rows/octets",
+            "blocking/narrow",
+            "rows/sums",
+            "ffn",
+        ],
+        FFN_TWO_PARTS,
+        &["n_in", "n_ff"],
+        "[ceil(n_ff / 4), 1, 1]",
+    ),
+    fused(
+        Kernel::FfnWideF32,
+        "ffn_wide_f32",
+        &[
+            "weights/octets",
+            "weights/f32",
+            "rows/plain",
+            "blocking/wide",
+            "rows/sums",
+            "ffn",
+        ],
+        FFN_ONE_PART,
+        &["n_in", "n_ff"],
+        "[ceil(n_ff / 32), 1, 1]",
+    ),
+    fused(
+        Kernel::FfnWideQ8_0,
+        "ffn_wide_q8_0",
+        &[
+            "weights/octets",
+            "weights/q8_0",
+            "weights/element",
+            "rows/octets",
+            "blocking/wide",
+            "rows/sums",
+            "ffn",
+        ],
+        FFN_TWO_PARTS,
+        &["n_in", "n_ff"],
+        "[ceil(n_ff / 32), 1, 1]",
+    ),
+    // sum = a + b; out as rms_norm of sum; one workgroup per row
+    KernelSpec {
+        kernel: Kernel::ResidualNorm,
+        name: "residual_norm",
+        sources: &["residual_norm"],
+        workgroup: LINE,
+        bindings: &[
+            read("a"),
+            read("b"),
+            read("weight"),
+            write("out"),
+            write("sum"),
+        ],
+        immediates: &["n_cols", "eps_f32"],
+        grid: "[1, n_rows, 1]",
+    },
     // out[g, c] = x[g, c] / sqrt(mean_c(x[g, c]^2) + eps) * weight[c] for groups g of n_cols elements, a row or a head;
     // one workgroup per group
     KernelSpec {
@@ -498,11 +713,71 @@ pub const KERNELS: &[KernelSpec] = &[
     KernelSpec {
         kernel: Kernel::Attention,
         name: "attention",
-        sources: &["attention"],
+        sources: ATTENTION,
         workgroup: LINE,
         bindings: &[read("q"), read("k_cache"), read("v_cache"), write("out")],
         immediates: &["n_heads", "n_kv_heads", "head_dim", "pos", "scale_f32"],
         grid: "[n_heads, n_tokens, 1]",
+    },
+    // as attention; ring[t, h, tile] = largest score so far and sum of exp(score - largest), zeros for tiles not seen
+    KernelSpec {
+        kernel: Kernel::AttentionRing,
+        name: "attention_ring",
+        sources: &[
+            "attention/bindings",
+            "attention/tile",
+            "attention/ring",
+            "attention_ring",
+        ],
+        workgroup: LINE,
+        bindings: &[
+            read("q"),
+            read("k_cache"),
+            read("v_cache"),
+            write("out"),
+            write("ring"),
+        ],
+        immediates: &[
+            "n_heads",
+            "n_kv_heads",
+            "head_dim",
+            "pos",
+            "scale_f32",
+            "n_tiles",
+        ],
+        grid: "[n_heads, n_tokens, 1]",
+    },
+    // out[h, p] = values of cache rows p * part_rows .. weighted by exp(score - maximum), that maximum, the sum of weights
+    KernelSpec {
+        kernel: Kernel::AttentionSplit,
+        name: "attention_split",
+        sources: &[
+            "attention/bindings",
+            "attention/tile",
+            "attention/quiet",
+            "attention_split",
+        ],
+        workgroup: LINE,
+        bindings: &[read("q"), read("k_cache"), read("v_cache"), write("out")],
+        immediates: &[
+            "n_heads",
+            "n_kv_heads",
+            "head_dim",
+            "pos",
+            "scale_f32",
+            "part_rows",
+        ],
+        grid: "[n_heads, ceil((pos + 1) / part_rows), 1]",
+    },
+    // out[h] = the parts of head h, joined
+    KernelSpec {
+        kernel: Kernel::AttentionMerge,
+        name: "attention_merge",
+        sources: &["attention_merge"],
+        workgroup: LINE,
+        bindings: &[read("parts"), write("out")],
+        immediates: &["head_dim", "n_parts"],
+        grid: "[n_heads, 1, 1]",
     },
     // out[r, c] = gate / (1 + exp(-gate)) * up
     KernelSpec {

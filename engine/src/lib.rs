@@ -6,6 +6,7 @@
 //! Flow: [`gguf`] → [`model::Model`] → [`graph::Graph`] (one per pass) → [`plan::Plan`] → [`record`] →
 //! [`ir::CommandIr`] → `vk` executes it, while [`hazard`], [`delta`] and [`validate`] judge it.
 //! [`cpu`] runs the same graph as the reference, and [`sim`] the stream on the least helpful device that Vulkan allows.
+//! Between graph and plan, [`fuse`] may join nodes, and [`ring`] may look into attention.
 //!
 //! Models: dense llama and qwen3 ([`arch`]) with plain, linear, YaRN and per-pair (`rope_freqs.weight`) rotary scaling,
 //! in F32, F16, Q8_0, Q4_0, Q4_K and Q6_K, read by the kernels as they are. Text becomes token ids, and back, in [`tok`].
@@ -27,6 +28,7 @@ pub mod delta;
 pub mod error;
 #[cfg(feature = "faults")]
 pub mod faults;
+pub mod fuse;
 pub mod gguf;
 pub mod graph;
 pub mod hazard;
@@ -39,6 +41,7 @@ pub mod plan;
 pub mod profile;
 pub mod quant;
 pub mod record;
+pub mod ring;
 pub mod sample;
 pub mod sim;
 pub mod telemetry;

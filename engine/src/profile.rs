@@ -8,6 +8,8 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
+use crate::weights::RowBlocking;
+
 /// Environment variables that the engine looks at, by canonical name and alias of the founding case.
 pub const VARIABLES: &[(&str, &str)] = &[
     ("ENGINE_PROFILE_FORWARD", "CORTEX_PROFILE_FORWARD"),
@@ -21,6 +23,7 @@ pub const VARIABLES: &[(&str, &str)] = &[
     ("ENGINE_FORCE_MULTI_SUBMIT", "CORTEX_FORCE_MULTI_SUBMIT"),
     ("ENGINE_REQUIRE_DELTANET", "CORTEX_REQUIRE_DELTANET"),
     ("ENGINE_REQUIRE_LORA_GPU", "CORTEX_REQUIRE_LORA_GPU"),
+    ("ENGINE_ROW_BLOCKING", "CORTEX_ROW_BLOCKING"),
 ];
 
 /// Most noop dispatches that a pass may carry.
@@ -265,14 +268,14 @@ pub struct ExecutionProfile {
     pub timestamps: Timestamps,
     /// Noop dispatches per pass.
     pub noop_dispatches: u32,
-    /// Fused kernels asked for.
+    /// Fused kernels asked for; they run where they are verified.
     pub fusions: FusionWishes,
+    /// Whether attention keeps a debug ring.
+    pub attention_ring: bool,
     /// Whether every pass says where its time went and what its logits look like.
     pub profile_forward: bool,
     /// Whether the feed-forward stages are compared one by one; only where stages are tapped.
     pub ffn_divergence: bool,
-    /// What was asked for and runs in another, equivalent way.
-    pub notes: Vec<&'static str>,
 }
 
 impl ExecutionProfile {
@@ -290,15 +293,31 @@ impl ExecutionProfile {
             timestamps: wishes.perdispatch.unwrap_or(Timestamps::Summary),
             noop_dispatches: wishes.noop_dispatches,
             fusions: wishes.fusions,
+            attention_ring: wishes.attention_ring,
             profile_forward: wishes.profile_forward,
             ffn_divergence: wishes.ffn_divergence,
-            notes: wishes.notes(),
         })
     }
 
     /// How passes reach the queue; `None` on the CPU.
     pub fn path(&self) -> Option<Path> {
         self.mode.path()
+    }
+}
+
+/// How decode products take rows of weights: what the environment says, or else what suits the kind of device.
+///
+/// # Errors
+/// A [`Conflict`] when the variable says neither `narrow` nor `wide`.
+pub fn row_blocking(env: &EnvSnapshot, device_kind: &str) -> Result<RowBlocking, Conflict> {
+    match env.get("ENGINE_ROW_BLOCKING")? {
+        None | Some("") => Ok(RowBlocking::for_device(device_kind)),
+        Some("narrow") => Ok(RowBlocking::Narrow),
+        Some("wide") => Ok(RowBlocking::Wide),
+        Some(other) => Err(Conflict::new(
+            "ENGINE_ROW_BLOCKING",
+            format!("{other:?} is neither narrow nor wide"),
+        )),
     }
 }
 
@@ -309,6 +328,7 @@ struct Wishes {
     perdispatch: Option<Timestamps>,
     noop_dispatches: u32,
     fusions: FusionWishes,
+    attention_ring: bool,
     profile_forward: bool,
     ffn_divergence: bool,
 }
@@ -324,6 +344,7 @@ impl Wishes {
                 qkv: env.switch("ENGINE_FUSE_QKV")?,
                 ffn: env.switch("ENGINE_FUSE_FFN")?,
             },
+            attention_ring: env.flag("ENGINE_FA_DEBUG_RING")?,
             profile_forward: env.flag("ENGINE_PROFILE_FORWARD")?,
             ffn_divergence: env.flag("ENGINE_FFN_DIVERGENCE")?,
         })
@@ -354,21 +375,6 @@ impl Wishes {
             _ if self.perdispatch == Some(Timestamps::Full) => Mode::GpuSmokeFull,
             _ => Mode::GpuSmokeSummary,
         }
-    }
-
-    fn notes(&self) -> Vec<&'static str> {
-        let known = [
-            (
-                self.fusions.qkv,
-                "fuse_qkv: no verified fused kernel, the unfused variant runs",
-            ),
-            (
-                self.fusions.ffn,
-                "fuse_ffn: no verified fused kernel, the unfused variant runs",
-            ),
-        ];
-        let asked = known.into_iter().filter(|(wish, _)| *wish == Some(true));
-        asked.map(|(_, note)| note).collect()
     }
 }
 
@@ -453,7 +459,6 @@ fn noop_dispatches(env: &EnvSnapshot) -> Result<u32, Conflict> {
 const MISSING_FEATURES: &[(&str, &str)] = &[
     ("ENGINE_REQUIRE_DELTANET", "gated DeltaNet layers"),
     ("ENGINE_REQUIRE_LORA_GPU", "LoRA on the GPU"),
-    ("ENGINE_FA_DEBUG_RING", "debug ring in its attention"),
 ];
 
 fn refuse_missing_features(env: &EnvSnapshot) -> Result<(), Conflict> {

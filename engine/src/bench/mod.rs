@@ -16,6 +16,7 @@ use serde::Serialize;
 
 use crate::error::{EngineError, Result};
 use crate::model::Model;
+use crate::profile::EnvSnapshot;
 
 pub use bytes::pass_bytes;
 
@@ -114,13 +115,18 @@ pub struct BenchReport {
     pub bandwidth: Option<Bandwidth>,
 }
 
-/// Measures on the Vulkan device.
+/// Measures on the Vulkan device, in the production mode that the environment resolves to.
 ///
 /// # Errors
 /// `Request` for impossible counts, and those of device, memory budget and passes.
-pub fn run_vulkan(file: &[u8], model: &Model, request: BenchRequest) -> Result<BenchReport> {
+pub fn run_vulkan(
+    file: &[u8],
+    model: &Model,
+    request: BenchRequest,
+    environment: &EnvSnapshot,
+) -> Result<BenchReport> {
     check(model, request)?;
-    vulkan::run(file, model, request)
+    vulkan::run(file, model, request, environment)
 }
 
 /// Measures the CPU reference. It is made to be right, not fast; nothing may be compared with it.

@@ -8,17 +8,19 @@ use super::{
     pass_bytes, prompt_tokens,
 };
 use crate::error::Result;
+use crate::fuse::prepared;
+use crate::fuse::verified::Identity;
 use crate::ir::CommandIr;
 use crate::kernels::Kernel;
 use crate::model::{LogitsRows, Model, PassRequest};
 use crate::plan::Plan;
-use crate::profile::{EnvSnapshot, ExecutionProfile, RequestKind};
+use crate::profile::{EnvSnapshot, ExecutionProfile, RequestKind, row_blocking};
 use crate::record::record_pass;
 use crate::sample::greedy;
 use crate::vk::SyncKind;
 use crate::vk::device::Device;
 use crate::vk::exec::{Executor, PlayOptions, Played};
-use crate::weights::{RowBlocking, WeightsPlan};
+use crate::weights::WeightsPlan;
 use crate::worker::Resident;
 
 /// Limit of one wait.
@@ -30,18 +32,24 @@ struct Bench<'m> {
     model: &'m Model,
     weights: WeightsPlan,
     profile: ExecutionProfile,
+    identity: Identity,
     executor: Executor,
     resident: Resident,
 }
 
-pub(super) fn run(file: &[u8], model: &Model, request: BenchRequest) -> Result<BenchReport> {
+pub(super) fn run(
+    file: &[u8],
+    model: &Model,
+    request: BenchRequest,
+    environment: &EnvSnapshot,
+) -> Result<BenchReport> {
     let device = Device::open()?;
     let caps = device.caps().clone();
     let mut executor = Executor::new(&device)?;
     let copied = copy::bandwidth(&device, &mut executor, &options(false))?;
     let weights = model
         .weights_plan()?
-        .read_by(RowBlocking::for_device(&caps.kind));
+        .read_by(row_blocking(environment, &caps.kind)?);
     let resident = Resident::load(
         &mut executor,
         file,
@@ -53,7 +61,11 @@ pub(super) fn run(file: &[u8], model: &Model, request: BenchRequest) -> Result<B
     let mut bench = Bench {
         model,
         weights,
-        profile: ExecutionProfile::resolve(&EnvSnapshot::default(), RequestKind::Production)?,
+        profile: ExecutionProfile::resolve(environment, RequestKind::Production)?,
+        identity: Identity {
+            device: caps.device.clone(),
+            driver: caps.driver.clone(),
+        },
         executor,
         resident,
     };
@@ -135,6 +147,7 @@ impl Bench<'_> {
 
     fn pass(&mut self, pass: &PassRequest, stamped: bool) -> Result<(CommandIr, Played)> {
         let graph = self.model.graph(pass)?;
+        let graph = prepared(graph, &self.weights, &self.profile, Some(&self.identity)).graph;
         let plan = Plan::new(&graph, self.resident.envelope)?;
         let stream = record_pass(&graph, &plan, &self.weights, &self.profile)?;
         let data = self.model.host_data(pass)?;

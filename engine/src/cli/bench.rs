@@ -6,6 +6,7 @@ use clap::{Args, ValueEnum};
 use engine::bench::{BenchReport, BenchRequest, run_cpu, run_vulkan};
 use engine::map::map;
 use engine::model::Model;
+use engine::profile::EnvSnapshot;
 
 use super::{Outcome, say, say_json};
 
@@ -49,13 +50,21 @@ pub(super) fn bench(args: &BenchArgs) -> Outcome {
         decode: args.decode,
     };
     let report = match args.device {
-        Device::Vulkan => run_vulkan(&file, &model, request)?,
+        Device::Vulkan => run_vulkan(&file, &model, request, &environment())?,
         Device::Cpu => run_cpu(&file, &model, request)?,
     };
     if args.json {
         return say_json(&report);
     }
     lines(&report).iter().try_for_each(|line| say(line))
+}
+
+/// The engine's variables, so that fusions can be measured as they are switched on.
+fn environment() -> EnvSnapshot {
+    let text = std::env::vars_os();
+    EnvSnapshot::from_vars(
+        text.filter_map(|(k, v)| Some((k.into_string().ok()?, v.into_string().ok()?))),
+    )
 }
 
 fn lines(report: &BenchReport) -> Vec<String> {

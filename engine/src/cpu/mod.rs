@@ -11,7 +11,7 @@ use crate::graph::{Graph, Node, Op};
 use crate::ir::HostInput;
 use crate::model::{Model, PassRequest};
 use crate::quant::words;
-use crate::tensor::{ElementType, Tensor, TensorId};
+use crate::tensor::{ElementType, Stage, Tensor, TensorId};
 
 /// Tensor values by name, row-major; token ids as numbers, caches up to the last row that the pass sees.
 pub type Trace = BTreeMap<String, Vec<f32>>;
@@ -70,21 +70,32 @@ impl<'m> CpuReference<'m> {
     /// `Request` as [`Model::graph`].
     pub fn run(&mut self, pass: &PassRequest, keep: KeepTrace) -> Result<CpuPass> {
         let graph = self.model.graph(pass)?;
-        let mut values = self.inputs(&graph, pass)?;
+        self.run_graph(&graph, pass, keep)
+    }
+
+    /// Runs another graph of the same pass, for example a fused one.
+    ///
+    /// # Errors
+    /// `Request` as [`Model::graph`]; `Unplaced` when the graph is of another model.
+    pub fn run_graph(
+        &mut self,
+        graph: &Graph,
+        pass: &PassRequest,
+        keep: KeepTrace,
+    ) -> Result<CpuPass> {
+        let mut values = self.inputs(graph, pass)?;
         for node in graph.nodes() {
-            let output = self.node(&graph, node, &values)?;
-            if let Some(id) = node.output {
-                values.insert(id, output);
-            }
+            let written = self.node(graph, node, &values)?;
+            values.extend(written);
         }
-        let output = graph.tensors().iter().find(|tensor| tensor.flags.output);
-        let logits = output
-            .and_then(|tensor| values.get(&tensor.id))
+        let logits = graph
+            .producer_of(Stage::Logits)
+            .and_then(|node| values.get(&node.output?))
             .cloned()
             .unwrap_or_default();
         let trace = match keep {
             KeepTrace::No => Trace::new(),
-            KeepTrace::Yes => self.trace(&graph, values, pass),
+            KeepTrace::Yes => self.trace(graph, values, pass),
         };
         Ok(CpuPass { logits, trace })
     }
@@ -108,13 +119,12 @@ impl<'m> CpuReference<'m> {
                 self.caches.insert(tensor.name.clone(), cache);
             }
         }
-        let output = self.node(graph, node, &values)?;
-        let output = node.output.map(|id| (id, output));
-        let effects = node.side_effects.iter().filter_map(|effect| {
+        let mut written = self.node(graph, node, &values)?;
+        written.extend(node.side_effects.iter().filter_map(|effect| {
             let cache = self.caches.get(&graph.tensor(effect.tensor).name)?;
             Some((effect.tensor, cache.clone()))
-        });
-        Ok(output.into_iter().chain(effects).collect())
+        }));
+        Ok(written)
     }
 
     /// Replaces the values of a weight, for a judge that found other bytes on the device.
@@ -159,19 +169,20 @@ impl<'m> CpuReference<'m> {
         trace
     }
 
-    /// Runs a node and returns its output, which is empty for a node that only has side effects.
+    /// Runs a node and returns the tensors that it writes, its output first. Caches are not among them; they are kept here.
     fn node(
         &mut self,
         graph: &Graph,
         node: &Node,
         values: &BTreeMap<TensorId, Vec<f32>>,
-    ) -> Result<Vec<f32>> {
+    ) -> Result<Vec<(TensorId, Vec<f32>)>> {
         if let Op::KvStore { pos } = node.op {
             self.store(graph, node, values, pos)?;
             return Ok(Vec::new());
         }
         let input = |i: usize| self.input(graph, node, values, i);
-        Ok(match node.op {
+        let mut effects = Vec::new();
+        let output = match node.op {
             Op::Embed => {
                 let ((_, tokens), (table, weights)) = (input(0)?, input(1)?);
                 ops::embed(tokens, weights, table.cols as usize)
@@ -214,20 +225,12 @@ impl<'m> CpuReference<'m> {
                 scale,
             } => {
                 let ((_, q), (_, k), (_, v)) = (input(0)?, input(1)?, input(2)?);
-                let [n_heads, n_kv_heads, head_dim, pos] =
-                    [n_heads, n_kv_heads, head_dim, pos].map(|n| n as usize);
-                ops::attention(
-                    q,
-                    k,
-                    v,
-                    ops::Heads {
-                        n_heads,
-                        n_kv_heads,
-                        head_dim,
-                        pos,
-                        scale,
-                    },
-                )
+                let heads = heads(n_heads, n_kv_heads, head_dim, pos, scale);
+                if let [ring] = node.side_effects.as_slice() {
+                    let tiles = graph.tensor(ring.tensor).cols as usize / 2;
+                    effects = vec![ops::attention_ring(q, k, heads, tiles)];
+                }
+                ops::attention(q, k, v, heads)
             }
             Op::SiluMul => ops::silu_mul(input(0)?.1, input(1)?.1),
             Op::Add => ops::add(input(0)?.1, input(1)?.1),
@@ -235,8 +238,50 @@ impl<'m> CpuReference<'m> {
                 let (tensor, x) = input(0)?;
                 x[x.len() - tensor.cols as usize..].to_vec()
             }
+            Op::AttentionSplit {
+                n_heads,
+                n_kv_heads,
+                head_dim,
+                pos,
+                scale,
+                part_rows,
+            } => {
+                let ((_, q), (_, k), (_, v)) = (input(0)?, input(1)?, input(2)?);
+                let heads = heads(n_heads, n_kv_heads, head_dim, pos, scale);
+                ops::attention_split(q, k, v, heads, part_rows as usize)
+            }
+            Op::AttentionMerge { head_dim, n_parts } => {
+                ops::attention_merge(input(0)?.1, head_dim as usize, n_parts as usize)
+            }
+            Op::FusedQkvProj => {
+                let (_, x) = input(0)?;
+                let product = |i: usize| -> Result<Vec<f32>> {
+                    let (w, weights) = input(i)?;
+                    Ok(ops::matmul(weights, x, w.cols as usize))
+                };
+                effects = vec![product(2)?, product(3)?];
+                product(1)?
+            }
+            Op::FusedFfnGateUpSilu => {
+                let ((_, x), (w, gate), (_, up)) = (input(0)?, input(1)?, input(2)?);
+                let n_in = w.cols as usize;
+                ops::silu_mul(&ops::matmul(gate, x, n_in), &ops::matmul(up, x, n_in))
+            }
+            Op::FusedResidualRmsNorm { eps } => {
+                let sum = ops::add(input(0)?.1, input(1)?.1);
+                let normed = ops::rms_norm(&sum, input(2)?.1, eps);
+                effects = vec![sum];
+                normed
+            }
             Op::KvStore { .. } => Vec::new(),
-        })
+        };
+        let effects = node
+            .side_effects
+            .iter()
+            .map(|effect| effect.tensor)
+            .zip(effects);
+        let output = node.output.map(|id| (id, output));
+        Ok(output.into_iter().chain(effects).collect())
     }
 
     fn input<'v, 'g>(
@@ -286,5 +331,17 @@ impl<'m> CpuReference<'m> {
             cache[start..start + rows.len()].copy_from_slice(&rows);
         }
         Ok(())
+    }
+}
+
+fn heads(n_heads: u32, n_kv_heads: u32, head_dim: u32, pos: u32, scale: f32) -> ops::Heads {
+    let [n_heads, n_kv_heads, head_dim, pos] =
+        [n_heads, n_kv_heads, head_dim, pos].map(|n| n as usize);
+    ops::Heads {
+        n_heads,
+        n_kv_heads,
+        head_dim,
+        pos,
+        scale,
     }
 }

@@ -86,36 +86,123 @@ pub(super) struct Heads {
 
 /// Causal attention of query rows over the caches; token `t` sees rows `0 ..= pos + t`.
 pub(super) fn attention(q: &[f32], k: &[f32], v: &[f32], heads: Heads) -> Vec<f32> {
-    let Heads {
-        n_heads,
-        n_kv_heads,
-        head_dim,
-        pos,
-        scale,
-    } = heads;
+    let Heads { head_dim, pos, .. } = heads;
     let mut out = Vec::with_capacity(q.len());
-    for (token, row) in q.chunks_exact(n_heads * head_dim).enumerate() {
-        for (head, query) in row.chunks_exact(head_dim).enumerate() {
-            let kv_head = head / (n_heads / n_kv_heads);
-            let cached = |cache: &'_ [f32], position: usize| {
-                let start = (position * n_kv_heads + kv_head) * head_dim;
-                start..(start + head_dim).min(cache.len())
-            };
-            let scores: Vec<f64> = (0..=pos + token)
-                .map(|p| dot(query, &k[cached(k, p)]) * f64::from(scale))
-                .collect();
-            out.extend(weighted_sum(&softmax(&scores), head_dim, |p| {
-                &v[cached(v, p)]
+    for (token, head, query) in heads.queries(q) {
+        let scores = heads.scores(query, k, head, 0..pos + token + 1);
+        out.extend(weighted_sum(&softmax(&scores), head_dim, |p| {
+            heads.row(v, head, p)
+        }));
+    }
+    out
+}
+
+/// Attention of one query row, by parts of `part_rows` cache rows: per head and part the values weighted by
+/// `exp(score - maximum)`, that maximum, and the sum of the weights.
+pub(super) fn attention_split(
+    q: &[f32],
+    k: &[f32],
+    v: &[f32],
+    heads: Heads,
+    part_rows: usize,
+) -> Vec<f32> {
+    let seen = heads.pos + 1;
+    let mut out = Vec::new();
+    for (_, head, query) in heads.queries(q) {
+        for first in (0..seen).step_by(part_rows) {
+            let scores = heads.scores(query, k, head, first..seen.min(first + part_rows));
+            let (powers, largest, sum) = powers(&scores);
+            out.extend(weighted_sum(&powers, heads.head_dim, |p| {
+                heads.row(v, head, first + p)
             }));
+            out.extend([largest as f32, sum as f32]);
         }
     }
     out
 }
 
-fn softmax(scores: &[f64]) -> Vec<f64> {
+/// The parts of [`attention_split`], joined.
+pub(super) fn attention_merge(parts: &[f32], head_dim: usize, n_parts: usize) -> Vec<f32> {
+    let head = |parts: &[f32]| {
+        let parts: Vec<&[f32]> = parts.chunks_exact(head_dim + 2).collect();
+        let maxima = parts.iter().map(|part| f64::from(part[head_dim]));
+        let largest = maxima.fold(f64::NEG_INFINITY, f64::max);
+        let weight = |part: &[f32]| (f64::from(part[head_dim]) - largest).exp();
+        let sum: f64 = parts
+            .iter()
+            .map(|part| weight(part) * f64::from(part[head_dim + 1]))
+            .sum();
+        let value = move |d: usize| {
+            let weighted = parts.iter().map(|part| weight(part) * f64::from(part[d]));
+            (weighted.sum::<f64>() / sum) as f32
+        };
+        (0..head_dim).map(value).collect::<Vec<_>>()
+    };
+    parts
+        .chunks_exact(n_parts * (head_dim + 2))
+        .flat_map(head)
+        .collect()
+}
+
+/// Rows of a tile of the attention kernel.
+const TILE: usize = 64;
+
+/// What the attention kernel knows after each tile: the largest score so far, and the sum of `exp(score - largest)`; per
+/// query row and head, zeros for tiles behind the last that a row sees.
+pub(super) fn attention_ring(q: &[f32], k: &[f32], heads: Heads, tiles: usize) -> Vec<f32> {
+    let mut out = Vec::new();
+    for (token, head, query) in heads.queries(q) {
+        let scores = heads.scores(query, k, head, 0..heads.pos + token + 1);
+        for tile in 0..tiles {
+            let seen = scores.len().min((tile + 1) * TILE);
+            if tile * TILE < scores.len() {
+                let (_, largest, sum) = powers(&scores[..seen]);
+                out.extend([largest as f32, sum as f32]);
+            } else {
+                out.extend([0.0, 0.0]);
+            }
+        }
+    }
+    out
+}
+
+impl Heads {
+    /// Query heads with token and head number.
+    fn queries(self, q: &[f32]) -> impl Iterator<Item = (usize, usize, &[f32])> {
+        let heads = q.chunks_exact(self.head_dim).enumerate();
+        heads.map(move |(i, query)| (i / self.n_heads, i % self.n_heads, query))
+    }
+
+    /// The cached row that a query head sees at a position.
+    fn row(self, cache: &[f32], head: usize, position: usize) -> &[f32] {
+        let kv_head = head / (self.n_heads / self.n_kv_heads);
+        let start = (position * self.n_kv_heads + kv_head) * self.head_dim;
+        &cache[start..(start + self.head_dim).min(cache.len())]
+    }
+
+    fn scores(
+        self,
+        query: &[f32],
+        k: &[f32],
+        head: usize,
+        positions: std::ops::Range<usize>,
+    ) -> Vec<f64> {
+        positions
+            .map(|p| dot(query, self.row(k, head, p)) * f64::from(self.scale))
+            .collect()
+    }
+}
+
+/// `exp(score - largest)`, the largest score, and the sum of the powers.
+fn powers(scores: &[f64]) -> (Vec<f64>, f64, f64) {
     let largest = scores.iter().copied().fold(f64::NEG_INFINITY, f64::max);
     let powers: Vec<f64> = scores.iter().map(|score| (score - largest).exp()).collect();
-    let sum: f64 = powers.iter().sum();
+    let sum = powers.iter().sum();
+    (powers, largest, sum)
+}
+
+fn softmax(scores: &[f64]) -> Vec<f64> {
+    let (powers, _, sum) = powers(scores);
     powers.into_iter().map(|power| power / sum).collect()
 }
 

@@ -114,6 +114,8 @@ pub enum HostInput {
 pub enum HostOutput {
     /// Logits, `f32` little endian, `[rows, n_vocab]`.
     Logits,
+    /// Debug ring of a block's attention, see [`crate::ring`].
+    Ring(u32),
     /// Validation tap, by its number in the tap plan.
     Tap(u32),
 }
@@ -288,6 +290,7 @@ impl Command {
             Command::FenceWait => "fence_wait".to_owned(),
             Command::HostRead { output, .. } => match output {
                 HostOutput::Logits => "host_read(logits)".to_owned(),
+                HostOutput::Ring(block) => format!("host_read(ring{block})"),
                 HostOutput::Tap(tap) => format!("host_read(tap{tap})"),
             },
         }

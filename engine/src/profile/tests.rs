@@ -3,7 +3,7 @@
 use super::*;
 
 /// Every variable with one value of each meaning.
-const SWITCHES: [(&str, &[&str]); 11] = [
+const SWITCHES: [(&str, &[&str]); 12] = [
     ("ENGINE_PROFILE_FORWARD", &["", "1"]),
     ("ENGINE_FA_DEBUG_RING", &["", "1"]),
     ("ENGINE_PERDISPATCH", &["", "summary", "full"]),
@@ -15,6 +15,7 @@ const SWITCHES: [(&str, &[&str]); 11] = [
     ("ENGINE_FORCE_MULTI_SUBMIT", &["", "1"]),
     ("ENGINE_REQUIRE_DELTANET", &["", "1"]),
     ("ENGINE_REQUIRE_LORA_GPU", &["", "1"]),
+    ("ENGINE_ROW_BLOCKING", &["", "narrow"]),
 ];
 
 const ALL: &[RequestKind] = &RequestKind::ALL;
@@ -41,11 +42,6 @@ const TABLE: &[Rule] = &[
         ALL,
         &[("ENGINE_REQUIRE_LORA_GPU", "1")],
         Err("ENGINE_REQUIRE_LORA_GPU"),
-    ),
-    (
-        ALL,
-        &[("ENGINE_FA_DEBUG_RING", "1")],
-        Err("ENGINE_FA_DEBUG_RING"),
     ),
     (
         PRODUCTION,
@@ -222,6 +218,11 @@ fn check_settings(row: &[(&str, &str)], profile: &ExecutionProfile) {
     let full = profile.timestamps == Timestamps::Full;
     assert_eq!(profile.fusions, fusions, "{row:?}");
     assert_eq!(profile.noop_dispatches, noops, "{row:?}");
+    assert_eq!(
+        profile.attention_ring,
+        set("ENGINE_FA_DEBUG_RING", "1"),
+        "{row:?}"
+    );
     assert_eq!(full, set("ENGINE_PERDISPATCH", "full"), "{row:?}");
     assert_eq!(
         profile.profile_forward,
@@ -247,6 +248,24 @@ fn a_request_overrides_the_environment_under_either_name() {
     assert_eq!(profile.timestamps, Timestamps::Summary);
     assert_eq!(canonical_name("CORTEX_VALIDATE"), Some("ENGINE_VALIDATE"));
     assert_eq!(canonical_name("ENGINE_SURPRISE"), None);
+}
+
+#[test]
+fn row_blocking_follows_the_device_unless_it_is_set() {
+    let read = |value: &str, kind: &str| {
+        row_blocking(
+            &EnvSnapshot::from_vars([("ENGINE_ROW_BLOCKING", value)]),
+            kind,
+        )
+    };
+    assert_eq!(read("", "cpu"), Ok(RowBlocking::Wide));
+    assert_eq!(read("", "discrete"), Ok(RowBlocking::Narrow));
+    assert_eq!(read("narrow", "cpu"), Ok(RowBlocking::Narrow));
+    assert_eq!(read("wide", "discrete"), Ok(RowBlocking::Wide));
+    assert_eq!(
+        read("huge", "cpu").unwrap_err().variable,
+        "ENGINE_ROW_BLOCKING"
+    );
 }
 
 #[test]
@@ -292,20 +311,6 @@ fn no_gpu_request_resolves_to_the_cpu() {
             }
         }
     }
-}
-
-#[test]
-fn unverified_fusions_fall_back_to_the_unfused_variant_and_say_so() {
-    let env = EnvSnapshot::from_vars([("ENGINE_FUSE_QKV", "1"), ("CORTEX_FUSE_FFN", "on")]);
-    let profile = ExecutionProfile::resolve(&env, RequestKind::Production).unwrap();
-    assert_eq!(profile.mode, Mode::GpuSingleGraph);
-    assert_eq!(profile.notes.len(), 2);
-    assert!(
-        profile
-            .notes
-            .iter()
-            .all(|note| note.contains("unfused variant runs"))
-    );
 }
 
 #[test]

@@ -97,15 +97,78 @@ impl Recorder<'_> {
                 scale,
             } => {
                 let (q, out) = (input(0)?, output()?);
-                let seen = pos + q.rows;
-                let caches = [
-                    self.first_rows(input(1)?, seen)?,
-                    self.first_rows(input(2)?, seen)?,
+                let mut buffers = self.attention(q, [input(1)?, input(2)?], out, pos)?;
+                let mut immediates = vec![n_heads, n_kv_heads, head_dim, pos, scale.to_bits()];
+                let mut kernel = Kernel::Attention;
+                if let [ring] = node.side_effects.as_slice() {
+                    let ring = graph.tensor(ring.tensor);
+                    kernel = Kernel::AttentionRing;
+                    buffers.push(self.whole(ring)?);
+                    immediates.push(ring.cols / 2);
+                }
+                (kernel, buffers, immediates, [n_heads, q.rows, 1])
+            }
+            Op::AttentionSplit {
+                n_heads,
+                n_kv_heads,
+                head_dim,
+                pos,
+                scale,
+                part_rows,
+            } => {
+                let (q, out) = (input(0)?, output()?);
+                let buffers = self.attention(q, [input(1)?, input(2)?], out, pos)?;
+                let words = [
+                    n_heads,
+                    n_kv_heads,
+                    head_dim,
+                    pos,
+                    scale.to_bits(),
+                    part_rows,
                 ];
-                let [k_cache, v_cache] = caches;
-                let buffers = vec![self.whole(q)?, k_cache, v_cache, self.whole(out)?];
-                let immediates = vec![n_heads, n_kv_heads, head_dim, pos, scale.to_bits()];
-                (Kernel::Attention, buffers, immediates, [n_heads, q.rows, 1])
+                let groups = [n_heads, (pos + 1).div_ceil(part_rows), 1];
+                (Kernel::AttentionSplit, buffers, words.to_vec(), groups)
+            }
+            Op::AttentionMerge { head_dim, n_parts } => {
+                let (parts, out) = (input(0)?, output()?);
+                let buffers = vec![self.whole(parts)?, self.whole(out)?];
+                let groups = [out.cols / head_dim, 1, 1];
+                (
+                    Kernel::AttentionMerge,
+                    buffers,
+                    vec![head_dim, n_parts],
+                    groups,
+                )
+            }
+            Op::FusedQkvProj => {
+                let (x, q) = (input(0)?, output()?);
+                let (k, v) = (self.whole_effect(node, 0)?, self.whole_effect(node, 1)?);
+                let (form, weight) = self.joined(&[input(1)?, input(2)?, input(3)?])?;
+                let blocking = self.weights.blocking();
+                let kernel = blocking.qkv(form).ok_or_else(|| malformed(node))?;
+                let n_kv = input(2)?.rows;
+                let groups = [(q.cols + 2 * n_kv).div_ceil(blocking.rows()), 1, 1];
+                let written = vec![self.whole(x)?, self.whole(q)?, k, v];
+                let buffers = [written, weight].concat_buffers();
+                (kernel, buffers, vec![x.cols, q.cols, n_kv], groups)
+            }
+            Op::FusedFfnGateUpSilu => {
+                let (x, out) = (input(0)?, output()?);
+                let (form, weight) = self.joined(&[input(1)?, input(2)?])?;
+                let blocking = self.weights.blocking();
+                let kernel = blocking.ffn(form).ok_or_else(|| malformed(node))?;
+                let groups = [(2 * out.cols).div_ceil(blocking.rows()), 1, 1];
+                let buffers = [vec![self.whole(x)?, self.whole(out)?], weight].concat_buffers();
+                (kernel, buffers, vec![x.cols, out.cols], groups)
+            }
+            Op::FusedResidualRmsNorm { eps } => {
+                let (a, out) = (input(0)?, output()?);
+                let (_, weight) = self.weight(input(2)?)?;
+                let operands = vec![self.whole(a)?, self.whole(input(1)?)?];
+                let results = vec![self.whole(out)?, self.whole_effect(node, 0)?];
+                let buffers = [operands, weight, results].concat_buffers();
+                let words = vec![out.cols, eps.to_bits()];
+                (Kernel::ResidualNorm, buffers, words, [1, out.rows, 1])
             }
             Op::SiluMul | Op::Add => {
                 let out = output()?;
@@ -164,6 +227,33 @@ impl Recorder<'_> {
         })
     }
 
+    /// Queries, the caches up to the last row that they see, and the output.
+    fn attention(
+        &self,
+        q: &Tensor,
+        caches: [&Tensor; 2],
+        out: &Tensor,
+        pos: u32,
+    ) -> Result<Vec<Buffer>> {
+        let seen = pos + q.rows;
+        let [k_cache, v_cache] = caches;
+        Ok(vec![
+            self.whole(q)?,
+            self.first_rows(k_cache, seen)?,
+            self.first_rows(v_cache, seen)?,
+            self.whole(out)?,
+        ])
+    }
+
+    /// A tensor that the node writes whole and does not own, by the number of its side effect.
+    fn whole_effect(&self, node: &Node, number: usize) -> Result<Buffer> {
+        let effect = node
+            .side_effects
+            .get(number)
+            .ok_or_else(|| malformed(node))?;
+        self.whole(self.graph.tensor(effect.tensor))
+    }
+
     /// A cache of which the first `rows` rows are read.
     fn first_rows(&self, cache: &Tensor, rows: u32) -> Result<Buffer> {
         let range = self.place(cache.id)?;
@@ -179,7 +269,9 @@ impl Recorder<'_> {
     fn effect(&self, node: &Node) -> Result<Buffer> {
         let unregistered = || registered::nothing(node, "a cache");
         let effect = node.side_effects.first().ok_or_else(unregistered)?;
-        let SideEffectKind::CacheAppend { pos, rows } = effect.kind;
+        let SideEffectKind::CacheAppend { pos, rows } = effect.kind else {
+            return Err(malformed(node));
+        };
         let cache = self.graph.tensor(effect.tensor);
         let range = self.place(cache.id)?;
         let row_bytes = u64::from(cache.cols) * 4;
@@ -194,6 +286,22 @@ impl Recorder<'_> {
             touched,
             tensor: cache.id,
         })
+    }
+
+    /// Weights that a fused kernel reads as one matrix.
+    fn joined(&self, tensors: &[&Tensor]) -> Result<(WeightForm, Vec<Buffer>)> {
+        let names: Vec<&str> = tensors.iter().map(|tensor| tensor.name.as_str()).collect();
+        let place = self.weights.joined(&names);
+        let place = place.ok_or_else(|| EngineError::Unplaced {
+            tensor: names.join(" + "),
+            part: "the weights, back to back",
+        })?;
+        let buffer = |range: &ByteRange| Buffer {
+            range: *range,
+            touched: *range,
+            tensor: tensors[0].id,
+        };
+        Ok((place.form, place.parts.iter().map(buffer).collect()))
     }
 
     fn weight(&self, tensor: &Tensor) -> Result<(WeightForm, Vec<Buffer>)> {

@@ -19,6 +19,7 @@ use crate::ir::{
 use crate::model::{HostData, Model, PassRequest};
 use crate::plan::Plan;
 use crate::profile::{ExecutionProfile, Path};
+use crate::ring::ring_block;
 use crate::tensor::{Tensor, TensorId};
 use crate::weights::WeightsPlan;
 
@@ -283,11 +284,10 @@ impl Recorder<'_> {
     }
 
     fn read_back(&mut self) -> Result<()> {
-        for (_, _, src) in self.output_ranges()? {
-            self.ir.commands.push(Command::HostRead {
-                src,
-                output: HostOutput::Logits,
-            });
+        for (tensor, _, src) in self.output_ranges()? {
+            let name = &self.graph.tensor(tensor).name;
+            let output = ring_block(name).map_or(HostOutput::Logits, HostOutput::Ring);
+            self.ir.commands.push(Command::HostRead { src, output });
         }
         Ok(())
     }

@@ -139,7 +139,9 @@ fn tapped_range(graph: &Graph, plan: &Plan, tensor: &Tensor) -> Result<ByteRange
         .iter()
         .flat_map(|node| &node.side_effects)
         .find_map(|effect| {
-            let crate::graph::SideEffectKind::CacheAppend { pos, rows } = effect.kind;
+            let crate::graph::SideEffectKind::CacheAppend { pos, rows } = effect.kind else {
+                return None;
+            };
             (effect.tensor == tensor.id).then_some(pos + rows)
         });
     let len = rows.map_or(range.len, |rows| {

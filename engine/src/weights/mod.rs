@@ -81,6 +81,24 @@ impl WeightsPlan {
         self.places.get(name)
     }
 
+    /// Several weights as one matrix whose rows are theirs in order; `None` unless they have one form and lie back to back.
+    pub fn joined(&self, names: &[&str]) -> Option<WeightPlace> {
+        let mut joined = self.place(names.first()?)?.clone();
+        for name in &names[1..] {
+            let next = self.place(name)?;
+            if next.form != joined.form {
+                return None;
+            }
+            for (part, more) in joined.parts.iter_mut().zip(&next.parts) {
+                if part.region != more.region || part.end() != more.offset {
+                    return None;
+                }
+                part.len += more.len;
+            }
+        }
+        Some(joined)
+    }
+
     /// Bytes of every chunk, each a multiple of [`crate::ir::ALIGNMENT`].
     pub fn chunks(&self) -> &[u64] {
         &self.chunks

@@ -1,5 +1,6 @@
 //! One prediction: the prompt's passes, then the choices, with their markers.
 
+use std::collections::BTreeSet;
 use std::time::Instant;
 
 use super::fault;
@@ -10,10 +11,14 @@ use super::rows::Rows;
 use super::session::{Held, Place, Session};
 use crate::cpu::{CpuPass, CpuReference, KeepTrace};
 use crate::error::{EngineError, Result};
+use crate::fuse::verified::Identity;
+use crate::fuse::{Reject, prepared};
+use crate::graph::Graph;
 use crate::ir::{HostOutput, Region};
 use crate::model::{LogitsRows, Model, PassRequest, Phase};
 use crate::profile::{ExecutionProfile, Path, RequestKind};
 use crate::record::record_pass;
+use crate::ring::RingSummary;
 use crate::sample::Sampler;
 use crate::telemetry::{Backend, FirstDivergence, Marker};
 use crate::validate::{
@@ -78,6 +83,8 @@ pub(super) struct Run<'a> {
     topology: &'a mut Option<Topology>,
     /// Bytes of all weights on the device, where two models share it.
     shared_bytes: Option<u64>,
+    /// Lines that are said once per prediction.
+    said: BTreeSet<String>,
 }
 
 impl<'a> Run<'a> {
@@ -120,6 +127,7 @@ impl<'a> Run<'a> {
             told: Vec::new(),
             topology,
             shared_bytes,
+            said: BTreeSet::new(),
         })
     }
 
@@ -226,11 +234,11 @@ impl<'a> Run<'a> {
         request: &PassRequest,
         reference: Option<&CpuPass>,
     ) -> Stoppable<Vec<f32>> {
-        let Place::Vulkan(resident) = &mut *self.place else {
-            return Err(EngineError::Request("the cpu plays no command stream".into()).into());
-        };
         let start = Instant::now();
-        let graph = fault::graph(self.model, request)?;
+        let graph = self.prepared(request)?;
+        let Place::Vulkan(resident) = &mut *self.place else {
+            return Err(not_on_a_device().into());
+        };
         let plan = fault::plan(&graph, resident.envelope)?;
         let recorded = record_pass(&graph, &plan, self.weights, self.profile)?;
         let mut stream = fault::stream(&graph, recorded);
@@ -257,6 +265,7 @@ impl<'a> Run<'a> {
         };
         self.session.passes += 1;
         self.tell(&pass)?;
+        self.say_rings(&played);
         if let Some(reference) = reference {
             self.compare(&pass, &taps, reference)?;
         }
@@ -338,6 +347,44 @@ impl<'a> Run<'a> {
         }
         Ok(())
     }
+
+    /// The graph of a pass as the profile wants it; what became of fusions is said once per prediction.
+    fn prepared(&mut self, request: &PassRequest) -> Result<Graph> {
+        let caps = self.gpu.executor()?.device().caps();
+        let identity = Identity {
+            device: caps.device.clone(),
+            driver: caps.driver.clone(),
+        };
+        let graph = fault::graph(self.model, request)?;
+        let prepared = prepared(graph, self.weights, self.profile, Some(&identity));
+        for decision in &prepared.decisions {
+            let outcome = decision.rejected.map_or_else(
+                || "fused".to_owned(),
+                |reason| format!("single nodes run, {reason}"),
+            );
+            let phase = request.phase.name();
+            let line = format!("fusion {} in {phase}: {outcome}", decision.pattern.name());
+            let wanted = decision.rejected != Some(Reject::NotWanted);
+            if wanted && self.said.insert(line.clone()) {
+                self.session.phrase(&line);
+            }
+        }
+        Ok(prepared.graph)
+    }
+
+    fn say_rings(&mut self, played: &Played) {
+        for (output, bytes) in &played.reads {
+            if let HostOutput::Ring(block) = output {
+                let summary = RingSummary::read(bytes);
+                self.session
+                    .phrase(&format!("fa_debug_ring block={block} {summary}"));
+            }
+        }
+    }
+}
+
+fn not_on_a_device() -> EngineError {
+    EngineError::Request("the cpu plays no command stream".into())
 }
 
 fn not_a_number() -> EngineError {

@@ -12,16 +12,19 @@ use super::predict::{Prediction, Run, Stopped};
 use super::protocol::{DeviceKind, Loaded, Prompt, Purpose, Role};
 use super::report::Topology;
 use crate::error::{EngineError, Result};
+use crate::fuse::prepared;
 use crate::health::{self, Health};
 use crate::ir::CommandIr;
 use crate::map::map;
 use crate::model::{Model, PassRequest, Phase};
 use crate::plan::Plan;
-use crate::profile::{EnvSnapshot, ExecutionProfile, RequestKind, VARIABLES, canonical_name};
+use crate::profile::{
+    EnvSnapshot, ExecutionProfile, RequestKind, VARIABLES, canonical_name, row_blocking,
+};
 use crate::record::record_pass;
 use crate::telemetry::{Marker, Telemetry};
 use crate::vk::device::Caps;
-use crate::weights::{RowBlocking, WeightsPlan};
+use crate::weights::WeightsPlan;
 
 /// State of a worker between requests.
 pub struct Session {
@@ -137,7 +140,8 @@ impl Session {
                 let taken = taken(&self.loaded);
                 let executor = self.gpu.warm(progress)?;
                 let caps = executor.device().caps().clone();
-                weights = weights.read_by(RowBlocking::for_device(&caps.kind));
+                let environment = EnvSnapshot::from_vars(self.environment.iter().cloned());
+                weights = weights.read_by(row_blocking(&environment, &caps.kind)?);
                 let left = caps.heap_bytes.saturating_sub(taken);
                 let budget = request.budget.map_or(left, |bytes| bytes.min(left));
                 let resident =
@@ -262,7 +266,7 @@ impl Session {
             pos,
             logits: crate::model::LogitsRows::All,
         };
-        let graph = held.model.graph(&pass)?;
+        let graph = prepared(held.model.graph(&pass)?, &held.weights, &profile, None).graph;
         let envelope = match &held.place {
             Place::Vulkan(resident) => resident.envelope,
             Place::Cpu => u64::MAX,

@@ -5,6 +5,11 @@ use crate::graph::{Graph, GraphBuilder, Op, SideEffectKind};
 use crate::model::LogitsRows;
 use crate::tensor::{ElementType, Stage, TensorId};
 
+/// Positions from which one token's attention is split: below, heads alone keep a device busy.
+const SPLIT_FROM: u32 = 1024;
+/// Cache rows of a part.
+const PART_ROWS: u32 = 256;
+
 /// Shape of a pass.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct PassShape {
@@ -147,14 +152,7 @@ impl Pass<'_> {
         let k = self.rope(k, params.n_kv_heads, Stage::KRope);
         let k_cache = self.store(&format!("blk.{layer}.k_cache"), k);
         let v_cache = self.store(&format!("blk.{layer}.v_cache"), v);
-        let op = Op::Attention {
-            n_heads: params.n_heads,
-            n_kv_heads: params.n_kv_heads,
-            head_dim: params.head_dim,
-            pos: self.shape.pos,
-            scale: (1.0 / f64::from(params.head_dim).sqrt()) as f32,
-        };
-        let heads = self.rows(op, &[q, k_cache, v_cache], Stage::AttnOut, q_cols);
+        let heads = self.heads([q, k_cache, v_cache]);
         let projected = self.linear(
             &weight("attn_output"),
             heads,
@@ -162,6 +160,43 @@ impl Pass<'_> {
             (q_cols, width),
         );
         self.rows(Op::Add, &[x, projected], Stage::AttnResid, width)
+    }
+
+    /// The attention node; for one token far into a long context, parts of the cache side by side and their join.
+    fn heads(&mut self, inputs: [TensorId; 3]) -> TensorId {
+        let DenseParams {
+            n_heads,
+            n_kv_heads,
+            head_dim,
+            ..
+        } = *self.params;
+        let (pos, seen) = (self.shape.pos, self.shape.pos + self.shape.n_tokens);
+        let scale = (1.0 / f64::from(head_dim).sqrt()) as f32;
+        let cols = self.params.q_cols();
+        if self.shape.n_tokens > 1 || seen < SPLIT_FROM {
+            let op = Op::Attention {
+                n_heads,
+                n_kv_heads,
+                head_dim,
+                pos,
+                scale,
+            };
+            return self.rows(op, &inputs, Stage::AttnOut, cols);
+        }
+        let n_parts = seen.div_ceil(PART_ROWS);
+        let op = Op::AttentionSplit {
+            n_heads,
+            n_kv_heads,
+            head_dim,
+            pos,
+            scale,
+            part_rows: PART_ROWS,
+        };
+        let parts = self
+            .builder
+            .node(op, &inputs, None, n_heads * n_parts, head_dim + 2);
+        let merge = Op::AttentionMerge { head_dim, n_parts };
+        self.rows(merge, &[parts], Stage::AttnOut, cols)
     }
 
     fn feed_forward(&mut self, layer: u32, x: TensorId) -> TensorId {
