@@ -347,9 +347,11 @@ fn validated_kernel(row: &Row) {
     }
 }
 
+type Question = fn(&Row);
+
 #[test]
 fn every_fused_kernel_passes_the_seven_questions() {
-    let questions: [(&str, fn(&Row)); 7] = [
+    let questions: [(&str, Question); 7] = [
         ("layout", layout),
         ("dimensions", dimensions),
         ("quantisation", quantisation),

@@ -1,6 +1,7 @@
 //! Commands of the binary, a file each for those that judge streams, run models, turn text into tokens, and measure.
 
 mod bench;
+mod fusions;
 mod judge;
 mod loading;
 mod model;
@@ -52,6 +53,8 @@ enum Command {
     Tokenize(text::TokenizeArgs),
     /// Turn token ids into the bytes of their text.
     Detokenize(text::DetokenizeArgs),
+    /// Say what would be fused in a pass, and why not.
+    Fusions(fusions::FusionsArgs),
     /// Measure how fast a model runs, and what bounds it.
     Bench(bench::BenchArgs),
 }
@@ -98,6 +101,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Run(args) => model::run(&args),
         Command::Tokenize(args) => text::tokenize(&args),
         Command::Detokenize(args) => text::detokenize(&args),
+        Command::Fusions(args) => fusions::fusions(&args),
         Command::Bench(args) => bench::bench(&args),
     };
     match outcome {

@@ -156,7 +156,7 @@ fn every_variable_is_in_the_table_of_combinations() {
         names(&mut SWITCHES.iter().map(|(name, _)| *name)),
         names(&mut VARIABLES.iter().map(|(name, _)| *name))
     );
-    assert_eq!(combinations().len(), 256 * 27);
+    assert_eq!(combinations().len(), 512 * 27);
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! The largest logit.
+//! The largest logits.
 
 /// Index of the largest value; the first of equals. `None` when there are no values or any is not a number.
 pub fn greedy(logits: &[f32]) -> Option<u32> {

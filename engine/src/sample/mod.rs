@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{EngineError, Result};
 
-pub use greedy::greedy;
+pub use greedy::{greedy, top};
 pub use random::Random;
 
 /// How to choose. The default takes the largest logit.

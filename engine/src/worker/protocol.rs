@@ -433,11 +433,12 @@ mod tests {
             tokens in prop::collection::vec(any::<u32>(), 0..20),
             prefill in prop::option::of(0_usize..100),
             greedy in any::<u32>(),
+            temperature in 0.0f32..9.0,
             legacy in any::<bool>(),
             file in prop::option::of("[a-z/ \"]{1,20}"),
         ) {
             let request = Request::Predict { id, prompt: Prompt {
-                tokens, prefill, greedy, legacy,
+                tokens, prefill, sampling: Sampling { temperature, seed: id, ..Sampling::default() }, greedy, legacy,
                 purpose: Purpose::Smoke,
                 logits_file: file.map(Into::into),
                 sync: SyncKind::Timeline,
