@@ -161,7 +161,7 @@ pub const FAULTS: &[FaultSpec] = &[
             ),
             cell(
                 Detector::SyncValidation,
-                "SYNC-HAZARD-READ-AFTER-WRITE first at vkCmdDispatch#16",
+                "SYNC-HAZARD-READ-AFTER-WRITE first at vkCmdDispatch#17",
             ),
         ],
         note: "",
