@@ -10,7 +10,7 @@ use crate::{Bucket, Buckets, Decimal, Unit, Value};
 /// Longest list or histogram that is kept; longer ones are refused as a whole, never cut.
 const MAX_ITEMS: usize = 1 << 20;
 /// Decimal digits that always fit an `i64`.
-const SMALL_DIGITS: usize = 18;
+pub(super) const SMALL_DIGITS: usize = 18;
 
 /// Where a text stands: in the message, or in the scratch where it had to be rewritten.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -178,20 +178,6 @@ pub(crate) fn read(
     piece: Piece,
     scratch: &mut Scratch,
 ) -> Result<Slot, String> {
-    // Most values are plain numbers, and what else a number field may say does not read as one.
-    if matches!(field.kind, FieldType::Int | FieldType::Decimal)
-        && !piece.own
-        && let Some(text) = message.get(piece.start as usize..piece.end as usize)
-        && let Some(small) = small(text.as_bytes())
-    {
-        let number = Number {
-            text: piece,
-            small: Some(small),
-        };
-        if field.kind == FieldType::Decimal || small.1 == 0 {
-            return Ok(Slot::Number(number));
-        }
-    }
     let own;
     let text = if piece.own {
         own = scratch.text(message, piece).to_owned();
@@ -446,29 +432,54 @@ fn buckets(text: &str, piece: Piece, scratch: &mut Scratch) -> Result<Slot, Stri
 }
 
 fn bucket(text: &str, piece: Piece) -> Option<BucketSlot> {
-    let colon = |text: &str| text.bytes().rposition(|byte| byte == b':');
-    let last = colon(text)?;
-    let (rest, us) = (text.get(..last)?, text.get(last + 1..)?);
-    let middle = colon(rest)?;
-    let count = rest.get(middle + 1..)?;
     let part = |from: usize, to: usize| Piece {
         start: piece.start + place(from),
         end: piece.start + place(to),
         own: piece.own,
     };
-    let count_at = part(middle + 1, last);
-    let (count_number, us) = (
-        plain_number(count, count_at)?,
-        plain_number(us, part(last + 1, text.len()))?,
-    );
-    if middle == 0 || !is_whole(&count_number, count) || is_negative(&count_number, count) {
+    let bytes = text.as_bytes();
+    if let Some((us, middle)) = digits_back(bytes, bytes.len())
+        && let Some((count, name)) = digits_back(bytes, middle)
+        && name > 0
+    {
+        let number = |value, from, to| Number {
+            text: part(from, to),
+            small: Some((value, 0)),
+        };
+        return Some(BucketSlot {
+            name: part(0, name),
+            count: number(count, name + 1, middle),
+            us: number(us, middle + 1, text.len()),
+        });
+    }
+    let (rest, us) = text.rsplit_once(':')?;
+    let (name, count) = rest.rsplit_once(':')?;
+    let us = plain_number(us, part(rest.len() + 1, text.len()))?;
+    let count_number = plain_number(count, part(name.len() + 1, rest.len()))?;
+    if name.is_empty() || !is_whole(&count_number, count) || is_negative(&count_number, count) {
         return None;
     }
     Some(BucketSlot {
-        name: part(0, middle),
+        name: part(0, name.len()),
         count: count_number,
         us,
     })
+}
+
+/// The digits before `end` and where the colon before them stands.
+fn digits_back(bytes: &[u8], end: usize) -> Option<(i64, usize)> {
+    let (mut value, mut unit, mut at) = (0_i64, 1_i64, end);
+    loop {
+        at = at.checked_sub(1)?;
+        match bytes.get(at)? {
+            byte @ b'0'..=b'9' if end - at <= SMALL_DIGITS => {
+                value += i64::from(byte - b'0') * unit;
+                unit = unit.wrapping_mul(10);
+            }
+            b':' if at + 1 < end => return Some((value, at)),
+            _ => return None,
+        }
+    }
 }
 
 fn is_negative(number: &Number, text: &str) -> bool {

@@ -51,6 +51,8 @@ pub(super) struct Reader<'c> {
     scratch: Scratch,
     /// Which markers' tags began a line, by position.
     claimed: Vec<bool>,
+    /// Rows by position of their marker.
+    counts: Vec<u64>,
     pub(super) out: Scan,
 }
 
@@ -70,6 +72,7 @@ impl<'c> Reader<'c> {
             blocks: BTreeMap::new(),
             scratch: Scratch::default(),
             claimed: vec![false; catalogue.markers().len()],
+            counts: vec![0; catalogue.markers().len()],
             out: Scan::new(catalogue),
         }
     }
@@ -95,6 +98,7 @@ impl<'c> Reader<'c> {
             });
         }
         self.streams.finish(&mut self.out);
+        self.out.count(self.catalogue, &self.counts);
         let claimed = self.catalogue.markers().iter().zip(&self.claimed);
         for tag in claimed.filter_map(|(marker, claimed)| marker.tag.as_ref().filter(|_| *claimed))
         {
@@ -193,7 +197,9 @@ impl<'c> Reader<'c> {
     /// The window began inside a group whose kind is unknown: nothing seen so far can be believed.
     fn discard(&mut self, sink: &mut dyn Sink) {
         sink.forget();
-        let dropped = self.out.discard();
+        let dropped = self.counts.iter().sum();
+        self.counts.fill(0);
+        self.out.discard();
         if dropped > 0 {
             self.out.diagnose(Diagnostic::WindowInGroup {
                 line: self.line,
@@ -216,7 +222,10 @@ impl<'c> Reader<'c> {
             None => self.bracket(&text),
         }
         match tagged {
-            Some((_, marker, Ok(()))) => self.pairs(marker, &scratch, &text, piece, sink),
+            Some((index, marker, Ok(()))) => {
+                self.tally(index);
+                self.pairs(marker, &scratch, &text, piece, sink);
+            }
             Some((_, marker, Err(reason))) => {
                 let diagnostic = Diagnostic::BadGrammar {
                     kind: marker.name.clone(),
@@ -251,6 +260,12 @@ impl<'c> Reader<'c> {
         }
         for row in found {
             self.emit(row, piece, sink);
+        }
+    }
+
+    fn tally(&mut self, index: usize) {
+        if let Some(count) = self.counts.get_mut(index) {
+            *count += 1;
         }
     }
 
@@ -340,7 +355,6 @@ impl<'c> Reader<'c> {
         let opens = |at: usize| scratch.value(message, scratch.slot(at));
         open_blocks(&mut self.blocks, marker, opens);
         let span = self.span(piece, 0);
-        self.out.count(marker);
         sink.row(&RowRef {
             marker,
             fields: Fields::Pairs(scratch, message),
@@ -377,7 +391,10 @@ impl<'c> Reader<'c> {
         let opens = |at: usize| row.fields.get(&marker.fields.get(at)?.name).cloned();
         open_blocks(&mut self.blocks, marker, opens);
         let span = self.span(piece, row.at);
-        self.out.count(marker);
+        self.counts
+            .get_mut(row.marker)
+            .into_iter()
+            .for_each(|count| *count += 1);
         sink.row(&RowRef {
             marker,
             fields: Fields::Captured(&row.fields),

@@ -211,13 +211,13 @@ impl Scan {
         }
     }
 
-    pub(super) fn count(&mut self, marker: &Marker) {
-        match self.counts.get_mut(&marker.name) {
-            Some(count) => *count += 1,
-            None => {
-                self.counts.insert(marker.name.clone(), 1);
-            }
-        }
+    /// Rows by position of their marker, as [`Scan::counts`].
+    pub(super) fn count(&mut self, catalogue: &Catalogue, rows: &[u64]) {
+        let counted = catalogue.markers().iter().zip(rows);
+        let shown = counted.filter(|(_, rows)| **rows > 0);
+        self.counts = shown
+            .map(|(marker, rows)| (marker.name.clone(), *rows))
+            .collect();
     }
 
     pub(super) fn diagnose(&mut self, diagnostic: Diagnostic) {
@@ -229,12 +229,9 @@ impl Scan {
         }
     }
 
-    /// Forgets every row so far and says how many there were.
-    pub(super) fn discard(&mut self) -> u64 {
-        let rows = self.counts.values().sum();
-        self.counts.clear();
+    /// Forgets what was said so far.
+    pub(super) fn discard(&mut self) {
         self.diagnostics.clear();
         self.complete = true;
-        rows
     }
 }

@@ -58,9 +58,11 @@ fn check_version(marker: &Marker, message: &str, scratch: &Scratch) -> Result<()
         return Ok(());
     };
     let slot = scratch.slot(version);
-    match (slot.to_u64(), scratch.value(message, slot)) {
-        (Some(ENVELOPE_VERSION), _) => Ok(()),
-        (_, Some(Value::Number(v))) if v.to_u64() != Some(ENVELOPE_VERSION) => Err(format!(
+    if slot.to_u64() == Some(ENVELOPE_VERSION) {
+        return Ok(());
+    }
+    match scratch.value(message, slot) {
+        Some(Value::Number(v)) if v.to_u64() != Some(ENVELOPE_VERSION) => Err(format!(
             "version {v} of the envelope is not known; this reads version {ENVELOPE_VERSION}"
         )),
         _ => Ok(()),
