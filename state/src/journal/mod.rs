@@ -215,7 +215,13 @@ impl Journal {
 
     /// The records from number `seq` on, each verified as it is read.
     pub fn iter_from(&self, seq: u64) -> impl Iterator<Item = Result<Logged, Error>> + '_ {
-        (seq.max(1)..=self.head().seq).filter_map(|seq| self.read(seq).transpose())
+        let source = self.raw.read_ahead();
+        let read = move |seq| match self.raw.read_from(&source, seq) {
+            Ok(Some((head, body))) => Some(decode(head, &body)),
+            Ok(None) => None,
+            Err(error) => Some(Err(error)),
+        };
+        (seq.max(1)..=self.head().seq).filter_map(read)
     }
 
     /// Record `seq`; `None` past the head.

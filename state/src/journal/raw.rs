@@ -4,7 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::record::{self, MAX_BODY, Next};
+use super::record::{self, MAX_BODY, Next, ReadAhead, Source};
 use super::recover::{self, Recovery};
 use super::{Anchor, Hash, Head, head};
 use crate::storage::{Access, Storage, StorageFile, is_full, publish, read_full, write_all};
@@ -82,8 +82,10 @@ pub(super) fn scan(
         end: record::HEADER as u64,
         ..Chain::default()
     };
+    let source = ReadAhead::new(file);
     loop {
-        let next = record::read(file, chain.end, chain.head()).map_err(Error::io("read", path))?;
+        let next =
+            record::read(&source, chain.end, chain.head()).map_err(Error::io("read", path))?;
         match next {
             Next::Record(parsed) => chain.push(parsed.head.hash, parsed.size),
             Next::End => return Ok((chain, None)),
@@ -225,6 +227,20 @@ impl RawJournal {
 
     /// Reads record `seq` from disk and verifies it again; `None` past the head.
     pub fn read(&self, seq: u64) -> Result<Option<(Head, Vec<u8>)>, Error> {
+        self.read_from(&*self.file, seq)
+    }
+
+    /// For records that are read one after the other.
+    pub(super) fn read_ahead(&self) -> ReadAhead<'_> {
+        ReadAhead::new(&*self.file)
+    }
+
+    /// As [`RawJournal::read`], through `source`.
+    pub(super) fn read_from<S: Source + ?Sized>(
+        &self,
+        source: &S,
+        seq: u64,
+    ) -> Result<Option<(Head, Vec<u8>)>, Error> {
         let Some(at) = seq.checked_sub(1).and_then(|at| usize::try_from(at).ok()) else {
             return Ok(None);
         };
@@ -235,7 +251,7 @@ impl RawJournal {
             return Ok(None);
         };
         let before = Head { seq: seq - 1, hash };
-        let next = record::read(&*self.file, offset, before);
+        let next = record::read(source, offset, before);
         let damaged = |what| Error::Damaged {
             path: self.path.clone(),
             offset,

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::raw::{log_path, scan};
-use super::record::{self, Next};
+use super::record::{self, Next, ReadAhead};
 use super::{Head, Logged, decode, head, recover};
 use crate::Error;
 use crate::storage::{Access, RealStorage, Storage, StorageFile};
@@ -53,11 +53,12 @@ impl JournalReader {
     pub fn iter(&self) -> impl Iterator<Item = Result<Logged, Error>> + '_ {
         let mut at = recover::genesis();
         let mut offset = record::HEADER as u64;
+        let source = ReadAhead::new(&*self.file);
         std::iter::from_fn(move || {
             if at.seq >= self.head.seq {
                 return None;
             }
-            let next = record::read(&*self.file, offset, at);
+            let next = record::read(&source, offset, at);
             let damaged = |what| Error::Damaged {
                 path: self.path.clone(),
                 offset,

@@ -3,6 +3,7 @@
 //! Record, little-endian: `len u32 | seq u64 | prev 32 | body (len bytes) | sha256 32`, the digest
 //! over everything before it. `prev` is the digest of the record before, or of the file's header.
 
+use std::cell::RefCell;
 use std::io;
 use std::path::Path;
 
@@ -99,10 +100,76 @@ pub(super) enum Next {
     Fault(&'static str),
 }
 
+/// Where records are read from.
+pub(super) trait Source {
+    /// Reads at `offset`; 0 bytes mean the end.
+    fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<usize>;
+}
+
+impl Source for dyn StorageFile {
+    fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<usize> {
+        StorageFile::read_at(self, offset, buffer)
+    }
+}
+
+/// Bytes read at once where records are read one after the other.
+const AHEAD: usize = 256 << 10;
+
+/// A file whose records are read one after the other: a call into the kernel for each would cost more than their
+/// hashing.
+pub(super) struct ReadAhead<'f> {
+    file: &'f dyn StorageFile,
+    /// Offset and bytes.
+    held: RefCell<(u64, Vec<u8>)>,
+}
+
+impl<'f> ReadAhead<'f> {
+    pub(super) fn new(file: &'f dyn StorageFile) -> Self {
+        Self {
+            file,
+            held: RefCell::default(),
+        }
+    }
+}
+
+impl Source for ReadAhead<'_> {
+    fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<usize> {
+        let mut held = self.held.borrow_mut();
+        let (start, bytes) = &mut *held;
+        let known = *start..*start + bytes.len() as u64;
+        if !known.contains(&offset) {
+            bytes.resize(AHEAD, 0);
+            let count = read_full(self.file, offset, bytes);
+            bytes.truncate(*count.as_ref().unwrap_or(&0));
+            *start = offset;
+            count?;
+        }
+        let from = usize::try_from(offset - *start).unwrap_or(usize::MAX);
+        let found = bytes.get(from..).unwrap_or(&[]);
+        let count = found.len().min(buffer.len());
+        buffer[..count].copy_from_slice(&found[..count]);
+        Ok(count)
+    }
+}
+
+/// Fills `buffer` from `offset`; the result is shorter only at the end.
+fn fill<S: Source + ?Sized>(source: &S, offset: u64, buffer: &mut [u8]) -> io::Result<usize> {
+    let mut filled = 0;
+    while filled < buffer.len() {
+        match source.read_at(offset + filled as u64, &mut buffer[filled..]) {
+            Ok(0) => break,
+            Ok(count) => filled += count,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(filled)
+}
+
 /// Reads the record at `offset` that must follow `head`.
-pub(super) fn read(file: &dyn StorageFile, offset: u64, head: Head) -> io::Result<Next> {
+pub(super) fn read<S: Source + ?Sized>(source: &S, offset: u64, head: Head) -> io::Result<Next> {
     let mut front = [0; FRONT];
-    let count = read_full(file, offset, &mut front)?;
+    let count = fill(source, offset, &mut front)?;
     if count == 0 {
         return Ok(Next::End);
     }
@@ -113,7 +180,7 @@ pub(super) fn read(file: &dyn StorageFile, offset: u64, head: Head) -> io::Resul
         return Ok(Next::Fault("a record has an impossible length"));
     };
     let mut rest = vec![0; len + DIGEST];
-    if read_full(file, offset + FRONT as u64, &mut rest)? < rest.len() {
+    if fill(source, offset + FRONT as u64, &mut rest)? < rest.len() {
         return Ok(Next::Fault("a record is cut short"));
     }
     let stored = rest.split_off(len);
