@@ -31,6 +31,7 @@ const ARROWS: &[(&str, &str, &[&str])] = &[
     ),
     ("tools", "tools", &["service", "prompts"]),
     ("greenloop", "orchestrator", &["tools"]),
+    ("bench", "tests/bench", &["state", "export"]),
 ];
 
 fn reachable(name: &str) -> BTreeSet<&'static str> {
