@@ -47,6 +47,13 @@ pub enum Note {
         /// Why they were no record.
         reason: String,
     },
+    /// A daemon began to write that differs from the one before it.
+    Started {
+        /// Version of greenloop.
+        version: String,
+        /// The toolchain that runs and gates are built with: versions and digests.
+        toolchain: String,
+    },
     /// A person chose to go on with a journal its anchor did not confirm.
     RestoreAccepted {
         /// The person's reason.
@@ -158,9 +165,10 @@ mod tests {
     }
 
     /// Bodies as version 1 wrote them. Lines are added here, never changed.
-    const V1: [&str; 2] = [
+    const V1: [&str; 3] = [
         r#"{"v":1,"at_ms":1700000000123,"uid":1000,"by":"an agent","event":{"event":"group_ended","pgid":12,"start_ticks":345}}"#,
         r#"{"v":1,"at_ms":5,"uid":0,"by":"daemon","note":{"note":"quarantined","file":"f","bytes":9,"sha256":"ab","reason":"a record is cut short"}}"#,
+        r#"{"v":1,"at_ms":6,"uid":0,"by":"daemon","note":{"note":"started","version":"0.1.0","toolchain":"rustc 1.95.0 sha256:cd"}}"#,
     ];
 
     #[test]

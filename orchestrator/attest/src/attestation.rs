@@ -37,6 +37,8 @@ pub const STATEMENT: &str = "statement.dsse";
 pub const EXCERPTS: &str = "excerpts.json";
 /// The verdict as a signed in-toto statement, in the tree of a verdict ref.
 pub const VERDICT: &str = "verdict.dsse";
+/// A checkpoint of the journal as a signed in-toto statement, in the trees of [`LOG_REF`].
+pub const CHECKPOINT: &str = "checkpoint.dsse";
 
 /// Files that every attestation holds.
 pub const REQUIRED_FILES: [&str; 7] = [

@@ -22,6 +22,8 @@ pub const STATEMENT_TYPE: &str = "https://in-toto.io/Statement/v1";
 pub const TEST_RESULT: &str = "https://in-toto.io/attestation/test-result/v0.1";
 /// Predicate type of the verdict over a pushed commit.
 pub const VERDICT: &str = "urn:greenloop:verdict:v1";
+/// Predicate type of a checkpoint of the journal.
+pub const CHECKPOINT: &str = "urn:greenloop:checkpoint:v1";
 
 /// A statement about one git commit, with predicate `P`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -155,6 +157,16 @@ pub struct VerdictPredicate<V> {
     pub at_ms: i64,
     /// The verdict.
     pub verdict: V,
+    /// The journal's head.
+    pub journal: JournalHead,
+}
+
+/// Predicate of a checkpoint: how far the journal went when the subject had been graded.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CheckpointPredicate {
+    /// When it was made, unix milliseconds.
+    pub at_ms: i64,
     /// The journal's head.
     pub journal: JournalHead,
 }

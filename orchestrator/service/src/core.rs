@@ -6,7 +6,7 @@ use discipline::event::{Author, Event};
 use discipline::model::{ClaimId, LoopId};
 use discipline::state::LoopState;
 use discipline::step::step;
-use state::{Anchor, OpenOptions, Record, StateDir};
+use state::{Anchor, Entry, Note, OpenOptions, Record, StateDir};
 
 use crate::{ServiceConfig, ServiceError};
 
@@ -14,10 +14,12 @@ use crate::{ServiceConfig, ServiceError};
 pub(crate) struct Core {
     pub(crate) dir: StateDir,
     pub(crate) state: LoopState,
-    /// When each claim's gates ended; the time of the commit that follows from them.
-    pub(crate) gated_at: BTreeMap<ClaimId, i64>,
+    /// When and with what each claim's gates ended.
+    pub(crate) gated: Gated,
     /// Counters that wait for the next durable event.
     counted: BTreeMap<LoopId, BTreeMap<String, u64>>,
+    /// Toolchain of the daemon before it, when this start has changed it.
+    pub(crate) toolchain_before: Option<String>,
     /// What each caller saw last: `news_seq` by (caller, loop).
     pub(crate) seen: BTreeMap<(u32, String, LoopId), u64>,
 }
@@ -30,9 +32,10 @@ impl Core {
         let mut core = Core {
             dir,
             state: LoopState::default(),
-            gated_at: BTreeMap::new(),
+            gated: Gated::default(),
             counted: BTreeMap::new(),
             seen: BTreeMap::new(),
+            toolchain_before: None,
         };
         core.fold()?;
         let StateDir { index, journal, .. } = &mut core.dir;
@@ -44,17 +47,47 @@ impl Core {
     }
 
     fn fold(&mut self) -> Result<(), ServiceError> {
-        for logged in self.dir.journal.iter() {
+        let Core {
+            dir, state, gated, ..
+        } = self;
+        for logged in dir.journal.iter() {
             let logged = logged?;
+            if let Entry::Note(Note::Started { toolchain, .. }) = &logged.record.entry {
+                gated.toolchain = Some(toolchain.clone());
+            }
             let Some(event) = logged.record.as_event() else {
                 continue;
             };
             let seq = logged.head.seq;
-            step(&mut self.state, event).map_err(|illegal| {
+            step(state, event).map_err(|illegal| {
                 ServiceError::Internal(format!("record {seq} does not follow: {illegal}"))
             })?;
-            note_gated(&mut self.gated_at, &self.state, event, logged.record.at_ms);
+            gated.note(state, event, logged.record.at_ms);
         }
+        Ok(())
+    }
+
+    /// Notes which toolchain this daemon builds with, when it is not the one of the daemon before.
+    pub(crate) fn started(
+        &mut self,
+        now_ms: i64,
+        author: &Author,
+        toolchain: &str,
+    ) -> Result<(), ServiceError> {
+        if self.gated.toolchain.as_deref() == Some(toolchain) {
+            return Ok(());
+        }
+        let record = Record {
+            at_ms: now_ms,
+            uid: author.uid,
+            by: author.name.clone(),
+            entry: Entry::Note(Note::Started {
+                version: env!("CARGO_PKG_VERSION").into(),
+                toolchain: toolchain.to_owned(),
+            }),
+        };
+        self.dir.journal.append(&record, Anchor::Due)?;
+        self.toolchain_before = self.gated.toolchain.replace(toolchain.to_owned());
         Ok(())
     }
 
@@ -71,7 +104,7 @@ impl Core {
         let record = Record::event(now_ms, author.uid, author.name.clone(), event.clone());
         let head = self.dir.journal.append(&record, anchor)?;
         self.state = next;
-        note_gated(&mut self.gated_at, &self.state, &event, now_ms);
+        self.gated.note(&self.state, &event, now_ms);
         if let Err(error) = self.dir.index.apply(head, []) {
             // Disposable: the next start builds it anew.
             tracing::warn!(%error, "index lags");
@@ -109,6 +142,31 @@ impl Core {
     }
 }
 
+/// What is remembered of gates besides their results.
+#[derive(Debug, Default)]
+pub(crate) struct Gated {
+    /// When each claim's gates ended; the time of the commit that follows from them.
+    pub(crate) at_ms: BTreeMap<ClaimId, i64>,
+    /// Toolchain that they were built with.
+    pub(crate) with: BTreeMap<ClaimId, String>,
+    /// Toolchain of the daemon that writes, as it was noted last.
+    toolchain: Option<String>,
+}
+
+impl Gated {
+    fn note(&mut self, state: &LoopState, event: &Event, at_ms: i64) {
+        if let Event::GatesFinished { gate_run_id, .. } = event
+            && let Some(gate_run) = state.gate_runs.get(gate_run_id)
+        {
+            let id = gate_run.claim_id.clone();
+            if let Some(toolchain) = &self.toolchain {
+                self.with.insert(id.clone(), toolchain.clone());
+            }
+            self.at_ms.insert(id, at_ms);
+        }
+    }
+}
+
 /// A signature and whatever follows from it must not be lost to a cut tail.
 fn anchor_of(event: &Event) -> Anchor {
     match event {
@@ -119,13 +177,5 @@ fn anchor_of(event: &Event) -> Anchor {
         | Event::PushSettled { .. }
         | Event::ClaimVerified { .. } => Anchor::Now,
         _ => Anchor::Due,
-    }
-}
-
-fn note_gated(gated_at: &mut BTreeMap<ClaimId, i64>, state: &LoopState, event: &Event, at_ms: i64) {
-    if let Event::GatesFinished { gate_run_id, .. } = event
-        && let Some(gate_run) = state.gate_runs.get(gate_run_id)
-    {
-        gated_at.insert(gate_run.claim_id.clone(), at_ms);
     }
 }

@@ -11,6 +11,7 @@ use discipline::state::{Claim, ClaimPhase, HypothesisStatus};
 use discipline::verification::{Pushed, grade, killed};
 use markers::{CellObservations, Truth};
 
+use crate::checkpoint;
 use crate::delivery::journal_head;
 use crate::observe;
 use crate::queue::Job;
@@ -260,7 +261,12 @@ fn publish(shared: &Shared, id: &ClaimId, cancel: &Cancel) -> Result<(), Service
         shared.group_ended(group);
     }
     match outcome? {
-        PushOutcome::Pushed => published(shared, id, object),
+        PushOutcome::Pushed => {
+            if let Err(error) = checkpoint::publish(shared, id, cancel) {
+                tracing::warn!(%error, "checkpoint is not published");
+            }
+            published(shared, id, object)
+        }
         PushOutcome::Refused { message } | PushOutcome::Unknown { message } => {
             tracing::warn!(claim = %id, message, "verdict is not published yet");
             Ok(())

@@ -17,12 +17,14 @@
 
 pub mod api;
 mod caller;
+mod checkpoint;
 mod classes;
 mod commands;
 mod compiled;
 mod config;
 mod core;
 mod delivery;
+mod drift;
 mod error;
 mod facts;
 mod follow;

@@ -10,7 +10,7 @@ use repo::{CargoHome, DaemonRepo, Rooms, Transport};
 use crate::api::{Audience, COMMANDS, Request, Response};
 use crate::core::Core;
 use crate::keys::Keys;
-use crate::shared::{Ctx, Parts, Shared, daemon};
+use crate::shared::{Ctx, Parts, Shared, daemon, toolchain_text};
 use crate::{Caller, Cancel, Progress, ServiceConfig, ServiceError, commands, reconcile, worker};
 
 /// One repository under care, with its state folder. Shared by all connections.
@@ -127,10 +127,12 @@ fn assemble(config: ServiceConfig) -> Result<Shared, ServiceError> {
         &paths.root.join("cargo-home"),
         machine.user_cargo_home.as_deref(),
     )?;
+    let toolchain = Toolchain::resolve_in(&machine.environment)?;
+    core.started((config.clock)(), &daemon(), &toolchain_text(&toolchain))?;
     Shared::new(Parts {
         rooms: Rooms::open(&paths.rooms)?,
         keys: Keys::open(&paths.root.join("keys"))?,
-        toolchain: Toolchain::resolve_in(&machine.environment)?,
+        toolchain,
         cargo_home,
         repo,
         core,

@@ -12,6 +12,7 @@ use repo::{CargoHome, DaemonRepo, Rooms, Seeds};
 use state::EvidenceStore;
 use verify::BaseFacts;
 
+use crate::checkpoint::{self, Compared};
 use crate::core::Core;
 use crate::keys::Keys;
 use crate::news::Listener;
@@ -43,6 +44,8 @@ pub(crate) struct Shared {
     bases: Mutex<BTreeMap<String, Arc<BaseFacts>>>,
     /// Branch under care and its tip, as last read from the remote.
     pub(crate) target: Mutex<Option<Target>>,
+    /// What the remote's checkpoint says about the journal.
+    pub(crate) compared: Mutex<Compared>,
     /// Pushes and their resolution go one at a time.
     pub(crate) push_door: Mutex<()>,
     /// So do pulls from a source.
@@ -100,6 +103,7 @@ impl Shared {
             remote: parts.remote,
             bases: Mutex::new(BTreeMap::new()),
             target: Mutex::new(None),
+            compared: Mutex::new(Compared::NotYet),
             push_door: Mutex::new(()),
             pull_door: Mutex::new(()),
         })
@@ -216,6 +220,7 @@ impl Shared {
                 remedy: "push the branch once by hand, then ask again".into(),
             });
         };
+        checkpoint::compare_once(self, cancel);
         let target = Target { ref_name, tip };
         *self.target.lock().unwrap_or_else(PoisonError::into_inner) = Some(target.clone());
         Ok(target)
@@ -285,6 +290,17 @@ impl Shared {
     pub(crate) fn lease_path(&self) -> PathBuf {
         self.config.machine.runtime_dir.join("gpu.lease")
     }
+}
+
+/// Versions and digests of a toolchain, as they are noted and shown.
+pub(crate) fn toolchain_text(toolchain: &Toolchain) -> String {
+    format!(
+        "{} sha256:{}, {} sha256:{}",
+        toolchain.cargo_version,
+        toolchain.cargo_sha256,
+        toolchain.rustc_version,
+        toolchain.rustc_sha256
+    )
 }
 
 /// The daemon as the author of what it does by itself.

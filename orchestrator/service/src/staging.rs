@@ -20,9 +20,10 @@ pub(crate) fn stage(shared: &Shared, id: &ClaimId) -> Result<(), ServiceError> {
     let (mut claim, gated_at) = {
         let core = shared.core();
         match core.state.claims.get(id) {
-            Some(claim) if claim.phase == ClaimPhase::Gated => {
-                (claim.clone(), core.gated_at.get(id).copied().unwrap_or(0))
-            }
+            Some(claim) if claim.phase == ClaimPhase::Gated => (
+                claim.clone(),
+                core.gated.at_ms.get(id).copied().unwrap_or(0),
+            ),
             _ => return Ok(()),
         }
     };
@@ -72,7 +73,7 @@ fn plan(shared: &Shared, claim: &Claim, gated_at: i64) -> CommitPlan {
     let machine = &shared.config.machine;
     CommitPlan {
         tree: claim.body.tree.clone(),
-        parent: claim.body.parent.clone(),
+        parent: Some(claim.body.parent.clone()),
         message: claim.body.message.clone(),
         trailers: vec![
             ("Claim-Id".into(), claim.id.to_string()),

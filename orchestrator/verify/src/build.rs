@@ -8,8 +8,8 @@ use attest::json::{self, Value};
 use attest::namespace::Namespace;
 use attest::sshsig::SigningKey;
 use attest::statement::{
-    Binding, JournalHead, Resource, Statement, Subject, TEST_RESULT, TestOutcome, TestResult,
-    VERDICT, VerdictPredicate,
+    Binding, CHECKPOINT, CheckpointPredicate, JournalHead, Resource, Statement, Subject,
+    TEST_RESULT, TestOutcome, TestResult, VERDICT, VerdictPredicate,
 };
 use discipline::decision::{Decision, DecisionInput};
 use discipline::model::{GateVerdict, Verdict};
@@ -127,4 +127,23 @@ pub fn verdict(
     };
     let envelope = Statement::new(subject, VERDICT, predicate).seal(key, Namespace::Verdict)?;
     Ok(vec![(attestation::VERDICT, envelope.to_bytes()?)])
+}
+
+/// Name and bytes of the tree of a checkpoint: `journal` was the head once `commit` on `ref_name`
+/// had been graded.
+///
+/// # Errors
+/// When the key cannot sign.
+pub fn checkpoint(
+    ref_name: &str,
+    commit: &str,
+    tree: &str,
+    at_ms: i64,
+    journal: JournalHead,
+    key: &SigningKey,
+) -> Result<Vec<(&'static str, Vec<u8>)>, AttestError> {
+    let subject = Subject::commit(ref_name, commit, tree);
+    let predicate = CheckpointPredicate { at_ms, journal };
+    let envelope = Statement::new(subject, CHECKPOINT, predicate).seal(key, Namespace::Verdict)?;
+    Ok(vec![(attestation::CHECKPOINT, envelope.to_bytes()?)])
 }

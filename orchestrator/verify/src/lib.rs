@@ -18,6 +18,7 @@ pub mod audit;
 mod base;
 pub mod build;
 mod check;
+mod checkpoint;
 mod error;
 mod evidence;
 mod law;
@@ -30,6 +31,7 @@ mod trust;
 
 pub use base::{BaseFacts, base_facts, change_facts};
 pub use check::{Moment, Terms, check_commit};
+pub use checkpoint::newest_checkpoint;
 pub use error::VerifyError;
 pub use evidence::Evidence;
 pub use load::{AttestedVerdict, LoadedVerdict, load_attestation, load_verdict};

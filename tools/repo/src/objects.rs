@@ -17,8 +17,8 @@ pub struct Identity {
 pub struct CommitPlan {
     /// Tree, 40 hex digits.
     pub tree: String,
-    /// The one parent.
-    pub parent: String,
+    /// The one parent; none begins a history.
+    pub parent: Option<String>,
     /// Message without trailers.
     pub message: String,
     /// Trailers in order, such as `("Claim-Id", "C1")`.
@@ -53,14 +53,20 @@ impl DaemonRepo {
         let tree = objects
             .find_tree(oid(&plan.tree)?)
             .map_err(RepoError::objects(doing))?;
-        let parent = objects
-            .find_commit(oid(&plan.parent)?)
-            .map_err(RepoError::objects(doing))?;
+        let parent = match &plan.parent {
+            Some(parent) => Some(
+                objects
+                    .find_commit(oid(parent)?)
+                    .map_err(RepoError::objects(doing))?,
+            ),
+            None => None,
+        };
+        let parents: Vec<&git2::Commit<'_>> = parent.iter().collect();
         let time = git2::Time::new(plan.time_s, 0);
         let who = git2::Signature::new(&plan.identity.name, &plan.identity.email, &time)
             .map_err(RepoError::objects("cannot use the configured identity"))?;
         let commit = objects
-            .commit(None, &who, &who, &plan.full_message(), &tree, &[&parent])
+            .commit(None, &who, &who, &plan.full_message(), &tree, &parents)
             .map_err(RepoError::objects(doing))?;
         Ok(commit.to_string())
     }

@@ -361,7 +361,7 @@ mod tests {
     fn plan(tree: &str, parent: &str) -> CommitPlan {
         CommitPlan {
             tree: tree.into(),
-            parent: parent.into(),
+            parent: Some(parent.into()),
             message: "m".into(),
             trailers: Vec::new(),
             identity: Identity {

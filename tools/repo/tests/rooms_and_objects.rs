@@ -149,7 +149,7 @@ fn the_same_plan_makes_the_same_commit() {
     let tree = bench.repo.import(&clone, &head, &bench.cancel).unwrap();
     let plan = CommitPlan {
         tree,
-        parent: head.clone(),
+        parent: Some(head.clone()),
         message: "Fix it\n\nBecause.\n".into(),
         trailers: vec![
             ("Claim-Id".into(), "C1".into()),

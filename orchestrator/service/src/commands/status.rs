@@ -1,13 +1,13 @@
 //! `loop_status`: one cheap screen of state.
 
-use discipline::model::{ClaimId, LoopId};
-use discipline::state::ClaimPhase;
+use discipline::model::LoopId;
 use discipline::turn::{next_actions, orient, summary};
 
 use super::find_loop;
 use crate::ServiceError;
 use crate::api::{LoopStatusAnswer, LoopStatusRequest, LoopView};
 use crate::core::Core;
+use crate::drift;
 use crate::shared::{Ctx, Shared};
 use crate::views;
 
@@ -20,7 +20,7 @@ pub(super) fn loop_status(
 ) -> Result<LoopStatusAnswer, ServiceError> {
     let target = shared.last_target();
     let now = shared.now();
-    let drift = drift(shared, target.as_ref().map(|target| target.tip.as_str()));
+    let drift = drift::drift(shared, target.as_ref().map(|target| target.tip.as_str()));
     let mut core = shared.core();
     let loop_id = match &request.loop_id {
         Some(id) => Some(find_loop(&core.state, id)?.id.clone()),
@@ -144,39 +144,4 @@ fn phase(core: &Core) -> &'static str {
         () if any(&[P::Staged]) => "awaiting_approval",
         () => "idle",
     }
-}
-
-/// What moved since claims were checked, one sentence each. Policies come from the daemon's own
-/// repository, which is read without the writer's lock.
-fn drift(shared: &Shared, tip: Option<&str>) -> Vec<String> {
-    let Some(tip) = tip else { return Vec::new() };
-    let moved: Vec<(ClaimId, String)> = {
-        let core = shared.core();
-        let claims = core.state.claims.values();
-        claims
-            .filter(|claim| claim.phase.before_push() && claim.phase != ClaimPhase::Drafted)
-            .filter(|claim| claim.body.parent != tip)
-            .map(|claim| (claim.id.clone(), claim.body.parent.clone()))
-            .collect()
-    };
-    let mut said = Vec::new();
-    for (id, parent) in moved {
-        said.push(format!("{id} is made on {parent}, the branch is at {tip}"));
-        let (Ok(then), Ok(now)) = (shared.base(&parent), shared.base(tip)) else {
-            continue;
-        };
-        let (then, now) = (&then.facts, &now.facts);
-        let changed = [
-            ("policy", then.policy_digest != now.policy_digest),
-            ("law", then.law_digest != now.law_digest),
-            ("catalogue", then.catalogue_digest != now.catalogue_digest),
-            ("playbooks", then.playbooks_digest != now.playbooks_digest),
-        ];
-        for (name, _) in changed.into_iter().filter(|(_, differs)| *differs) {
-            said.push(format!(
-                "the {name} at {tip} is not the one that {id} was checked with"
-            ));
-        }
-    }
-    said
 }

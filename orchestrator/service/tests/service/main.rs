@@ -10,6 +10,7 @@
 mod dependencies;
 mod diagnostic;
 mod dishonest;
+mod drift;
 mod evidence;
 mod interrupted;
 mod recorded;

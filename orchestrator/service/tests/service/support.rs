@@ -140,6 +140,11 @@ impl Bench {
         Service::open(self.config())
     }
 
+    /// Ends the service.
+    pub fn close(&mut self) {
+        self.service = None;
+    }
+
     /// Ends the service and opens it again on the same state.
     pub fn reopen(&mut self) {
         self.service = None;
@@ -412,6 +417,15 @@ impl Bench {
             max_wait_s: 120,
         });
         answer.unwrap()
+    }
+
+    /// Refs that pushes have made: branches and attestations, not what follows from their runs.
+    pub fn pushed_refs(&self) -> BTreeMap<String, String> {
+        let mut refs = self.remote_refs();
+        refs.retain(|name, _| {
+            !name.starts_with("refs/greenloop/verdict/") && name != "refs/greenloop/log"
+        });
+        refs
     }
 
     /// Objects that the remote's refs name.
