@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use serde::Deserialize;
+use service::{Credential, ForgeAccess, GITHUB_API, SecretSource};
 
 /// One key of the file.
 #[derive(Debug, Clone, Copy)]
@@ -77,6 +78,48 @@ pub(crate) const SETTINGS: &[Setting] = &[
         default: "`greenloop@localhost`",
         doc: "that author's mail address",
     },
+    Setting {
+        name: "recorded.path",
+        kind: "path",
+        default: "the policy's `path`",
+        doc: "folder of recorded runs, for the source `recorded`",
+    },
+    Setting {
+        name: "github.api_url",
+        kind: "text",
+        default: "`https://api.github.com`",
+        doc: "address of the forge's API, for the source `github`; the credential goes there and nowhere else",
+    },
+    Setting {
+        name: "github.token",
+        kind: "secret",
+        default: "none",
+        doc: "personal access token, as `{ env = \"NAME\" }`, `{ file = \"PATH\" }` or `{ command = [\"PROGRAM\"] }`",
+    },
+    Setting {
+        name: "github.app.app_id",
+        kind: "whole number",
+        default: "none",
+        doc: "a GitHub App instead of a token: its id",
+    },
+    Setting {
+        name: "github.app.installation_id",
+        kind: "whole number",
+        default: "none",
+        doc: "the id of its installation",
+    },
+    Setting {
+        name: "github.app.key",
+        kind: "secret",
+        default: "none",
+        doc: "its private key, RSA in PEM",
+    },
+    Setting {
+        name: "github.allow_insecure_loopback",
+        kind: "true or false",
+        default: "`false`",
+        doc: "allow `http` to this machine itself, for a forge of a test",
+    },
 ];
 
 /// The file. Unknown keys are errors.
@@ -101,6 +144,77 @@ pub(crate) struct Config {
     pub identity: Option<Identity>,
     /// Folder of recorded runs.
     pub recorded: Option<Recorded>,
+    /// The forge that this machine has a credential for.
+    pub github: Option<Github>,
+}
+
+/// `[github]`
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Github {
+    /// Address of the API; GitHub's own when absent. The credential goes there and nowhere else.
+    pub api_url: Option<String>,
+    /// Where a personal access token comes from.
+    pub token: Option<Secret>,
+    /// A GitHub App instead of a token.
+    pub app: Option<App>,
+    /// Allow `http` to this machine itself, for a forge of a test.
+    #[serde(default)]
+    pub allow_insecure_loopback: bool,
+}
+
+/// `[github.app]`
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct App {
+    /// The app's id.
+    pub app_id: u64,
+    /// The installation's id.
+    pub installation_id: u64,
+    /// Where its private key comes from, RSA in PEM.
+    pub key: Secret,
+}
+
+/// `{ env = "NAME" }`, `{ file = "PATH" }` or `{ command = ["PROGRAM", …] }`
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Secret {
+    /// A variable of the daemon's environment.
+    Env(String),
+    /// A file.
+    File(PathBuf),
+    /// Standard output of a program.
+    Command(Vec<String>),
+}
+
+impl Github {
+    /// As the service takes it.
+    pub(crate) fn access(&self) -> Result<ForgeAccess> {
+        let credential = match (&self.token, &self.app) {
+            (Some(token), None) => Credential::Token(token.source()),
+            (None, Some(app)) => Credential::App {
+                app_id: app.app_id,
+                installation_id: app.installation_id,
+                key: app.key.source(),
+            },
+            _ => bail!("machine settings: [github] needs either `token` or `app`, not both"),
+        };
+        Ok(ForgeAccess {
+            api_url: self.api_url.clone().unwrap_or_else(|| GITHUB_API.into()),
+            credential,
+            allow_insecure_loopback: self.allow_insecure_loopback,
+        })
+    }
+}
+
+impl Secret {
+    fn source(&self) -> SecretSource {
+        match self {
+            Self::Env(name) => SecretSource::Env(name.clone()),
+            Self::File(path) => SecretSource::File(path.clone()),
+            Self::Command(argv) => SecretSource::Command(argv.clone()),
+        }
+    }
 }
 
 /// `[recorded]`
@@ -215,6 +329,34 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_forge_has_a_token_or_an_app() {
+        let access = |text: &str| {
+            toml::from_str::<Config>(text)
+                .unwrap()
+                .github
+                .unwrap()
+                .access()
+        };
+        let token = access("[github]\ntoken = { env = \"GITHUB_TOKEN\" }").unwrap();
+        assert_eq!(token.api_url, GITHUB_API);
+        assert_eq!(
+            token.credential,
+            Credential::Token(SecretSource::Env("GITHUB_TOKEN".into()))
+        );
+        let app = "[github]\napi_url = \"https://ghe.example/api/v3\"\n[github.app]\napp_id = 1\n\
+                   installation_id = 2\nkey = { file = \"/etc/greenloop/app.pem\" }";
+        assert!(matches!(
+            access(app).unwrap().credential,
+            Credential::App {
+                app_id: 1,
+                installation_id: 2,
+                ..
+            }
+        ));
+        assert!(access("[github]\napi_url = \"https://ghe.example/api/v3\"").is_err());
+    }
+
+    #[test]
     fn unknown_keys_name_the_nearest() {
         for (text, wanted) in [
             ("signer = \"x\"", "`signers`"),
@@ -236,19 +378,17 @@ mod tests {
     #[test]
     fn every_listed_key_is_read() {
         let mut text = String::new();
-        let mut identity = String::from("[identity]\n");
         for setting in SETTINGS {
             let value = match setting.kind {
                 "true or false" => "true",
                 "list of paths" => "[\"/x\"]",
+                "whole number" => "1",
+                "secret" => "{ env = \"X\" }",
                 _ => "\"/x\"",
             };
-            match setting.name.strip_prefix("identity.") {
-                Some(key) => identity.push_str(&format!("{key} = {value}\n")),
-                None => text.push_str(&format!("{} = {value}\n", setting.name)),
-            }
+            text.push_str(&format!("{} = {value}\n", setting.name));
         }
-        let config = Config::parse(&(text + &identity)).unwrap();
+        let config = Config::parse(&text).unwrap();
         // Whatever is added to the struct and not to the list would still be at its default.
         let Config {
             state_root: Some(_),
@@ -259,6 +399,14 @@ mod tests {
             engine: Some(_),
             model_dirs,
             identity: Some(Identity { .. }),
+            recorded: Some(Recorded { .. }),
+            github:
+                Some(Github {
+                    api_url: Some(_),
+                    token: Some(_),
+                    app: Some(_),
+                    allow_insecure_loopback: true,
+                }),
         } = config
         else {
             panic!("{config:?}");

@@ -54,6 +54,8 @@ fn service_config(place: &Place) -> Result<ServiceConfig> {
     }
     let recorded = place.config.recorded.as_ref();
     machine.sources.recorded = recorded.map(|recorded| recorded.path.clone());
+    let github = place.config.github.as_ref();
+    machine.sources.github = github.map(crate::config::Github::access).transpose()?;
     Ok(ServiceConfig {
         state_dir: place.state.clone(),
         repo_path: place.repo.clone(),

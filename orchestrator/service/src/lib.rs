@@ -54,4 +54,4 @@ pub use exec::Cancel;
 pub use identity::{RepositoryIdentity, identify};
 pub use news::{Ids, Listener, Subject};
 pub use service::Service;
-pub use source::SourceSettings;
+pub use source::{Credential, ForgeAccess, GITHUB_API, SecretSource, SourceSettings};

@@ -50,6 +50,8 @@ pub(crate) struct Shared {
     pub(crate) push_door: Mutex<()>,
     /// So do pulls from a source.
     pub(crate) pull_door: Mutex<()>,
+    /// The connection to the forge, by repository.
+    pub(crate) github: Mutex<Option<(String, Arc<ci::github::Github>)>>,
 }
 
 /// The guarded branch as last seen.
@@ -106,6 +108,7 @@ impl Shared {
             compared: Mutex::new(Compared::NotYet),
             push_door: Mutex::new(()),
             pull_door: Mutex::new(()),
+            github: Mutex::new(None),
         })
     }
 

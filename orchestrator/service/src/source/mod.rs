@@ -4,10 +4,11 @@ mod keep;
 mod report;
 
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 
 use ci::Recorded;
 use ci::forge::{Forge, ForgeError, HarnessPattern};
+use ci::github::{Github, GithubSettings, Patience};
 use discipline::model::Refusal;
 use discipline::policy::{Policy, SourceKind, SourcePolicy};
 use verify::BaseFacts;
@@ -15,6 +16,7 @@ use verify::BaseFacts;
 use crate::shared::{Ctx, Shared};
 use crate::{Cancel, ServiceError};
 
+pub use ci::github::{Credential, GITHUB_API, SecretSource};
 pub(crate) use keep::{Keeper, known, placed, scope_of};
 pub(crate) use report::{FileReport, PullReport, report_of};
 
@@ -23,6 +25,20 @@ pub(crate) use report::{FileReport, PullReport, report_of};
 pub struct SourceSettings {
     /// Folder of recorded runs; policy's own, below the repository's root, when absent.
     pub recorded: Option<PathBuf>,
+    /// The forge that this machine has a credential for.
+    pub github: Option<ForgeAccess>,
+}
+
+/// A forge and what it is asked with. The credential goes to this address and to no other, whatever
+/// a policy says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ForgeAccess {
+    /// Address of the API.
+    pub api_url: String,
+    /// What it is asked with.
+    pub credential: Credential,
+    /// Allow `http` to this machine itself, for a forge of a test.
+    pub allow_insecure_loopback: bool,
 }
 
 /// Policy of the branch under care, as it is at the remote.
@@ -42,12 +58,79 @@ pub(crate) fn open(
             let folder = recorded_folder(shared, policy);
             Ok(Some(Arc::new(Recorded::open(&folder).map_err(failed)?)))
         }
-        SourceKind::Github => Err(failed(ForgeError::Settings {
-            what: "the source `github` has no settings on this machine".into(),
-            remedy: "add `[github] token = { env = \"GITHUB_TOKEN\" }` to the machine settings"
-                .into(),
-        })),
+        SourceKind::Github => Ok(Some(github(shared, policy)?)),
     }
+}
+
+/// The connection to the forge, made once: it remembers answers and rate limits.
+fn github(shared: &Shared, policy: &SourcePolicy) -> Result<Arc<Github>, ServiceError> {
+    let settings = github_settings(shared, policy)?;
+    let mut open = shared.github.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some((repository, github)) = &*open
+        && *repository == settings.repository
+    {
+        return Ok(Arc::clone(github));
+    }
+    let repository = settings.repository.clone();
+    let github = Arc::new(Github::new(settings).map_err(failed)?);
+    *open = Some((repository, Arc::clone(&github)));
+    Ok(github)
+}
+
+fn github_settings(shared: &Shared, policy: &SourcePolicy) -> Result<GithubSettings, ServiceError> {
+    let machine = &shared.config.machine;
+    let wrong = |what: String, remedy: &str| {
+        failed(ForgeError::Settings {
+            what,
+            remedy: remedy.into(),
+        })
+    };
+    let access = machine.sources.github.as_ref().ok_or_else(|| {
+        wrong(
+            "the source `github` has no settings on this machine".into(),
+            "add `[github]` with `token = { env = \"GITHUB_TOKEN\" }` to the machine settings",
+        )
+    })?;
+    let same = |url: &str| url.trim_end_matches('/') == access.api_url.trim_end_matches('/');
+    if let Some(url) = policy.api_url.as_deref().filter(|url| !same(url)) {
+        return Err(wrong(
+            format!(
+                "policy names the forge {url}, the machine's credential is for {}",
+                access.api_url
+            ),
+            "set `api_url` of `[github]` in the machine settings, if that forge may have the token",
+        ));
+    }
+    let repository = policy
+        .repository
+        .clone()
+        .or_else(|| of_remote(&shared.remote));
+    let repository = repository.ok_or_else(|| {
+        wrong(
+            "the remote's URL does not tell the repository".into(),
+            "set `repository = \"owner/name\"` of `[source]` in greenloop.toml",
+        )
+    })?;
+    Ok(GithubSettings {
+        api_url: access.api_url.clone(),
+        repository,
+        credential: access.credential.clone(),
+        allow_insecure_loopback: access.allow_insecure_loopback,
+        environment: machine.environment.clone(),
+        patience: Patience::default(),
+    })
+}
+
+/// `owner/name` in `https://host/owner/name.git` or `git@host:owner/name.git`.
+fn of_remote(url: &str) -> Option<String> {
+    let url = url.trim_end_matches('/');
+    let url = url.strip_suffix(".git").unwrap_or(url);
+    let path = match url.split_once("://") {
+        Some((_, rest)) => rest.split_once('/')?.1,
+        None => url.split_once(':')?.1,
+    };
+    let (owner, name) = path.split_once('/')?;
+    (!owner.is_empty() && !name.is_empty() && !name.contains('/')).then(|| path.to_owned())
 }
 
 /// Machine settings first; policy names a folder below the work tree only.
@@ -167,5 +250,30 @@ impl<'a> Teller<'a> {
             total: None,
             message: format!("file {} of {}: {name}{of}", now.index + 1, now.total),
         });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::of_remote;
+
+    #[test]
+    fn the_remote_tells_the_repository() {
+        for url in [
+            "https://github.com/octo/gpu.git",
+            "https://github.com/octo/gpu/",
+            "ssh://git@github.com/octo/gpu",
+            "git@github.com:octo/gpu.git",
+        ] {
+            assert_eq!(of_remote(url).as_deref(), Some("octo/gpu"), "{url}");
+        }
+        for url in [
+            "/srv/git/gpu.git",
+            "https://github.com/gpu",
+            "git@host:gpu",
+            "a/b/c:d/e/f",
+        ] {
+            assert_eq!(of_remote(url), None, "{url}");
+        }
     }
 }

@@ -12,6 +12,10 @@ mod diagnostic;
 mod dishonest;
 mod drift;
 mod evidence;
+#[allow(dead_code, reason = "each binary uses a part of it")]
+#[path = "../../../../tools/ci/tests/forge/fake.rs"]
+mod fake;
+mod github;
 mod interrupted;
 mod recorded;
 mod refusals;

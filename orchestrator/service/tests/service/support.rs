@@ -9,7 +9,8 @@ use std::sync::Arc;
 use exec::{Command, capture, find_program};
 use service::api;
 use service::{
-    Caller, Cancel, MachineConfig, NoProgress, Service, ServiceConfig, ServiceError, system_clock,
+    Caller, Cancel, MachineConfig, NoProgress, Service, ServiceConfig, ServiceError,
+    SourceSettings, system_clock,
 };
 
 /// Scope of the fixture.
@@ -21,6 +22,7 @@ pub const RED_TEST: &str = "path_equivalence_partial_block";
 pub struct Bench {
     folder: tempfile::TempDir,
     service: Option<Arc<Service>>,
+    sources: SourceSettings,
 }
 
 fn fixture() -> PathBuf {
@@ -77,9 +79,15 @@ impl Bench {
 
     /// As [`Bench::new`], with the tree edited before its first commit.
     pub fn with(edit: impl FnOnce(&Path)) -> Bench {
+        Bench::with_sources(SourceSettings::default(), edit)
+    }
+
+    /// As [`Bench::with`], on a machine that may read these sources.
+    pub fn with_sources(sources: SourceSettings, edit: impl FnOnce(&Path)) -> Bench {
         let bench = Bench {
             folder: tempfile::tempdir().unwrap(),
             service: None,
+            sources,
         };
         let clone = bench.clone_path();
         copy(&fixture(), &clone);
@@ -122,10 +130,12 @@ impl Bench {
 
     fn config(&self) -> ServiceConfig {
         let environment: BTreeMap<OsString, OsString> = std::env::vars_os().collect();
+        let mut machine = MachineConfig::new(self.root().join("run"), environment);
+        machine.sources = self.sources.clone();
         ServiceConfig {
             state_dir: self.root().join("state"),
             repo_path: self.clone_path(),
-            machine: MachineConfig::new(self.root().join("run"), environment),
+            machine,
             clock: system_clock(),
         }
     }

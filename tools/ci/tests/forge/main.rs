@@ -6,5 +6,7 @@
     reason = "tests"
 )]
 
+mod fake;
 mod recorded;
 mod support;
+mod survives;
