@@ -12,7 +12,7 @@ use super::Context;
 use crate::client::Client;
 use crate::exit::Exit;
 
-/// Typed markers of a log, counts per cell of a run, or all of them as files for a query engine
+/// Typed markers of a log, or counts per cell of a run
 ///
 /// With `--format` every value of every marker becomes a row of one table, in a file per run below a folder per day:
 /// `day=2026-01-31/run=R12/markers.parquet`. `docs/queries.md` shows what to ask.
