@@ -804,12 +804,8 @@ fn answers_that_did_not_change_are_not_sent_again() {
     );
     let pulled = Bench::default().pull(&forge.client(), "7").unwrap();
     assert_eq!(pulled.run.id, 7);
-    let last = forge
-        .api
-        .asked()
-        .into_iter()
-        .filter(|asked| asked.path == path)
-        .next_back();
+    let asked = forge.api.asked();
+    let last = asked.iter().rfind(|asked| asked.path == path);
     assert!(
         last.unwrap()
             .headers
