@@ -107,7 +107,7 @@ fn each_mistake_is_named_with_its_place() {
         (
             "kind = \"local\"",
             "kind = \"githup\"",
-            "12:8: `source.kind` knows no `githup`; write one of: local",
+            "12:8: `source.kind` knows no `githup`; write one of: local, recorded, github",
         ),
         (
             "timeout_s = 900",
@@ -344,7 +344,7 @@ fn the_reference_shows_defaults() {
         "| `schema` | whole number | required | version of this format; always 1 |",
         "| `expires_h` | whole number | `24` | hours after which a signature no longer permits a push |",
         "## [scope.NAME.cells[]]",
-        "| `kind` | `\"local\"` | `\"local\"` | which run source |",
+        "| `kind` | `\"local\"` or `\"recorded\"` or `\"github\"` | `\"local\"` | which run source |",
         "| `timeout_s` | whole number | `1800` | limit, seconds |",
     ] {
         assert!(page.contains(line), "{line}\n{page}");
