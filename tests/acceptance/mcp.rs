@@ -51,7 +51,7 @@ async fn every_tool_is_described_and_every_success_fits_its_schema() {
     let log_id = run["run"]["jobs"][0]["log"]["log_id"].clone();
     let mcp = Client::launch(scene, false).await.unwrap();
     let tools = mcp.session.list_all_tools().await.unwrap();
-    assert_eq!(tools.len(), 27);
+    assert_eq!(tools.len(), tools::TOOLS.len());
     for tool in &tools {
         let hints = tool.annotations.clone().unwrap();
         assert!(
