@@ -14,6 +14,7 @@ mod card;
 mod seeded;
 
 use std::collections::BTreeSet;
+use std::process::Command;
 
 use card::Card;
 use engine::arch::Architecture;
@@ -26,6 +27,7 @@ use engine::kernels::KERNELS;
 use engine::model::{LogitsRows, Model, PassRequest};
 use engine::quant::words;
 use engine::ring::{RingSummary, with_rings};
+use engine::vk::device::Device;
 use engine::weights::{RowBlocking, WeightForm};
 use seeded::Shape;
 
@@ -241,6 +243,42 @@ fn split_attention_equals_the_whole() {
     ] {
         assert!(card.dispatched.contains(&kernel), "{}", kernel.name());
     }
+}
+
+/// The command line, which starts a worker: its exit code and the numbers of the refusal.
+fn refusal(arguments: &[&str]) -> (Option<i32>, Vec<u64>) {
+    let model = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/tests/data/models/llama-a.q8_0.gguf"
+    );
+    let output = Command::new(env!("CARGO_BIN_EXE_engine"))
+        .args(["run", model, "--tokens", "1", "--n", "1"])
+        .args(arguments)
+        .output()
+        .unwrap();
+    let text = String::from_utf8_lossy(&output.stderr).into_owned();
+    let line = text
+        .lines()
+        .find(|line| line.contains("canonical envelope needs"));
+    let words = line.unwrap_or_else(|| panic!("{text}")).split(' ');
+    let numbers = words.filter_map(|word| word.parse().ok()).collect();
+    (output.status.code(), numbers)
+}
+
+#[test]
+fn a_model_larger_than_the_device_is_refused_before_allocation() {
+    const ROW_BYTES: u64 = 2 * 2 * 32 * 4;
+    let heap = Device::open().unwrap().caps().heap_bytes;
+    let rows = (heap / ROW_BYTES + 1).to_string();
+    let (code, caches) = refusal(&["--n-ctx", &rows]);
+    assert_eq!(code, Some(3));
+    let [needed, remaining] = caches[..2] else {
+        panic!("{caches:?}");
+    };
+    assert!(needed > heap && remaining <= heap, "{needed} {remaining}");
+    let (code, weights) = refusal(&["--budget", "1000"]);
+    assert_eq!(code, Some(3));
+    assert!(weights[0] > 100_000 && weights[1] == 1000, "{weights:?}");
 }
 
 /// What the tests above dispatch by name, with what every pass of the smoke suite dispatches, is the whole table.
