@@ -27,6 +27,8 @@ use std::path::Path;
 use compare::distance;
 use engine::cpu::{CpuReference, KeepTrace};
 use engine::delta::path_delta;
+use engine::fuse::Pattern;
+use engine::fuse::verified::{Identity, is_verified};
 use engine::ir::CommandIr;
 use engine::kernels::Kernel;
 use engine::model::{Model, PassRequest};
@@ -360,6 +362,43 @@ fn gpu_path_equivalence_kv_offset() {
             (names, &got.logits),
         );
     }
+}
+
+#[test]
+fn gpu_path_equivalence_fusion_on_off() {
+    // Fused kernels run where a row says that they were verified, and only there; the tokens are the same either way.
+    let golden = subset("llama-a.f32");
+    let case = golden.case("p24");
+    let switched = |value: &str| Prompt {
+        greedy: 8,
+        purpose: Purpose::Smoke,
+        settings: settings(&[("ENGINE_FUSE_QKV", value), ("ENGINE_FUSE_FFN", value)]),
+        ..prompt_of(case)
+    };
+    let mut lab = Lab::open(&golden.model);
+    let device = Identity {
+        device: lab.loaded.device.clone(),
+        driver: lab.loaded.driver.clone(),
+    };
+    let verified = [Pattern::FusedQkvProj, Pattern::FusedFfnGateUpSilu]
+        .iter()
+        .any(|pattern| is_verified(*pattern, &device));
+    let single = lab.predict(switched("0"));
+    let fused = lab.check(&golden, case, &switched("1"));
+    let dispatches = |outcome: &Outcome| outcome.passes.last().unwrap().dispatches;
+    assert_eq!(
+        dispatches(&fused) < dispatches(&single),
+        verified,
+        "fused decode passes dispatch {}, others {}",
+        dispatches(&fused),
+        dispatches(&single)
+    );
+    expect_close(
+        &mut lab,
+        &switched("1"),
+        ("unfused", &single.logits),
+        ("fused", &fused.logits),
+    );
 }
 
 #[test]
