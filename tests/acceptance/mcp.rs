@@ -16,10 +16,11 @@ use rmcp::model::{
 };
 use serde_json::{Value, json};
 
+/// The scene goes first when this is dropped: it stops its daemon by the settings in the folders.
 struct Place {
+    scene: Scene,
     _work: tempfile::TempDir,
     _runtime: tempfile::TempDir,
-    scene: Scene,
 }
 
 fn place(edit: impl FnOnce(&Scene)) -> Place {
@@ -28,9 +29,9 @@ fn place(edit: impl FnOnce(&Scene)) -> Place {
     let scene = Scene::set(Project::Fixture, work.path(), runtime.path()).unwrap();
     edit(&scene);
     Place {
+        scene,
         _work: work,
         _runtime: runtime,
-        scene,
     }
 }
 
