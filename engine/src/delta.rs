@@ -117,6 +117,14 @@ pub fn path_delta(a: &CommandIr, b: &CommandIr) -> PathDelta {
 }
 
 fn row(aspect: Aspect, a: Vec<String>, b: Vec<String>) -> Row {
+    if a == b {
+        return Row {
+            aspect,
+            same: true,
+            only_a: Vec::new(),
+            only_b: Vec::new(),
+        };
+    }
     let (in_a, in_b): (BTreeSet<_>, BTreeSet<_>) = (a.iter().collect(), b.iter().collect());
     let missing = |from: &[String], other: &BTreeSet<&String>| {
         from.iter()
@@ -126,38 +134,37 @@ fn row(aspect: Aspect, a: Vec<String>, b: Vec<String>) -> Row {
     };
     Row {
         aspect,
-        same: a == b,
+        same: false,
         only_a: missing(&a, &in_b),
         only_b: missing(&b, &in_a),
     }
 }
 
+/// Number of a device command in its stream, and of its label.
+type LabelId = usize;
+
 /// Facts of one stream, in stream order.
 #[derive(Debug, Default)]
 struct Facts {
-    nodes: Vec<String>,
+    labels: Vec<String>,
     tensors: BTreeMap<TensorId, BTreeSet<ByteRange>>,
-    submits: Vec<Vec<String>>,
-    pending: Vec<Vec<String>>,
-    lifetimes: BTreeMap<TensorId, (String, String)>,
-    consumers: BTreeMap<TensorId, Vec<String>>,
+    submits: Vec<Vec<LabelId>>,
+    pending: Vec<Vec<LabelId>>,
+    lifetimes: BTreeMap<TensorId, (LabelId, LabelId)>,
+    consumers: BTreeMap<TensorId, Vec<LabelId>>,
 }
 
 impl Facts {
     fn new(ir: &CommandIr) -> Facts {
         let mut facts = Facts::default();
         let mut open = Vec::new();
-        let mut pending: Vec<(ByteRange, String)> = Vec::new();
+        let mut pending: Vec<(ByteRange, LabelId)> = Vec::new();
         for command in ir.commands.iter().filter(|command| !command.is_tap()) {
             match command {
                 Command::SubmitBoundary => {
                     facts.submits.push(std::mem::take(&mut open));
-                    facts.pending.push(
-                        std::mem::take(&mut pending)
-                            .into_iter()
-                            .map(|(_, name)| name)
-                            .collect(),
-                    );
+                    let left = pending.drain(..).map(|(_, label)| label);
+                    facts.pending.push(left.collect());
                 }
                 Command::Barrier(barrier) => {
                     pending.retain(|(range, _)| {
@@ -165,13 +172,12 @@ impl Facts {
                     });
                 }
                 Command::Dispatch(_) | Command::Copy(_) | Command::Zero { .. } => {
-                    let label = label(command);
-                    facts.device(command, &label);
+                    let label = facts.device(command);
                     let writes = command
                         .accesses()
                         .into_iter()
                         .filter(|access| access.access.writes());
-                    pending.extend(writes.map(|access| (access.range, label.clone())));
+                    pending.extend(writes.map(|access| (access.range, label)));
                     open.push(label);
                 }
                 Command::HostWrite { .. } | Command::HostRead { .. } | Command::FenceWait => {}
@@ -180,37 +186,35 @@ impl Facts {
         facts
     }
 
-    fn device(&mut self, command: &Command, label: &str) {
-        self.nodes.push(label.to_owned());
+    fn device(&mut self, command: &Command) -> LabelId {
+        let id = self.labels.len();
+        self.labels.push(label(command));
         for access in command.accesses() {
             let Some(tensor) = access.tensor else {
                 continue;
             };
             self.tensors.entry(tensor).or_default().insert(access.range);
-            let life = self
-                .lifetimes
-                .entry(tensor)
-                .or_insert_with(|| (label.to_owned(), String::new()));
-            label.clone_into(&mut life.1);
+            self.lifetimes.entry(tensor).or_insert((id, id)).1 = id;
             if access.access.reads() {
-                self.consumers
-                    .entry(tensor)
-                    .or_default()
-                    .push(label.to_owned());
+                self.consumers.entry(tensor).or_default().push(id);
             }
         }
+        id
+    }
+
+    fn named(&self, ids: &[LabelId]) -> Vec<&str> {
+        ids.iter().map(|id| self.labels[*id].as_str()).collect()
     }
 
     fn lines(&self, aspect: Aspect) -> Vec<String> {
-        let numbered = |lists: &[Vec<String>]| {
+        let numbered = |lists: &[Vec<LabelId>]| {
+            let lists = lists.iter().enumerate();
             lists
-                .iter()
-                .enumerate()
-                .map(|(i, names)| format!("submit {i}: {}", summary(names)))
+                .map(|(i, ids)| format!("submit {i}: {}", summary(&self.named(ids))))
                 .collect()
         };
         match aspect {
-            Aspect::GraphConstruction => self.nodes.clone(),
+            Aspect::GraphConstruction => self.labels.clone(),
             Aspect::TensorIds => {
                 let ranges = |set: &BTreeSet<ByteRange>| {
                     set.iter().map(ByteRange::to_string).collect::<Vec<_>>()
@@ -222,16 +226,19 @@ impl Facts {
             }
             Aspect::CommandBufferBoundaries => numbered(&self.submits),
             Aspect::PendingWrites => numbered(&self.pending),
-            Aspect::Lifetimes => self
-                .lifetimes
-                .iter()
-                .map(|(id, (from, to))| format!("tensor {}: {from} to {to}", id.0))
-                .collect(),
-            Aspect::ConsumerOrder => self
-                .consumers
-                .iter()
-                .map(|(id, names)| format!("tensor {}: {}", id.0, names.join(" ")))
-                .collect(),
+            Aspect::Lifetimes => {
+                let line = |(id, (from, to)): (&TensorId, &(LabelId, LabelId))| {
+                    let (from, to) = (&self.labels[*from], &self.labels[*to]);
+                    format!("tensor {}: {from} to {to}", id.0)
+                };
+                self.lifetimes.iter().map(line).collect()
+            }
+            Aspect::ConsumerOrder => {
+                let line = |(id, ids): (&TensorId, &Vec<LabelId>)| {
+                    format!("tensor {}: {}", id.0, self.named(ids).join(" "))
+                };
+                self.consumers.iter().map(line).collect()
+            }
         }
     }
 }
@@ -247,10 +254,10 @@ fn label(command: &Command) -> String {
     }
 }
 
-fn summary(names: &[String]) -> String {
+fn summary(names: &[&str]) -> String {
     match names {
         [] => "nothing".to_owned(),
-        [only] => only.clone(),
+        [only] => (*only).to_owned(),
         [first, .., last] => format!("{} commands, {first} to {last}", names.len()),
     }
 }
