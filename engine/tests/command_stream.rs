@@ -72,15 +72,17 @@ fn passes() -> Vec<PassRequest> {
     ]
 }
 
-/// All clean streams: models, passes, paths, with and without noops.
+/// All clean streams: architectures, passes, modes, with and without noops.
 fn clean_streams() -> Vec<(String, Recorded)> {
-    let profiles = [
-        single(),
-        legacy(),
-        profile(&[("ENGINE_NOOP_DISPATCHES", "50")]),
-    ];
+    let mut profiles = support::gpu_profiles();
+    profiles.push(profile(&[("ENGINE_NOOP_DISPATCHES", "50")]));
     let mut streams = Vec::new();
-    for name in ["llama-a.f32", "llama-a.q8_0"] {
+    for name in [
+        "llama-a.f32",
+        "llama-a.q8_0",
+        "qwen3-a.f32",
+        "qwen3-yarn-a.q4_0",
+    ] {
         let (_, model) = model(name);
         for (number, pass) in passes().iter().enumerate() {
             for profile in &profiles {
