@@ -16,10 +16,12 @@ mod faults;
 mod support;
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use converse::{Log, Talk};
 use engine::faults::{Detector, FAULTS, FaultSpec};
 use engine::worker::protocol::{Answer, DeviceKind, Prompt, Purpose, Request, Role};
+use engine::worker::{Worker, WorkerOptions};
 use faults::{Ledger, Place, spec};
 use support::{Case, Golden, data, floats, golden, relative_error};
 
@@ -285,4 +287,18 @@ fn lora_residue_has_no_adapter_to_act_on() {
     assert!(matches!(log.answers.last(), Some(Answer::Result { .. })));
     let (golden, case) = model("llama-a.f32");
     assert!(!is_wrong(&golden, &case, &logits));
+}
+
+/// A load and a prediction on the device, each within a limit that only a hang exceeds.
+#[test]
+fn a_worker_answers_before_its_deadline() {
+    let (golden, case) = model("llama-a.f32");
+    let mut options = WorkerOptions::new(env!("CARGO_BIN_EXE_engine"));
+    options.step_timeout = Duration::from_secs(60);
+    let mut worker = Worker::start(options).unwrap();
+    let loaded = worker.load(golden.model, DeviceKind::Vulkan, Some(64), None);
+    assert_eq!(loaded.unwrap().backend, "vulkan");
+    let answer = worker.predict(prompt(&case, Purpose::Smoke, false), |_| {});
+    assert!(matches!(answer, Ok(Answer::Result { .. })), "{answer:?}");
+    assert_eq!(worker.shutdown().unwrap().class, "clean");
 }

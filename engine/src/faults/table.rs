@@ -126,7 +126,7 @@ pub const FAULTS: &[FaultSpec] = &[
         example: "drop_barrier:1",
         pass: PREFILL,
         what: "Barrier `k` is not recorded.",
-        bug: "",
+        bug: "unordered_cache",
         cells: &[
             cell(
                 Detector::Hazard,
@@ -149,7 +149,7 @@ pub const FAULTS: &[FaultSpec] = &[
         example: "drop_side_effect:kv_store",
         pass: PREFILL,
         what: "No barrier shows what these ops write without owning it.",
-        bug: "",
+        bug: "unregistered_side_effect",
         cells: &[
             cell(
                 Detector::Hazard,
@@ -200,7 +200,7 @@ pub const FAULTS: &[FaultSpec] = &[
             ..PREFILL
         },
         what: "A decode pass runs the graph of the pass before it.",
-        bug: "",
+        bug: "shared_decode_topology",
         cells: &[
             cell(
                 Detector::Sim,
@@ -219,7 +219,7 @@ pub const FAULTS: &[FaultSpec] = &[
         example: "wrong_rope_base",
         pass: PREFILL,
         what: "The rotary table is made for another base.",
-        bug: "",
+        bug: "rope_base_default",
         cells: &[
             cell(
                 Detector::Sim,
@@ -258,7 +258,7 @@ pub const FAULTS: &[FaultSpec] = &[
         example: "fuse_precision",
         pass: PREFILL,
         what: "The query, key and value weights keep 8 bits of mantissa.",
-        bug: "",
+        bug: "truncated_weights",
         cells: &[
             cell(
                 Detector::Sim,
@@ -290,7 +290,7 @@ pub const FAULTS: &[FaultSpec] = &[
         example: "cpu_substitute",
         pass: PREFILL,
         what: "The reference answers in place of the device.",
-        bug: "",
+        bug: "decode_on_the_cpu",
         cells: &[cell(
             Detector::Engagement,
             "`count gpu_perdispatch >= 1` fails: no pass ran on the device",
@@ -303,7 +303,7 @@ pub const FAULTS: &[FaultSpec] = &[
         example: "tap_serialises",
         pass: PREFILL,
         what: "A tap is planned where no command reads the tensor.",
-        bug: "",
+        bug: "serialising_taps",
         cells: &[
             cell(Detector::Sim, "invalidated: tap_serialises"),
             cell(Detector::Smoke, "invalidated: tap_serialises"),
@@ -316,7 +316,7 @@ pub const FAULTS: &[FaultSpec] = &[
         example: "envelope_blowup",
         pass: PREFILL,
         what: "Every leaf is pinned, weights and caches included.",
-        bug: "",
+        bug: "pinned_leaves",
         cells: &[
             cell(
                 Detector::Planner,
@@ -338,7 +338,7 @@ pub const FAULTS: &[FaultSpec] = &[
             ..PREFILL
         },
         what: "The rotary kernel takes the strides of adjacent pairs for every model.",
-        bug: "",
+        bug: "default_strides",
         cells: &[cell(
             Detector::Smoke,
             "layer 0 `q_rope` drift: rope, inputs right, last writer rope#7 in arena",
@@ -351,7 +351,7 @@ pub const FAULTS: &[FaultSpec] = &[
         example: "worker_abort",
         pass: PREFILL,
         what: "The worker aborts in a prediction.",
-        bug: "",
+        bug: "fifth_byte",
         cells: &[cell(Detector::Harness, "driver_crash in predict, signal 6")],
         note: "",
     },
@@ -361,7 +361,7 @@ pub const FAULTS: &[FaultSpec] = &[
         example: "worker_hang",
         pass: PREFILL,
         what: "The worker never answers a prediction.",
-        bug: "",
+        bug: "spare_fence",
         cells: &[cell(Detector::Harness, "gpu_hang in predict, signal 9")],
         note: "",
     },
