@@ -22,6 +22,12 @@ pub(crate) fn run(runs: u64, events: u64) -> anyhow::Result<()> {
     let mut options = OpenOptions::new(0);
     options.reserve_bytes = 1 << 20;
     let mut dir = StateDir::open(&root, &options)?;
+    let created = Event::StateCreated {
+        root_commit: "0123456789012345678901234567890123456789".to_owned(),
+        remote: "bench".to_owned(),
+    };
+    dir.journal
+        .append(&Record::event(0, 0, "bench", created), Anchor::Now)?;
     for number in 0..events {
         let event = Event::RunChanged {
             run: of(number % runs, number),
