@@ -9,6 +9,7 @@ use indicatif::{DecimalBytes, ProgressBar, ProgressStyle};
 use serde::Serialize;
 use service::api::RefusalView;
 
+use crate::client::Refused;
 use crate::exit::Exit;
 use crate::page::printable;
 
@@ -99,7 +100,15 @@ impl Output {
     /// An error, with its causes.
     pub(crate) fn error(self, error: &anyhow::Error) {
         if self.json {
-            let value = serde_json::json!({ "schema": JSON_SCHEMA, "error": format!("{error:#}") });
+            // The daemon's errors have a code that scripts can tell apart.
+            let code = error
+                .downcast_ref::<Refused>()
+                .map_or("usage", |refused| refused.0.code.as_str());
+            let value = serde_json::json!({
+                "schema": JSON_SCHEMA,
+                "error": format!("{error:#}"),
+                "code": code,
+            });
             self.raw(&format!("{value}\n"));
         }
         eprintln!("greenloop: {error:#}");

@@ -20,6 +20,7 @@ mod mcp;
 mod pull;
 mod push;
 mod reject;
+mod reopen;
 mod revert;
 mod review;
 mod run;
@@ -91,6 +92,7 @@ enum Verb {
     Push(push::Args),
     Verify(verify::Args),
     Revert(revert::Args),
+    Reopen(reopen::Args),
     Why(why::Args),
     Audit(audit::Args),
     State(state::Args),
@@ -176,6 +178,7 @@ fn dispatch(verb: &Verb, context: &Context<'_>) -> Result<Exit> {
         Verb::Reject(args) => reject::run(args, context),
         Verb::Push(args) => push::run(args, context),
         Verb::Verify(args) => verify::run(args, context),
+        Verb::Reopen(args) => reopen::run(args, context),
         Verb::Revert(args) => revert::run(args, context),
         Verb::Why(args) => why::run(args, context),
         Verb::Audit(args) => audit::run(args, context),

@@ -118,7 +118,7 @@ pub struct Said {
 }
 
 impl Said {
-    fn of(command: &mut Command) -> Self {
+    pub fn of(command: &mut Command) -> Self {
         let Output {
             status,
             stdout,

@@ -1,6 +1,6 @@
 //! Help, completions, manual, colours, exit codes.
 
-use crate::support::{ADDER, Home};
+use crate::support::{ADDER, Home, Said};
 
 #[test]
 fn completions_know_every_verb() {
@@ -44,4 +44,94 @@ fn nothing_is_coloured_unless_on_a_terminal() {
             "{args:?}: {said:?}"
         );
     }
+}
+
+#[test]
+fn doctor_says_what_mends_a_missing_program() {
+    let home = Home::with(ADDER);
+    let bare = home.path().join("bin");
+    std::fs::create_dir(&bare).unwrap();
+    let mut doctor = home.command(env!("CARGO_BIN_EXE_greenloop"));
+    let said = Said::of(doctor.args(["doctor", "--json"]).env("PATH", &bare));
+    assert_eq!(said.code, 7, "{said:?}");
+    let answer = said.json();
+    let findings = answer["findings"].as_array().unwrap();
+    for (name, remedy) in [
+        ("git", "apt-get install git"),
+        ("ssh-keygen", "openssh-client"),
+        ("linker", "build-essential"),
+        ("policy", "greenloop init"),
+    ] {
+        let found = findings
+            .iter()
+            .find(|finding| finding["name"] == name)
+            .unwrap();
+        assert_eq!(found["level"], "missing", "{found}");
+        assert!(
+            found["remedy"].as_str().unwrap().contains(remedy),
+            "{found}"
+        );
+    }
+    assert_eq!(answer["deployment"], "A");
+}
+
+#[test]
+fn doctor_names_credentials_and_shows_none() {
+    let home = Home::with(ADDER);
+    std::fs::create_dir(home.path().join(".ssh")).unwrap();
+    let key = home.path().join(".ssh/id_ed25519");
+    let made = home
+        .command("ssh-keygen")
+        .args(["-q", "-t", "ed25519", "-N", "", "-f"])
+        .arg(&key)
+        .status();
+    assert!(made.unwrap().success());
+    std::fs::write(
+        home.path().join(".git-credentials"),
+        "https://me:canary-store@host\n",
+    )
+    .unwrap();
+    home.git(&[
+        "remote",
+        "add",
+        "origin",
+        "https://me:canary-url@host/x.git",
+    ]);
+    let mut doctor = home.command(env!("CARGO_BIN_EXE_greenloop"));
+    let said = Said::of(doctor.arg("doctor").env("FORGE_TOKEN", "canary-variable"));
+    for named in [
+        "id_ed25519",
+        ".git-credentials",
+        "FORGE_TOKEN",
+        "remote.origin.url",
+    ] {
+        assert!(
+            said.out.contains(named),
+            "{named} is not named: {}",
+            said.out
+        );
+    }
+    let secret: String = std::fs::read_to_string(&key)
+        .unwrap()
+        .lines()
+        .nth(2)
+        .unwrap()
+        .into();
+    for canary in ["canary", secret.as_str()] {
+        assert!(
+            !said.out.contains(canary) && !said.err.contains(canary),
+            "{canary} is shown: {said:?}"
+        );
+    }
+}
+
+#[test]
+fn errors_in_json_have_a_code() {
+    let home = Home::with(ADDER);
+    home.git(&["remote", "add", "origin", "../nowhere.git"]);
+    let said = home.greenloop(&["classify", "R9", "--json"]);
+    assert_eq!(said.code, 2, "{said:?}");
+    let answer = said.json();
+    assert_eq!(answer["schema"], 1);
+    assert_eq!(answer["code"], "unknown_id", "{answer}");
 }

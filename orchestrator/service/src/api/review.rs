@@ -102,3 +102,22 @@ pub struct PrepareRollbackAnswer {
     /// Every unmet rule.
     pub refused: Vec<RefusalView>,
 }
+
+/// Open a scope again that a due rollback has closed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ReopenScopeRequest {
+    /// The scope.
+    pub scope: String,
+    /// Why pushes may go on.
+    pub reason: String,
+}
+
+/// The opened scope.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ReopenScopeAnswer {
+    /// Why it had been closed; null when nothing was opened.
+    pub was_closed_because: Option<String>,
+    /// Why it stays as it is.
+    pub refused: Vec<RefusalView>,
+}

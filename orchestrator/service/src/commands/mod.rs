@@ -76,6 +76,7 @@ pub(crate) fn dispatch(
         Q::RejectClaim(r) => A::RejectClaim(approve::reject(shared, ctx, r)?),
         Q::VerifyClaim(r) => A::VerifyClaim(verify::verify_claim(shared, ctx, r)?),
         Q::ReviewClaim(r) => A::ReviewClaim(review::review_claim(shared, ctx, r)?),
+        Q::ReopenScope(r) => A::ReopenScope(rollback::reopen_scope(shared, ctx, r)?),
         Q::PrepareRollback(r) => A::PrepareRollback(rollback::prepare_rollback(shared, ctx, r)?),
         Q::DaemonInfo(_) => A::DaemonInfo(machine::daemon_info(shared)),
         Q::Shutdown(_) => A::Shutdown(machine::shutdown(shared)),

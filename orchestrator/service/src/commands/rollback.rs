@@ -1,4 +1,5 @@
-//! `prepare_rollback`: the way back from a pushed claim, as a claim of its own.
+//! `prepare_rollback`: the way back from a pushed claim, as a claim of its own; `reopen_scope`: a
+//! person's word in its place.
 //!
 //! The tree is the exact revert of the pushed commit. What is predicted is what the original claim's
 //! baseline run shows and the pushed commit's run does not. Nothing is decided here: the rules judge
@@ -17,7 +18,9 @@ use markers::{CellObservations, Predicate, Span, Truth};
 use repo::RepoError;
 
 use super::{find_claim, find_run};
-use crate::api::{PrepareRollbackAnswer, PrepareRollbackRequest};
+use crate::api::{
+    PrepareRollbackAnswer, PrepareRollbackRequest, ReopenScopeAnswer, ReopenScopeRequest,
+};
 use crate::facts::{Circumstances, gather};
 use crate::shared::{Ctx, Shared, Target};
 use crate::{ServiceError, observe, views};
@@ -51,6 +54,49 @@ pub(super) fn prepare_rollback(
     };
     let body = body(shared, ctx, &claim, &verdict, &target, tree)?;
     propose(shared, ctx, &claim, body)
+}
+
+/// Opens a closed scope again; the reason is journalled with who gave it.
+pub(super) fn reopen_scope(
+    shared: &Shared,
+    ctx: Ctx<'_>,
+    request: ReopenScopeRequest,
+) -> Result<ReopenScopeAnswer, ServiceError> {
+    let refusal = |code, field: &str, reason: String, remedy: &str| {
+        Some(Refusal::new(code, field, reason, remedy))
+    };
+    let (mut was, mut refused) = (None, None);
+    shared.append_with(&ctx.caller.author(), |core| {
+        let Some(closure) = core.state.closed_scopes.get(&request.scope) else {
+            refused = refusal(
+                "scope_not_closed",
+                "scope",
+                format!("`{}` takes pushes already, or is no scope", request.scope),
+                "`greenloop status` shows which scopes are closed, and why",
+            );
+            return Ok(None);
+        };
+        if request.reason.trim().is_empty() {
+            refused = refusal(
+                "reason_missing",
+                "reason",
+                "who reads the journal later will ask why the rollback was passed over".into(),
+                "say why, in one sentence",
+            );
+            return Ok(None);
+        }
+        was = Some(closure.reason.clone());
+        Ok(Some(Event::ScopeReopened {
+            scope: request.scope.clone(),
+            reason: request.reason.clone(),
+            author: ctx.caller.author(),
+        }))
+    })?;
+    let refused: Vec<Refusal> = refused.into_iter().collect();
+    Ok(ReopenScopeAnswer {
+        was_closed_because: was,
+        refused: views::refusals(&refused),
+    })
 }
 
 fn refused(refusal: Refusal) -> PrepareRollbackAnswer {

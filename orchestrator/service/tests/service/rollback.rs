@@ -65,7 +65,23 @@ fn a_broken_guard_gets_a_rollback_that_every_rule_accepts() {
     let base_tree = run(&bench.clone_path(), "git", &["rev-parse", "HEAD~1^{tree}"]);
     assert_eq!(body["tree"], serde_json::Value::String(base_tree));
     // Asked again, it is the same claim.
-    assert_eq!(back(&bench, &claim).claim_id, Some(id));
+    assert_eq!(back(&bench, &claim).claim_id, Some(id.clone()));
+
+    // The gates ask the restored tree what they ask every tree, and it has the old failure.
+    let gates = bench.gates(&loop_id, &id, 300);
+    assert!(codes(&gates.refused).contains(&"gate_failed"), "{gates:#?}");
+    let reopen = |reason: &str| {
+        let request = api::ReopenScopeRequest {
+            scope: SCOPE.into(),
+            reason: reason.into(),
+        };
+        bench.person(request).unwrap()
+    };
+    assert_eq!(codes(&reopen(" ").refused), ["reason_missing"]);
+    let opened = reopen("the cell is known to be broken, and nobody builds it");
+    assert!(opened.was_closed_because.is_some(), "{opened:?}");
+    assert_eq!(codes(&reopen("again").refused), ["scope_not_closed"]);
+    assert!(codes(&back(&bench, &claim).refused).contains(&"rollback_not_due"));
 }
 
 #[test]
