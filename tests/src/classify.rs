@@ -118,6 +118,8 @@ fn run_of(scope: &str, logs: &[CellLog]) -> Run {
             complete: true,
         }),
         why_empty: None,
+        outranked: Vec::new(),
+        forge: None,
     };
     Run {
         run_id: "offline".into(),
@@ -132,6 +134,8 @@ fn run_of(scope: &str, logs: &[CellLog]) -> Run {
         jobs: logs.iter().map(job).collect(),
         created_ms: 0,
         finished_ms: None,
+        forge: None,
+        artifacts: Vec::new(),
     }
 }
 
