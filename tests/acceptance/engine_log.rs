@@ -59,7 +59,7 @@ fn the_log_of_the_smoke_suite_is_passed_with_proof() {
         let expected = !OF_FAULTS.contains(tag) && *tag != "[WORKER EXIT]";
         assert!(printed || !expected, "nothing printed {tag}");
     }
-    let judged = judge(&policy, SCOPE, &[log.clone()]).unwrap();
+    let judged = judge(&policy, SCOPE, std::slice::from_ref(&log)).unwrap();
     assert_eq!(
         judged.diagnostics,
         [],
