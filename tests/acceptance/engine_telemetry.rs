@@ -27,6 +27,7 @@ const UNITS: &[(&str, &str, Unit)] = &[
     ("[LOGITS PROFILE]", "us", Unit::Us),
     ("[ARENA PLAN]", "peak", Unit::B),
     ("[ARENA PLAN]", "envelope", Unit::B),
+    ("[ARENA PLAN]", "saved", Unit::B),
     ("[HAZARD]", "bytes", Unit::B),
 ];
 

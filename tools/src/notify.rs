@@ -18,10 +18,8 @@ pub(crate) async fn session(server: Server, peer: Peer<RoleServer>) {
     let mut watch = server.watch();
     loop {
         watch.only(&server.watched());
-        tokio::select! {
-            () = watch.news() => {}
-            () = tokio::time::sleep(LOOK) => {}
-        }
+        // Without news in that time, only the client is looked at.
+        let _ = tokio::time::timeout(LOOK, watch.news()).await;
         if peer.is_transport_closed() || tell_session(&mut watch, &server, &peer).await.is_err() {
             return;
         }

@@ -52,7 +52,7 @@ fn run_facts(shared: &Shared, run: &Run, base: &BaseFacts, engaged: markers::Tru
     let around = Around::of(&shared.core().state, run);
     RunFacts {
         status: Some("completed".into()),
-        conclusion: run.conclusion.as_ref().map(conclusion_word),
+        conclusion: conclusion_of(run),
         exit_code: failed.and_then(|step| match step.exit {
             ProcessExit::Code(code) => Some(i64::from(code)),
             _ => None,
@@ -74,6 +74,17 @@ fn run_facts(shared: &Shared, run: &Run, base: &BaseFacts, engaged: markers::Tru
         cancelled_in_a_row: around.cancelled_in_a_row,
         all_cells: wanted.iter().all(|cell| has_log(&cell.name)),
         engaged,
+    }
+}
+
+/// What the run ended with. A run of this machine that could not be started has its reason for a
+/// conclusion; to the classes it is what a forge calls a failure to start.
+fn conclusion_of(run: &Run) -> Option<String> {
+    match &run.conclusion {
+        Some(Conclusion::Unknown(_)) if run.forge.is_none() && !run.executed() => {
+            Some("startup_failure".to_owned())
+        }
+        other => other.as_ref().map(conclusion_word),
     }
 }
 

@@ -206,7 +206,9 @@ async fn tell_client(peer: &Peer<RoleServer>, note: Value) -> Result<(), ErrorDa
 
 /// The suite wants to see notes apart in time.
 async fn pause() {
-    tokio::time::sleep(Duration::from_millis(50)).await;
+    let mut pace = tokio::time::interval(Duration::from_millis(50));
+    pace.tick().await;
+    pace.tick().await;
 }
 
 impl Fixture {
