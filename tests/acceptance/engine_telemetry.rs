@@ -57,7 +57,8 @@ fn text(values: &[String]) -> BoxedStrategy<Json> {
     if !values.is_empty() {
         return select(values.to_vec()).prop_map(Json::from).boxed();
     }
-    let readable = |text: &String| text != "n/a" && !text.contains("***");
+    // A bare word may be followed by a comma that is none of it.
+    let readable = |text: &String| text != "n/a" && !text.contains("***") && !text.ends_with(',');
     "[a-z_]{1,12}|[ -~äλ]{0,24}"
         .prop_filter("words that mean something else", readable)
         .prop_map(Json::from)

@@ -18,8 +18,11 @@ pub(crate) async fn session(server: Server, peer: Peer<RoleServer>) {
     let mut watch = server.watch();
     loop {
         watch.only(&server.watched());
-        // Without news in that time, only the client is looked at.
-        let _ = tokio::time::timeout(LOOK, watch.news()).await;
+        tokio::select! {
+            () = watch.news() => {}
+            () = server.subscription() => {}
+            () = tokio::time::sleep(LOOK) => {}
+        }
         if peer.is_transport_closed() || tell_session(&mut watch, &server, &peer).await.is_err() {
             return;
         }

@@ -30,6 +30,8 @@ pub struct Server {
     read_only: bool,
     /// Resources that a client of the session era watches.
     watched: Arc<Mutex<BTreeSet<String>>>,
+    /// A subscription came; what its resource holds now is no news.
+    subscribed: Arc<tokio::sync::Notify>,
 }
 
 /// Most resources that one client may watch.
@@ -75,6 +77,7 @@ impl Server {
             caller,
             read_only,
             watched: Arc::default(),
+            subscribed: Arc::default(),
         }
     }
 
@@ -85,6 +88,11 @@ impl Server {
     pub(crate) fn watched(&self) -> BTreeSet<String> {
         let watched = self.watched.lock().unwrap_or_else(PoisonError::into_inner);
         watched.clone()
+    }
+
+    /// Waits for the next subscription.
+    pub(crate) async fn subscription(&self) {
+        self.subscribed.notified().await;
     }
 
     fn visible(&self) -> impl Iterator<Item = &'static ToolSpec> + '_ {
@@ -294,6 +302,7 @@ impl ServerHandler for Server {
             ));
         }
         watched.insert(request.uri);
+        self.subscribed.notify_one();
         Ok(())
     }
 

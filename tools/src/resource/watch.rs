@@ -50,9 +50,7 @@ impl Watch {
     /// Waits until something happened, then a little longer for what belongs to it.
     pub(crate) async fn news(&self) {
         self.news.notified().await;
-        let mut pace = tokio::time::interval(PACE);
-        pace.tick().await;
-        pace.tick().await;
+        tokio::time::sleep(PACE).await;
     }
 
     /// Takes these URIs under watch and forgets all others. The content they have now is no news.
