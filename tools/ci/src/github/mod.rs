@@ -1,7 +1,7 @@
 //! The `github` source: GitHub Actions over its REST API.
 //!
-//! [`client`] asks, [`pages`] lists, [`download`] fetches files, [`rate`] knows when to wait,
-//! [`redirect`] where not to go. The runtime inside is this module's own; everything outside is
+//! `client` asks, `pages` lists, `download` fetches files, `rate` knows when to wait,
+//! `redirect` where not to go. The runtime inside is this module's own; everything outside is
 //! plain functions that can be cancelled.
 
 mod client;
