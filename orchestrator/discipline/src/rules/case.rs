@@ -6,7 +6,7 @@ use markers::Predicate;
 use crate::decision::DecisionInput;
 use crate::model::Refusal;
 use crate::policy::ScopePolicy;
-use crate::rulebook::Rulebook;
+use crate::rulebook::{Rulebook, blind_cell};
 
 /// A predicate of the claim, with the field it stands in.
 #[derive(Debug)]
@@ -124,6 +124,34 @@ impl<'a> Case<'a> {
         let facts = self.input.baseline.as_ref()?;
         let cells = self.rulebook.whole_matrix(&self.cell_names(), &facts.cells);
         Some(self.rulebook.evaluate(predicate, &cells))
+    }
+
+    /// Why the next run could tell nothing by this predicate: it holds on the baseline run already
+    /// (`known`: code and remedy), or a cell can never show it (`unseen`: code).
+    #[must_use]
+    pub fn no_news(
+        &self,
+        stated: &Stated<'_>,
+        known: (&str, &str),
+        unseen: &str,
+    ) -> Option<Refusal> {
+        let verdict = self.on_baseline(stated.predicate.as_ref().ok()?)?;
+        let text = stated.text;
+        if verdict.truth == markers::Truth::Holds {
+            let run = &self.body().baseline_run;
+            let reason = format!("`{text}` already holds on {run}: {}", verdict.why);
+            return Some(Refusal::new(known.0, &stated.field, reason, known.1));
+        }
+        let (cell, why) = blind_cell(&verdict)?;
+        Some(Refusal::new(
+            unseen,
+            &stated.field,
+            format!("`{text}` could never be seen in cell `{cell}`: {why}"),
+            format!(
+                "name a cell that can show it, one of: {}",
+                self.cell_names().join(", ")
+            ),
+        ))
     }
 
     /// Refusals of predicates that do not parse or name a cell that will not run.

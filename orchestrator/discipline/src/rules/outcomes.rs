@@ -4,12 +4,10 @@
 use std::collections::BTreeSet;
 
 use attest::claim::{ClaimKind, Outcome};
-use markers::Truth;
 
 use super::Case;
 use super::case::Stated;
 use crate::model::Refusal;
-use crate::rulebook::blind_cell;
 
 const FIELD: &str = "outcomes";
 /// Fewer causes than these leave nothing to decide.
@@ -131,28 +129,12 @@ fn kills(case: &Case<'_>) -> Vec<Refusal> {
 
 /// What the baseline run already shows needs no run; what no cell could show gives no answer.
 fn today(case: &Case<'_>, stated: &Stated<'_>) -> Option<Refusal> {
-    let verdict = case.on_baseline(stated.predicate.as_ref().ok()?)?;
-    if verdict.truth == Truth::Holds {
-        return Some(Refusal::new(
+    case.no_news(
+        stated,
+        (
             "outcome_already_known",
-            &stated.field,
-            format!(
-                "`{}` already holds on {}: {}",
-                stated.text,
-                case.body().baseline_run,
-                verdict.why
-            ),
             "strike the hypothesis out today with `falsify_hypothesis` and those lines",
-        ));
-    }
-    let (cell, why) = blind_cell(&verdict)?;
-    Some(Refusal::new(
-        "outcome_unobservable",
-        &stated.field,
-        format!("`{}` cannot be seen in cell `{cell}`: {why}", stated.text),
-        format!(
-            "name a cell that can show it, one of: {}",
-            case.cell_names().join(", ")
         ),
-    ))
+        "outcome_unobservable",
+    )
 }

@@ -1,11 +1,8 @@
 //! Telemetry that means revert: named, readable, visible, and not there today.
 
-use markers::Truth;
-
 use super::Case;
 use super::case::Stated;
 use crate::model::Refusal;
-use crate::rulebook::blind_cell;
 
 pub(super) fn judge(case: &Case<'_>) -> Vec<Refusal> {
     if case.rollback_if.is_empty() {
@@ -30,31 +27,12 @@ pub(super) fn judge(case: &Case<'_>) -> Vec<Refusal> {
 }
 
 fn on_baseline(case: &Case<'_>, stated: &Stated<'_>) -> Option<Refusal> {
-    let verdict = case.on_baseline(stated.predicate.as_ref().ok()?)?;
-    if verdict.truth == Truth::Holds {
-        return Some(Refusal::new(
+    case.no_news(
+        stated,
+        (
             "rollback_already_holds",
-            &stated.field,
-            format!(
-                "`{}` already holds on {}: {}",
-                stated.text,
-                case.body().baseline_run,
-                verdict.why
-            ),
             "name telemetry that only a worse tree shows; what fails today belongs into `predictions`",
-        ));
-    }
-    let (cell, why) = blind_cell(&verdict)?;
-    Some(Refusal::new(
+        ),
         "rollback_unobservable",
-        &stated.field,
-        format!(
-            "`{}` could never be seen in cell `{cell}`: {why}",
-            stated.text
-        ),
-        format!(
-            "name a cell that can show it, one of: {}",
-            case.cell_names().join(", ")
-        ),
-    ))
+    )
 }
