@@ -4,6 +4,7 @@ use std::io::{self, Write};
 use std::time::SystemTime;
 
 use attest::digest::Digest;
+use discipline::policy::Policy;
 use repo::{Room, SeedKey};
 
 use crate::shared::Shared;
@@ -20,6 +21,7 @@ pub(crate) struct Harvest(SeedKey);
 /// [`harvest`]ed after it.
 pub(crate) fn prepare(
     shared: &Shared,
+    policy: &Policy,
     room: &Room,
     base_tree: &str,
     tree: &str,
@@ -27,7 +29,7 @@ pub(crate) fn prepare(
     cancel: &Cancel,
 ) -> Result<Option<Harvest>, ServiceError> {
     repo::check_parent_config(&room.tree(), shared.cargo_home.user())?;
-    repo::check_tree_config(&shared.repo, tree)?;
+    repo::check_tree_config(&shared.repo, tree, &policy.repo.allow_cargo_config)?;
     let key = seed_key(shared, tree)?;
     let cargo = argv.first().is_some_and(|program| program == "cargo");
     let wanted = key

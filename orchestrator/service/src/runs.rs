@@ -192,7 +192,16 @@ fn cells(
     let room = shared.rooms.room(ROOM);
     let base_tree = shared.reader()?.commit_info(policy_commit)?.tree;
     say(shared, run, "dependencies", 0);
-    let left = prepare(shared, &room, &base_tree, &run.tree, &policy.argv, cancel)?;
+    let whole = &base.facts.policy;
+    let left = prepare(
+        shared,
+        whole,
+        &room,
+        &base_tree,
+        &run.tree,
+        &policy.argv,
+        cancel,
+    )?;
     // Dependencies of a commit that is not on the branch are not for others.
     let left = left.filter(|_| on_branch(shared, policy_commit));
     let (tree, target, home) = (room.tree(), room.target(), room.home());

@@ -340,7 +340,7 @@ pub(super) fn notes(survey: &Survey, choice: &Choice, approver: Option<&Approver
     }
     notes.extend(
         survey.hostile_config.iter().map(|reason| {
-            format!("the clean room will refuse this tree: {reason}; remove the key")
+            format!("the clean room will refuse this tree: {reason}; remove the key, or list it in [repo] allow_cargo_config")
         }),
     );
     if survey

@@ -30,16 +30,21 @@ const HARMLESS: &[&str] = &[
     "term.*",
 ];
 
-/// Refuses a tree that carries such configuration anywhere.
+/// Refuses a tree that carries such configuration anywhere, but for the dotted keys that the policy
+/// allows (`allow_cargo_config`).
 ///
 /// # Errors
 /// Names the first file and key; also when the file cannot be read as TOML.
-pub fn check_tree_config(repo: &DaemonRepo, tree: &str) -> Result<(), RepoError> {
+pub fn check_tree_config(
+    repo: &DaemonRepo,
+    tree: &str,
+    allowed: &[String],
+) -> Result<(), RepoError> {
     let objects = repo.objects()?;
     let root = objects
         .find_tree(oid(tree)?)
         .map_err(RepoError::objects("cannot read the tree"))?;
-    check_folder(&objects, &root, Path::new(""), 0)
+    check_folder(&objects, &root, Path::new(""), 0, allowed)
 }
 
 /// Names are bytes: a tree may hold some that are no text.
@@ -48,6 +53,7 @@ fn check_folder(
     tree: &git2::Tree<'_>,
     folder: &Path,
     depth: usize,
+    allowed: &[String],
 ) -> Result<(), RepoError> {
     for entry in tree {
         let path = folder.join(OsStr::from_bytes(entry.name_bytes()));
@@ -61,7 +67,8 @@ fn check_folder(
                 // A link or folder in place of the file is not readable as TOML.
                 _ => b"\xff".to_vec(),
             };
-            check(&path, &content, &[], "remove the key from the tree")?;
+            let remedy = "remove the key from the tree, or allow it in `[repo] allow_cargo_config`";
+            check(&path, &content, &[], allowed, remedy)?;
         } else if entry.filemode() == 0o040_000 {
             if depth >= MAX_DEPTH {
                 return Err(RepoError::UnsafePath {
@@ -72,7 +79,7 @@ fn check_folder(
             let child = objects
                 .find_tree(entry.id())
                 .map_err(RepoError::objects("cannot read a tree"))?;
-            check_folder(objects, &child, &path, depth + 1)?;
+            check_folder(objects, &child, &path, depth + 1, allowed)?;
         }
     }
     Ok(())
@@ -108,6 +115,7 @@ pub fn check_parent_config(room: &Path, user_cargo_home: Option<&Path>) -> Resul
                 &path,
                 &content,
                 extra,
+                &[],
                 "put the state folder elsewhere with `--state DIR`",
             )?;
         }
@@ -115,7 +123,13 @@ pub fn check_parent_config(room: &Path, user_cargo_home: Option<&Path>) -> Resul
     Ok(())
 }
 
-fn check(path: &Path, content: &[u8], extra: &[&str], remedy: &str) -> Result<(), RepoError> {
+fn check(
+    path: &Path,
+    content: &[u8],
+    extra: &[&str],
+    by_policy: &[String],
+    remedy: &str,
+) -> Result<(), RepoError> {
     let refuse = |key: String| RepoError::CargoConfig {
         path: path.to_owned(),
         key,
@@ -127,12 +141,15 @@ fn check(path: &Path, content: &[u8], extra: &[&str], remedy: &str) -> Result<()
         if allowed(&format!("{name}.*"), extra) {
             continue;
         }
+        if listed(name, value, by_policy) {
+            continue;
+        }
         let toml::Value::Table(inner) = value else {
             return Err(refuse(name.clone()));
         };
-        for key in inner.keys() {
+        for (key, value) in inner {
             let full = format!("{name}.{key}");
-            if !allowed(&full, extra) {
+            if !allowed(&full, extra) && !listed(&full, value, by_policy) {
                 return Err(refuse(full));
             }
         }
@@ -144,16 +161,51 @@ fn allowed(key: &str, extra: &[&str]) -> bool {
     HARMLESS.contains(&key) || extra.contains(&key)
 }
 
+/// The policy lists the key, a table around it, or every key below it.
+fn listed(key: &str, value: &toml::Value, by_policy: &[String]) -> bool {
+    let around = |entry: &String| key == entry || key.starts_with(&format!("{entry}."));
+    let below = || match value {
+        toml::Value::Table(inner) if !inner.is_empty() => inner
+            .iter()
+            .all(|(name, value)| listed(&format!("{key}.{name}"), value, by_policy)),
+        _ => false,
+    };
+    by_policy.iter().any(around) || below()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn verdict(text: &str) -> Option<String> {
-        match check(Path::new("config.toml"), text.as_bytes(), &[], "x") {
+        under(text, &[])
+    }
+
+    fn under(text: &str, policy: &[&str]) -> Option<String> {
+        let policy: Vec<String> = policy.iter().map(|key| (*key).to_owned()).collect();
+        match check(Path::new("config.toml"), text.as_bytes(), &[], &policy, "x") {
             Ok(()) => None,
             Err(RepoError::CargoConfig { key, .. }) => Some(key),
             Err(other) => Some(other.to_string()),
         }
+    }
+
+    #[test]
+    fn the_policy_allows_what_it_names_and_no_more() {
+        let two = "[env]\nA='1'\nB='2'\n";
+        assert_eq!(under(two, &["env.A"]).as_deref(), Some("env.B"));
+        assert_eq!(under(two, &["env.A", "env.B"]), None);
+        assert_eq!(under(two, &["env"]), None);
+        assert_eq!(
+            under(two, &["en", "env.", "env.A.x"]).as_deref(),
+            Some("env.A")
+        );
+        let deep = "[target.x]\nrunner='/x'\nlinker='/y'\n";
+        assert_eq!(
+            under(deep, &["target.x.runner"]).as_deref(),
+            Some("target.x")
+        );
+        assert_eq!(under(deep, &["target.x.runner", "target.x.linker"]), None);
     }
 
     #[test]

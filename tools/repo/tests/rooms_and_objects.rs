@@ -250,10 +250,12 @@ fn cargo_configuration_in_the_tree_is_judged() {
     let bench = bench();
     let (clone, head) = bench.clone_with(&[(".cargo/config.toml", "[alias]\nx='run'\n")]);
     let tree = bench.repo.import(&clone, &head, &bench.cancel).unwrap();
-    check_tree_config(&bench.repo, &tree).unwrap();
+    check_tree_config(&bench.repo, &tree, &[]).unwrap();
     let (_, head) = bench.clone_with(&[("sub/.cargo/config", "[build]\nrustc-wrapper='/x'\n")]);
     let tree = bench.repo.import(&clone, &head, &bench.cancel).unwrap();
-    let error = check_tree_config(&bench.repo, &tree).unwrap_err();
+    let error = check_tree_config(&bench.repo, &tree, &[]).unwrap_err();
     assert!(error.to_string().contains("sub/.cargo/config"), "{error}");
     assert!(error.to_string().contains("build.rustc-wrapper"), "{error}");
+    let by_policy = ["build.rustc-wrapper".to_owned()];
+    check_tree_config(&bench.repo, &tree, &by_policy).unwrap();
 }

@@ -232,7 +232,16 @@ impl Bench<'_> {
     fn fill(&self, tree: &str, argv: &[String]) -> Result<(), ServiceError> {
         self.say("dependencies");
         let room = &self.room;
-        prepare(self.shared, room, &self.base_tree, tree, argv, self.cancel)?;
+        let (shared, policy) = (self.shared, self.policy());
+        prepare(
+            shared,
+            policy,
+            room,
+            &self.base_tree,
+            tree,
+            argv,
+            self.cancel,
+        )?;
         Ok(())
     }
 
