@@ -106,19 +106,7 @@ pub fn probe_stream() -> CommandIr {
         ByteRange::new(Region::Arena, BYTES, BYTES),
         sum,
     ];
-    let spec = Kernel::Add.spec();
-    let bindings = halves
-        .into_iter()
-        .zip(spec.bindings)
-        .zip(0_u32..)
-        .map(|((range, row), slot)| Binding {
-            slot,
-            range,
-            touched: range,
-            access: row.access,
-            tensor: None,
-        })
-        .collect();
+    let bindings = Binding::untold(Kernel::Add, halves);
     let copy = |src, dst, purpose| {
         Command::Copy(Copy {
             src,

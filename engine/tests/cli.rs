@@ -68,6 +68,21 @@ fn logits_of_the_reference_reach_a_file_row_by_row() {
     assert_eq!(result["n_vocab"], 600);
     assert_eq!(result["greedy"].as_array().unwrap().len(), 4);
     assert_eq!(std::fs::metadata(&out).unwrap().len(), 3 * 600 * 4);
+    let by_device = std::fs::read(&out).unwrap();
+    let by_mode = [
+        "logits",
+        &model,
+        "--tokens",
+        paths[0],
+        "--out",
+        paths[1],
+        "--mode",
+        "cpu-reference",
+        "--greedy",
+        "4",
+    ];
+    assert_eq!(json(&by_mode)["greedy"], result["greedy"]);
+    assert_eq!(std::fs::read(&out).unwrap(), by_device);
 }
 
 #[test]

@@ -56,18 +56,7 @@ pub(super) fn bandwidth(
 fn stream() -> CommandIr {
     let source = ByteRange::new(Region::Dummy, 0, COPIED);
     let target = ByteRange::new(Region::Dummy, COPIED, COPIED);
-    let bindings = [source, target]
-        .into_iter()
-        .zip(Kernel::Copy.spec().bindings)
-        .zip(0_u32..)
-        .map(|((range, row), slot)| Binding {
-            slot,
-            range,
-            touched: range,
-            access: row.access,
-            tensor: None,
-        })
-        .collect();
+    let bindings = Binding::untold(Kernel::Copy, [source, target]);
     let vectors = (COPIED / 16) as u32;
     CommandIr {
         commands: vec![

@@ -4,11 +4,13 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
+use engine::profile::RequestKind;
 use engine::worker::protocol::{DeviceKind, Loaded, Prompt, Purpose, Request, Role};
 use engine::worker::{Event, Worker, WorkerOptions};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::Failure;
+use super::mode::ModeArg;
 
 /// Where to compute.
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -17,23 +19,6 @@ enum Device {
     Vulkan,
     /// The CPU reference.
     Cpu,
-}
-
-/// How passes reach the device, and what is measured or tapped on the way.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum ModeArg {
-    /// One submit per pass, as in production.
-    SingleGraph,
-    /// One submit per block.
-    LegacyMultiSubmit,
-    /// One submit per pass, stages compared with the reference.
-    ValidationSingleGraph,
-    /// One submit per block, stages compared with the reference.
-    ValidationLegacy,
-    /// One submit per pass, times per pass.
-    SmokeSummary,
-    /// One submit per pass, times per dispatch.
-    SmokeFull,
 }
 
 /// What every command that runs a model takes.
@@ -76,17 +61,17 @@ fn setting(text: &str) -> Result<(String, String), String> {
 impl Common {
     /// A prompt with everything that the arguments say about how it runs.
     pub(super) fn prompt(&self, tokens: Vec<u32>, greedy: u32) -> Prompt {
-        let (purpose, legacy) = match self.mode {
-            ModeArg::SingleGraph => (Purpose::Production, false),
-            ModeArg::LegacyMultiSubmit => (Purpose::Smoke, true),
-            ModeArg::ValidationSingleGraph => (Purpose::Validation, false),
-            ModeArg::ValidationLegacy => (Purpose::Validation, true),
-            ModeArg::SmokeSummary | ModeArg::SmokeFull => (Purpose::Smoke, false),
+        let (kind, asked) = self.mode.request();
+        let purpose = match kind {
+            RequestKind::Production | RequestKind::Reference => Purpose::Production,
+            RequestKind::Smoke => Purpose::Smoke,
+            RequestKind::Validation => Purpose::Validation,
         };
+        let legacy = self.mode.is_legacy();
         let mut settings: std::collections::BTreeMap<_, _> =
             self.settings.iter().cloned().collect();
-        if self.mode == ModeArg::SmokeFull {
-            settings.insert("ENGINE_PERDISPATCH".into(), "full".into());
+        if let Some((name, value)) = asked.filter(|_| !legacy) {
+            settings.insert(name.to_owned(), value.to_owned());
         }
         Prompt {
             tokens,
@@ -101,9 +86,9 @@ impl Common {
     /// A worker with the model in it. Progress goes to stderr while that is a terminal.
     pub(super) fn load(&self) -> Result<(Worker, Loaded), Failure> {
         let mut worker = start(self.timeout_s, self.markers)?;
-        let device = match self.device {
-            Device::Vulkan => DeviceKind::Vulkan,
-            Device::Cpu => DeviceKind::Cpu,
+        let device = match (self.device, self.mode) {
+            (Device::Cpu, _) | (_, ModeArg::CpuReference) => DeviceKind::Cpu,
+            (Device::Vulkan, _) => DeviceKind::Vulkan,
         };
         let request = |id| Request::Load {
             id,

@@ -4,6 +4,7 @@ mod bench;
 mod fusions;
 mod judge;
 mod loading;
+mod mode;
 mod model;
 mod text;
 

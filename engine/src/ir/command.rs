@@ -34,6 +34,21 @@ pub struct Binding {
     pub tensor: Option<TensorId>,
 }
 
+impl Binding {
+    /// Bindings of a kernel to ranges that it touches whole and that hold no tensor, in slot order.
+    pub fn untold(kernel: Kernel, ranges: impl IntoIterator<Item = ByteRange>) -> Vec<Binding> {
+        let rows = ranges.into_iter().zip(kernel.spec().bindings).zip(0_u32..);
+        rows.map(|((range, row), slot)| Binding {
+            slot,
+            range,
+            touched: range,
+            access: row.access,
+            tensor: None,
+        })
+        .collect()
+    }
+}
+
 /// One compute dispatch.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]
 pub struct Dispatch {

@@ -5,19 +5,20 @@ mod tables;
 
 use std::path::PathBuf;
 
-use clap::{Args, ValueEnum};
+use clap::Args;
 use engine::delta::path_delta as compare_paths;
 use engine::hazard;
 use engine::ir::{CommandIr, Region};
 use engine::map::map;
 use engine::model::{LogitsRows, Model, PassRequest, Phase};
 use engine::plan::Plan;
-use engine::profile::{EnvSnapshot, ExecutionProfile, Mode, RequestKind};
+use engine::profile::{EnvSnapshot, ExecutionProfile, Mode};
 use engine::record::Recording;
 use engine::validate::{TapPlan, insert_taps, plan_taps};
 use memmap2::Mmap;
 use serde_json::json;
 
+use super::mode::ModeArg;
 use super::{Failure, Outcome, say, say_json};
 
 pub(super) use sim::{SimArgs, sim};
@@ -25,40 +26,7 @@ pub(super) use sim::{SimArgs, sim};
 /// Version of the JSON of these commands.
 const SCHEMA: u32 = 1;
 
-/// Modes by name.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum ModeArg {
-    /// One submit per pass, as in production.
-    SingleGraph,
-    /// One submit per block.
-    LegacyMultiSubmit,
-    /// One submit, with validation taps.
-    ValidationSingleGraph,
-    /// One submit per block, with validation taps.
-    ValidationLegacy,
-    /// One submit, as the smoke suite measures it.
-    SmokeSummary,
-    /// One submit, with a timestamp around every dispatch.
-    SmokeFull,
-    /// The reference on the CPU; it has no stream.
-    CpuReference,
-}
-
 impl ModeArg {
-    /// How the mode is asked for.
-    fn request(self) -> (RequestKind, Option<(&'static str, &'static str)>) {
-        let legacy = Some(("ENGINE_FORCE_MULTI_SUBMIT", "1"));
-        match self {
-            ModeArg::SingleGraph => (RequestKind::Production, None),
-            ModeArg::LegacyMultiSubmit => (RequestKind::Smoke, legacy),
-            ModeArg::ValidationSingleGraph => (RequestKind::Validation, None),
-            ModeArg::ValidationLegacy => (RequestKind::Validation, legacy),
-            ModeArg::SmokeSummary => (RequestKind::Smoke, Some(("ENGINE_PERDISPATCH", "summary"))),
-            ModeArg::SmokeFull => (RequestKind::Smoke, Some(("ENGINE_PERDISPATCH", "full"))),
-            ModeArg::CpuReference => (RequestKind::Reference, None),
-        }
-    }
-
     /// The profile of the mode, with the settings of the environment that choose no mode.
     fn profile(self) -> Result<ExecutionProfile, Failure> {
         const CHOOSE_MODES: [&str; 3] = ["_FORCE_MULTI_SUBMIT", "_PERDISPATCH", "_VALIDATE"];
