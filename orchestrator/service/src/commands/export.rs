@@ -55,7 +55,10 @@ fn front(shared: &Shared, run: &Run, job: &Job, scan: &Scan) -> ExportRow {
         cell: job.cell.clone(),
         head_sha: run.head_sha.clone(),
         created_ms: run.created_ms,
-        conclusion: run.conclusion.as_ref().map(classes::conclusion_word),
+        conclusion: run
+            .conclusion
+            .as_ref()
+            .map(|conclusion| conclusion.word().to_owned()),
         class: classified.map(|found| found.classification.class.to_string()),
         green: classified.map(|found| found.green),
         log_id: log.map(|log| log.log_id.to_string()).unwrap_or_default(),

@@ -1,6 +1,7 @@
 //! One file per group of commands; each command is one function from request to answer.
 
 mod approve;
+mod artifact;
 mod claims;
 mod classify;
 mod compare;
@@ -49,7 +50,7 @@ pub(crate) fn dispatch(
         Q::ListRuns(r) => A::ListRuns(runs::list_runs(shared, ctx, r)?),
         Q::WaitForRun(r) => A::WaitForRun(runs::wait_for_run(shared, ctx, r)?),
         Q::PullFullLog(r) => A::PullFullLog(pull::pull_full_log(shared, ctx, r)?),
-        Q::PullArtifact(r) => A::PullArtifact(pull::pull_artifact(shared, ctx, r)?),
+        Q::PullArtifact(r) => A::PullArtifact(artifact::pull_artifact(shared, ctx, r)?),
         Q::ReadLog(r) => A::ReadLog(logs::read_log(shared, r)?),
         Q::SearchLog(r) => A::SearchLog(search::search_log(shared, ctx, &r)?),
         Q::ExtractMarkers(r) => A::ExtractMarkers(extract::extract_markers(shared, r)?),
