@@ -10,8 +10,9 @@ use discipline::model::{
 };
 use discipline::policy::Policy;
 use discipline::rulebook::Rulebook;
+use discipline::run_facts::{Around, run_facts};
 use markers::{CellObservations, Diagnostic};
-use playbooks::{Classification, Playbooks, RunFacts, RunnerState};
+use playbooks::{Classification, Playbooks};
 
 /// The log of one cell and how its process ended.
 #[derive(Debug, Clone)]
@@ -81,7 +82,8 @@ pub fn judge(policy: &Policy, scope: &str, logs: &[CellLog]) -> Result<Judged> {
     }
     let run = run_of(scope, logs);
     let engagement = green::engagement(policy, &run, &cells, &rulebook);
-    let facts = facts_of(policy, scope, logs, &engagement);
+    let engaged = green::engaged(&engagement);
+    let facts = run_facts(&run, policy, &Around::default(), engaged);
     let classification = playbooks::classify(&playbooks, &rulebook.catalogue, &facts, &cells);
     let report = green::colour(&run, Some(&classification), &engagement, policy, &cells);
     Ok(Judged {
@@ -136,29 +138,5 @@ fn run_of(scope: &str, logs: &[CellLog]) -> Run {
         finished_ms: None,
         forge: None,
         artifacts: Vec::new(),
-    }
-}
-
-fn facts_of(policy: &Policy, scope: &str, logs: &[CellLog], engagement: &[Grade]) -> RunFacts {
-    let has_log = |name: &str| logs.iter().any(|log| log.cell == name);
-    let wanted = policy.effective_cells(scope);
-    RunFacts {
-        status: Some("completed".into()),
-        conclusion: Some(
-            match conclusion(logs) {
-                Conclusion::Success => "success",
-                _ => "failure",
-            }
-            .into(),
-        ),
-        exit_code: logs
-            .iter()
-            .map(|log| i64::from(log.exit))
-            .max_by_key(|code| *code != 0),
-        executed_steps: logs.len() as u64,
-        runner: RunnerState::Idle,
-        all_cells: wanted.iter().all(|cell| has_log(&cell.name)),
-        engaged: green::engaged(engagement),
-        ..RunFacts::default()
     }
 }

@@ -31,6 +31,7 @@ pub mod permit;
 pub mod policy;
 pub mod rulebook;
 pub mod rules;
+pub mod run_facts;
 pub mod shown;
 pub mod state;
 pub mod step;

@@ -123,6 +123,20 @@ pub enum Conclusion {
     Unknown(String),
 }
 
+impl Conclusion {
+    /// The word a forge uses.
+    #[must_use]
+    pub fn word(&self) -> &str {
+        match self {
+            Self::Success => "success",
+            Self::Failure => "failure",
+            Self::Cancelled => "cancelled",
+            Self::TimedOut => "timed_out",
+            Self::Unknown(text) => text,
+        }
+    }
+}
+
 /// How a process ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

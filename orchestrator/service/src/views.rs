@@ -3,8 +3,8 @@
 use attest::claim::Citation;
 use attest::digest::Digest;
 use discipline::model::{
-    Conclusion, Counters, GateResult, GateVerdict, Grade, Job, LogRef, Refusal, Run, RunStatus,
-    Trigger, Verdict, VerdictKind, WhyEmpty,
+    Counters, GateResult, GateVerdict, Grade, Job, LogRef, Refusal, Run, RunStatus, Trigger,
+    Verdict, VerdictKind, WhyEmpty,
 };
 use discipline::state::{Claim, Hypothesis, LoopState};
 use discipline::turn::{NextAction, ScopeSummary};
@@ -15,7 +15,6 @@ use crate::api::{
     ActionView, CitationView, ClaimSummary, CountersView, GateView, GradeView, HypothesisView,
     JobView, LogView, ObservationView, RefusalView, RunView, ScopeView, VerdictView,
 };
-use crate::classes::conclusion_word;
 
 pub(crate) fn refusals(refused: &[Refusal]) -> Vec<RefusalView> {
     refused.iter().map(refusal).collect()
@@ -63,7 +62,10 @@ fn job(job: &Job) -> JobView {
     JobView {
         cell: job.cell.clone(),
         status: status_word(job.status).into(),
-        conclusion: job.conclusion.as_ref().map(conclusion_word),
+        conclusion: job
+            .conclusion
+            .as_ref()
+            .map(|conclusion| conclusion.word().to_owned()),
         log: job.log.as_ref().map(log),
         why_empty: job.why_empty.map(|why| why_empty_word(why).into()),
         duration_ms: job.steps.iter().map(|step| step.duration_ms).sum(),
@@ -85,17 +87,16 @@ pub(crate) fn run(state: &LoopState, run: &Run) -> RunView {
         trigger: if claim_id.is_some() { "push" } else { "manual" }.into(),
         claim_id,
         status: status_word(run.status).into(),
-        conclusion: run.conclusion.as_ref().map(conclusion_text),
+        conclusion: run
+            .conclusion
+            .as_ref()
+            .map(|conclusion| conclusion.word().to_owned()),
         class: classified.map(|found| found.classification.class.to_string()),
         green: classified.map(|found| found.green),
         jobs: run.jobs.iter().map(job).collect(),
         created_ms: run.created_ms,
         finished_ms: run.finished_ms,
     }
-}
-
-fn conclusion_text(conclusion: &Conclusion) -> String {
-    conclusion_word(conclusion)
 }
 
 pub(crate) fn scope(summary: &ScopeSummary) -> ScopeView {

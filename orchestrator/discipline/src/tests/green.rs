@@ -1,28 +1,19 @@
 use std::sync::LazyLock;
 
 use markers::{CellObservations, Truth};
-use playbooks::{Classification, Playbooks, RunFacts, classify};
+use playbooks::{Classification, Playbooks, classify};
 
 use crate::fixtures::{COMMIT, SCOPE, cells, policy, rulebook, run};
 use crate::green::{Colour, ColourReport, colour, engaged, engagement};
 use crate::model::{Conclusion, Run, RunStatus, Trigger};
 use crate::policy::Policy;
+use crate::run_facts::{Around, run_facts};
 
 fn classified(run: &Run, policy: &Policy, cells: &[CellObservations]) -> Classification {
     static PLAYBOOKS: LazyLock<Playbooks> =
         LazyLock::new(|| Playbooks::builtin(&rulebook().catalogue).unwrap());
-    let conclusion = run
-        .conclusion
-        .as_ref()
-        .map(|conclusion| format!("{conclusion:?}").to_lowercase());
-    let facts = RunFacts {
-        status: Some("completed".into()),
-        conclusion,
-        executed_steps: run.jobs.iter().map(|job| job.steps.len() as u64).sum(),
-        all_cells: cells.len() == 2,
-        engaged: engaged(&engagement(policy, run, cells, &rulebook())),
-        ..RunFacts::default()
-    };
+    let engaged = engaged(&engagement(policy, run, cells, &rulebook()));
+    let facts = run_facts(run, policy, &Around::default(), engaged);
     classify(&PLAYBOOKS, &rulebook().catalogue, &facts, cells)
 }
 

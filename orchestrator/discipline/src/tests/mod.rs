@@ -6,6 +6,7 @@ mod green;
 mod hypothesis;
 mod observation;
 mod permit;
+mod run_facts;
 mod shown;
 mod turn;
 mod verification;
