@@ -7,9 +7,11 @@ mod links;
 mod log_text;
 pub mod model;
 mod pull;
+mod runner;
 mod signal;
 mod spool;
 mod steps;
+mod workflow;
 
 use std::path::Path;
 
@@ -23,10 +25,15 @@ pub use pull::{
     Fate, HarnessLog, Kept, PullHooks, PullProgress, PullWhat, Pulled, PulledArtifact, PulledJob,
     Unpacked, pull, unpack,
 };
+pub use runner::RunnerState;
 pub use signal::{LastSignal, Passed, last_signal, run_key};
 pub use spool::Spool;
 pub(crate) use spool::SpoolWriter;
 pub use steps::StepSpan;
+pub use workflow::{
+    CancelInProgress, ConcurrencyRule, Group, MAX_WORKFLOW, PushContext, WorkflowConcurrency,
+    WorkflowError,
+};
 
 use model::{Artifact, WorkflowJob, WorkflowRun};
 

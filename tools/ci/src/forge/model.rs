@@ -232,10 +232,41 @@ pub struct Runner {
     pub id: u64,
     /// Name.
     pub name: String,
+    /// Its system, such as `Windows`.
+    pub os: String,
     /// `online` or `offline`.
     pub status: String,
     /// Whether it executes a job.
     pub busy: bool,
+    /// What a job can ask for.
+    #[serde(deserialize_with = "null_is_empty")]
+    pub labels: Vec<RunnerLabel>,
+}
+
+/// A label of a runner.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct RunnerLabel {
+    /// The word in `runs-on`.
+    pub name: String,
+}
+
+impl Runner {
+    /// Whether it is connected to the forge.
+    #[must_use]
+    pub fn is_online(&self) -> bool {
+        self.status == "online"
+    }
+
+    /// Whether it has every label, in any case.
+    #[must_use]
+    pub fn has_labels(&self, wanted: &[String]) -> bool {
+        let has = |wanted: &String| {
+            let mut labels = self.labels.iter();
+            labels.any(|label| label.name.eq_ignore_ascii_case(wanted))
+        };
+        wanted.iter().all(has)
+    }
 }
 
 /// A value read as one of these types. They are objects; serde alone would also take a list.

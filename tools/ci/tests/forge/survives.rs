@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use ci::forge::{Fate, ForgeError, HarnessPattern, RunQuery, last_signal};
+use ci::forge::{Fate, ForgeError, HarnessPattern, RunQuery, RunnerState, last_signal};
 use ci::github::{Credential, Github, SecretSource};
 use discipline::model::{Conclusion, WhyEmpty};
 use exec::Cancel;
@@ -864,12 +864,22 @@ fn runners_are_optional() {
     );
     assert_eq!(forge.client().runners(&cancel).unwrap(), None);
     forge.api.forget(&path);
-    let rig = json!({"id": 4, "name": "rig", "status": "offline", "busy": false});
+    let labels = json!([{"id": 1, "name": "self-hosted", "type": "read-only"}]);
+    let rig = json!({
+        "id": 4, "name": "rig", "os": "windows", "status": "offline", "busy": false, "labels": labels,
+    });
     forge
         .api
         .on(&path, ok(&json!({"total_count": 1, "runners": [rig]})));
     let runners = forge.client().runners(&cancel).unwrap().unwrap();
-    assert_eq!(runners[0].status, "offline");
+    let wanted = ["self-hosted".to_owned()];
+    let state = RunnerState::of(Some(&runners), &wanted);
+    assert_eq!(
+        state,
+        RunnerState::Offline {
+            names: vec!["rig".into()]
+        }
+    );
 }
 
 #[test]
