@@ -54,6 +54,13 @@ pub enum Note {
         /// The toolchain that runs and gates are built with: versions and digests.
         toolchain: String,
     },
+    /// The index was given the state as of the record before this one.
+    Folded {
+        /// The build that folded it.
+        build: String,
+        /// `sha256:` and the digest of its bytes, hex.
+        sha256: String,
+    },
     /// A person chose to go on with a journal its anchor did not confirm.
     RestoreAccepted {
         /// The person's reason.
@@ -89,21 +96,17 @@ impl Record {
     }
 }
 
+/// One of the last two is there. They are fields, not a flattened enum, which would be read twice.
 #[derive(Serialize, Deserialize)]
-struct RecordV1 {
+struct RecordV1<E, N, T> {
     v: u64,
     at_ms: i64,
     uid: u32,
-    by: String,
-    #[serde(flatten)]
-    entry: EntryV1,
-}
-
-#[derive(Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-enum EntryV1 {
-    Event(Box<Event>),
-    Note(Note),
+    by: T,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    event: Option<E>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    note: Option<N>,
 }
 
 #[derive(Deserialize)]
@@ -120,35 +123,49 @@ pub(crate) enum Unreadable {
 
 /// The bytes of a body in the newest version.
 pub(crate) fn encode(record: &Record) -> Result<Vec<u8>, serde_json::Error> {
-    let entry = match record.entry.clone() {
-        Entry::Event(event) => EntryV1::Event(event),
-        Entry::Note(note) => EntryV1::Note(note),
+    let (event, note) = match &record.entry {
+        Entry::Event(event) => (Some(&**event), None),
+        Entry::Note(note) => (None, Some(note)),
     };
     serde_json::to_vec(&RecordV1 {
         v: VERSION,
         at_ms: record.at_ms,
         uid: record.uid,
-        by: record.by.clone(),
-        entry,
+        by: record.by.as_str(),
+        event,
+        note,
     })
 }
 
 /// Reads a body of any version.
 pub(crate) fn decode(bytes: &[u8]) -> Result<Record, Unreadable> {
     let malformed = |error: serde_json::Error| Unreadable::Malformed(error.to_string());
-    let VersionOnly { v } = serde_json::from_slice(bytes).map_err(malformed)?;
-    if v > VERSION {
-        return Err(Unreadable::Newer { found: v });
+    let record: Result<RecordV1<Box<Event>, Note, String>, _> = serde_json::from_slice(bytes);
+    let version = match &record {
+        Ok(record) => record.v,
+        // What a newer version says need not have this one's shape.
+        Err(_) => {
+            let VersionOnly { v } = serde_json::from_slice(bytes).map_err(malformed)?;
+            v
+        }
+    };
+    if version > VERSION {
+        return Err(Unreadable::Newer { found: version });
     }
-    let record: RecordV1 = serde_json::from_slice(bytes).map_err(malformed)?;
+    let record = record.map_err(malformed)?;
+    let entry = match (record.event, record.note) {
+        (Some(event), None) => Entry::Event(event),
+        (None, Some(note)) => Entry::Note(note),
+        _ => {
+            let what = "it is neither an event nor a note, or both";
+            return Err(Unreadable::Malformed(what.to_owned()));
+        }
+    };
     Ok(Record {
         at_ms: record.at_ms,
         uid: record.uid,
         by: record.by,
-        entry: match record.entry {
-            EntryV1::Event(event) => Entry::Event(event),
-            EntryV1::Note(note) => Entry::Note(note),
-        },
+        entry,
     })
 }
 
@@ -165,10 +182,11 @@ mod tests {
     }
 
     /// Bodies as version 1 wrote them. Lines are added here, never changed.
-    const V1: [&str; 3] = [
+    const V1: [&str; 4] = [
         r#"{"v":1,"at_ms":1700000000123,"uid":1000,"by":"an agent","event":{"event":"group_ended","pgid":12,"start_ticks":345}}"#,
         r#"{"v":1,"at_ms":5,"uid":0,"by":"daemon","note":{"note":"quarantined","file":"f","bytes":9,"sha256":"ab","reason":"a record is cut short"}}"#,
         r#"{"v":1,"at_ms":6,"uid":0,"by":"daemon","note":{"note":"started","version":"0.1.0","toolchain":"rustc 1.95.0 sha256:cd"}}"#,
+        r#"{"v":1,"at_ms":7,"uid":0,"by":"daemon","note":{"note":"folded","build":"0.1.0 1 2","sha256":"sha256:ef"}}"#,
     ];
 
     #[test]

@@ -26,11 +26,13 @@ pub mod storage;
 
 mod dir;
 mod error;
+mod folded;
 mod reserve;
 
 pub use dir::{OpenOptions, StateDir, StatePaths};
 pub use error::Error;
 pub use evidence::{EvidenceStore, LogEntry, LogReader, LogWriter};
+pub use folded::Kept;
 pub use format::{Entry, Note, Record};
 pub use index::{Change, Index, Snapshot};
 pub use journal::{Anchor, Hash, Head, Journal, JournalReader, Logged};

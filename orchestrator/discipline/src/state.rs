@@ -2,8 +2,8 @@
 
 mod claim;
 mod query;
-
-use std::collections::BTreeMap;
+mod table;
+mod trial;
 
 use attest::claim::Citation;
 use attest::digest::Digest;
@@ -17,6 +17,7 @@ use crate::observation::ObservationBody;
 
 pub use claim::{ApprovalRecord, Claim, ClaimPhase, PushRecord};
 pub use query::Operation;
+pub use table::Table;
 
 /// Everything the journal says, after any number of events.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -29,26 +30,29 @@ pub struct LoopState {
     /// What is under care; `None` before the first event.
     pub repository: Option<Repository>,
     /// Investigations.
-    pub loops: BTreeMap<LoopId, Loop>,
+    pub loops: Table<LoopId, Loop>,
     /// Newest value of every run.
-    pub runs: BTreeMap<RunId, Run>,
+    pub runs: Table<RunId, Run>,
     /// Newest classification of every classified run.
-    pub classifications: BTreeMap<RunId, Classified>,
+    pub classifications: Table<RunId, Classified>,
     /// The ledger.
-    pub hypotheses: BTreeMap<HypothesisId, Hypothesis>,
+    pub hypotheses: Table<HypothesisId, Hypothesis>,
     /// What was recorded for and against the causes of the ledger.
     #[serde(default)]
-    pub observations: BTreeMap<ObservationId, RecordedObservation>,
+    pub observations: Table<ObservationId, RecordedObservation>,
     /// Claims, drafts included.
-    pub claims: BTreeMap<ClaimId, Claim>,
+    pub claims: Table<ClaimId, Claim>,
     /// Executions of gates.
-    pub gate_runs: BTreeMap<GateRunId, GateRun>,
+    pub gate_runs: Table<GateRunId, GateRun>,
     /// Scopes that wait for a rollback.
-    pub closed_scopes: BTreeMap<String, ScopeClosure>,
+    pub closed_scopes: Table<String, ScopeClosure>,
     /// Process groups that were started and have not been seen to end.
     pub live_groups: Vec<ProcessGroup>,
     /// Callers' idempotency keys and the ids they stand for.
-    pub idempotency: BTreeMap<String, String>,
+    pub idempotency: Table<String, String>,
+    /// What a change on trial needs to be taken back.
+    #[serde(skip)]
+    held: Option<Box<trial::Held>>,
 }
 
 /// Repository under care.

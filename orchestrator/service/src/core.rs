@@ -5,9 +5,12 @@ use std::collections::BTreeMap;
 use discipline::event::{Author, Event};
 use discipline::model::{ClaimId, LoopId};
 use discipline::state::LoopState;
-use discipline::step::step;
+use discipline::step::{step, step_durably};
+use serde::{Deserialize, Serialize};
 use state::{Anchor, Entry, Note, OpenOptions, Record, StateDir};
 
+use crate::folded::{self, Folded, KEEP_EVERY};
+use crate::shared::daemon;
 use crate::{ServiceConfig, ServiceError};
 
 /// Journal and state. Everything that is acknowledged passes [`Core::append`].
@@ -16,6 +19,10 @@ pub(crate) struct Core {
     pub(crate) state: LoopState,
     /// When and with what each claim's gates ended.
     pub(crate) gated: Gated,
+    /// The record up to which the fold did not have to be made at this start.
+    pub(crate) folded_from: u64,
+    /// The record up to which a kept fold goes.
+    kept_seq: u64,
     /// Counters that wait for the next durable event.
     counted: BTreeMap<LoopId, BTreeMap<String, u64>>,
     /// Toolchain of the daemon before it, when this start has changed it.
@@ -28,11 +35,20 @@ impl Core {
     /// Opens the state folder and folds its journal.
     pub(crate) fn open(config: &ServiceConfig) -> Result<Core, ServiceError> {
         let now = (config.clock)();
-        let dir = StateDir::open(&config.state_dir, &OpenOptions::new(now))?;
+        let mut core = Core::of(StateDir::open(&config.state_dir, &OpenOptions::new(now))?)?;
+        core.keep_fold_when_due(now, &daemon());
+        Ok(core)
+    }
+
+    /// Folds the journal of an open state folder.
+    pub(crate) fn of(dir: StateDir) -> Result<Core, ServiceError> {
+        let (Folded { state, gated }, folded_from) = folded::load(&dir);
         let mut core = Core {
             dir,
-            state: LoopState::default(),
-            gated: Gated::default(),
+            state,
+            gated,
+            folded_from,
+            kept_seq: folded_from,
             counted: BTreeMap::new(),
             seen: BTreeMap::new(),
             toolchain_before: None,
@@ -48,9 +64,13 @@ impl Core {
 
     fn fold(&mut self) -> Result<(), ServiceError> {
         let Core {
-            dir, state, gated, ..
+            dir,
+            state,
+            gated,
+            folded_from,
+            ..
         } = self;
-        for logged in dir.journal.iter() {
+        for logged in dir.journal.iter_from(*folded_from + 1) {
             let logged = logged?;
             if let Entry::Note(Note::Started { toolchain, .. }) = &logged.record.entry {
                 gated.toolchain = Some(toolchain.clone());
@@ -98,18 +118,39 @@ impl Core {
         author: &Author,
         event: Event,
     ) -> Result<(), ServiceError> {
-        let mut next = self.state.clone();
-        step(&mut next, &event).map_err(|illegal| ServiceError::Internal(illegal.to_string()))?;
         let anchor = anchor_of(&event);
         let record = Record::event(now_ms, author.uid, author.name.clone(), event.clone());
-        let head = self.dir.journal.append(&record, anchor)?;
-        self.state = next;
+        let journal = &mut self.dir.journal;
+        let head = step_durably(&mut self.state, &event, || {
+            Ok::<_, ServiceError>(journal.append(&record, anchor)?)
+        })?;
         self.gated.note(&self.state, &event, now_ms);
         if let Err(error) = self.dir.index.apply(head, []) {
             // Disposable: the next start builds it anew.
             tracing::warn!(%error, "index lags");
         }
+        self.keep_fold_when_due(now_ms, author);
         Ok(())
+    }
+
+    /// Keeps the fold, so that the next start need not make it.
+    pub(crate) fn keep_fold(&mut self, now_ms: i64, author: &Author) -> Result<(), ServiceError> {
+        let seq = self.dir.journal.head().seq;
+        folded::save(&mut self.dir, &self.state, &self.gated, now_ms, author)?;
+        self.kept_seq = seq;
+        Ok(())
+    }
+
+    fn keep_fold_when_due(&mut self, now_ms: i64, author: &Author) {
+        let seq = self.dir.journal.head().seq;
+        if seq - self.kept_seq < KEEP_EVERY {
+            return;
+        }
+        if let Err(error) = self.keep_fold(now_ms, author) {
+            // A start without it takes longer and says the same.
+            self.kept_seq = seq;
+            tracing::warn!(%error, "the fold is not kept");
+        }
     }
 
     /// Counts a read or a re-orientation; it becomes durable with the next event.
@@ -143,7 +184,7 @@ impl Core {
 }
 
 /// What is remembered of gates besides their results.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Gated {
     /// When each claim's gates ended; the time of the commit that follows from them.
     pub(crate) at_ms: BTreeMap<ClaimId, i64>,

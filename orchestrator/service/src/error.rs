@@ -86,6 +86,13 @@ pub enum ServiceError {
     Internal(String),
 }
 
+impl From<discipline::step::IllegalEvent> for ServiceError {
+    /// The writer checks before it makes an event, so one that cannot follow is a bug.
+    fn from(illegal: discipline::step::IllegalEvent) -> Self {
+        Self::Internal(illegal.to_string())
+    }
+}
+
 impl ServiceError {
     /// Stable snake_case code for machines.
     #[must_use]

@@ -27,6 +27,7 @@ mod delivery;
 mod drift;
 mod error;
 mod facts;
+mod folded;
 mod follow;
 mod gates;
 mod identity;

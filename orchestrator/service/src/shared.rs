@@ -116,10 +116,13 @@ impl Shared {
         (self.config.clock)()
     }
 
-    /// The writer's lock. A thread that panicked inside left the state as it was: it is replaced
-    /// whole after each append.
+    /// The writer's lock. What a thread changed that panicked inside is taken back.
     pub(crate) fn core(&self) -> MutexGuard<'_, Core> {
-        self.core.lock().unwrap_or_else(PoisonError::into_inner)
+        self.core.lock().unwrap_or_else(|poisoned| {
+            let mut core = poisoned.into_inner();
+            core.state.roll_back();
+            core
+        })
     }
 
     /// Appends one event.

@@ -252,10 +252,9 @@ pub(super) fn close_scope(state: &mut LoopState, scope: &str, claim_id: &ClaimId
         claim_id: claim_id.clone(),
         reason: reason.to_owned(),
     };
-    state
-        .closed_scopes
-        .entry(scope.to_owned())
-        .or_insert(closure);
+    if !state.closed_scopes.contains_key(scope) {
+        state.closed_scopes.insert(scope.to_owned(), closure);
+    }
 }
 
 pub(super) fn get<'a>(state: &'a LoopState, id: &ClaimId) -> Result<&'a Claim, IllegalEvent> {

@@ -140,10 +140,14 @@ pub(super) fn falsify(
         ));
     }
     let (loop_id, rivals) = (dying.loop_id.clone(), dying.body.rivals.clone());
-    for other in state.hypotheses.values_mut() {
-        let rival = other.body.rivals.iter().any(|rival| rival == id.as_str())
-            || rivals.contains(&other.id.0);
-        if rival && other.status == HypothesisStatus::Open {
+    let is_rival = |other: &&Hypothesis| {
+        let names_it = other.body.rivals.iter().any(|rival| rival == id.as_str());
+        other.status == HypothesisStatus::Open && (names_it || rivals.contains(&other.id.0))
+    };
+    let others = state.hypotheses.values().filter(is_rival);
+    let others: Vec<HypothesisId> = others.map(|other| other.id.clone()).collect();
+    for other in &others {
+        if let Some(other) = state.hypotheses.get_mut(other) {
             other.status = HypothesisStatus::Surviving;
         }
     }

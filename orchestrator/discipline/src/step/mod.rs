@@ -37,6 +37,26 @@ pub fn step(state: &mut LoopState, event: &Event) -> Result<(), IllegalEvent> {
     Ok(())
 }
 
+/// Folds one event into the state when `make_durable` has kept it; when it has not, the state is as it
+/// was. The price is that of what the event changes, however large the state.
+///
+/// # Errors
+/// Why the event cannot follow, or why it was not kept; the state is then unchanged.
+pub fn step_durably<T, E: From<IllegalEvent>>(
+    state: &mut LoopState,
+    event: &Event,
+    make_durable: impl FnOnce() -> Result<T, E>,
+) -> Result<T, E> {
+    state.begin();
+    let kept = step(state, event).map_err(E::from);
+    let kept = kept.and_then(|()| make_durable());
+    match &kept {
+        Ok(_) => state.keep(),
+        Err(_) => state.roll_back(),
+    }
+    kept
+}
+
 /// Folds events from the beginning.
 ///
 /// # Errors

@@ -634,6 +634,59 @@ proptest! {
     }
 }
 
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+    /// An event that is refused or not kept leaves no trace; one that is kept counts as it does in a fold.
+    #[test]
+    fn what_is_not_durable_never_happened(
+        order in prop::collection::vec((0_usize..90, any::<bool>()), 0..60),
+    ) {
+        let mut events = alphabet();
+        events.extend(story());
+        events.push(Event::GroupStarted {
+            pgid: 7,
+            start_ticks: 8,
+            session: 9,
+            boot_id: "boot".into(),
+            purpose: "test".into(),
+        });
+        events.push(Event::GroupEnded { pgid: 7, start_ticks: 8 });
+        let mut state = prologue();
+        for (at, kept) in order {
+            let Some(event) = events.get(at % events.len()) else { continue };
+            let before = state.clone();
+            let mut folded = before.clone();
+            let legal = step(&mut folded, event).is_ok();
+            prop_assert!(legal || folded == before);
+            let result = super::step_durably(&mut state, event, || match kept {
+                true => Ok(()),
+                false => Err(IllegalEvent::Beginning),
+            });
+            prop_assert_eq!(result.is_ok(), legal && kept);
+            prop_assert_eq!(&state, if legal && kept { &folded } else { &before });
+        }
+    }
+}
+
+#[test]
+fn a_trial_that_was_interrupted_is_taken_back() {
+    let before = prologue();
+    let mut state = before.clone();
+    let interrupted = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+        super::step_durably(
+            &mut state,
+            &fixtures::proposal(),
+            || -> Result<(), IllegalEvent> { panic!("within") },
+        )
+    }));
+    assert!(interrupted.is_err());
+    assert_ne!(state.claims, before.claims);
+    state.roll_back();
+    assert_eq!(state, before);
+    state.roll_back();
+    assert_eq!(state, before);
+}
+
 #[test]
 fn the_alphabet_reaches_every_claim_event() {
     let names: BTreeMap<String, u32> =

@@ -10,8 +10,9 @@ fn approved() -> Claim {
     let claim = fold(&story()[..to_approval])
         .unwrap()
         .claims
-        .into_values()
+        .values()
         .next()
+        .cloned()
         .unwrap();
     assert_eq!(claim.phase, ClaimPhase::Approved);
     claim

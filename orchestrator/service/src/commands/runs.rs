@@ -106,13 +106,11 @@ fn newest_first<'a>(state: &'a LoopState, request: &ListRunsRequest) -> Vec<&'a 
                 .is_none_or(|head| run.head_sha.starts_with(head.as_str()))
     };
     let mut runs: Vec<&Run> = state.runs.values().filter(matches).collect();
-    runs.sort_by_key(|run| {
-        std::cmp::Reverse((
-            run.created_ms,
-            run.run_id.as_str().len(),
-            run.run_id.clone(),
-        ))
-    });
+    let place = |run: &&'a Run| {
+        let id = run.run_id.as_str();
+        (run.created_ms, id.len(), id)
+    };
+    runs.sort_unstable_by(|a, b| place(b).cmp(&place(a)));
     runs
 }
 
