@@ -19,7 +19,7 @@ pub struct Class {
     pub disposition: Disposition,
     pub(crate) rules: Vec<Rule>,
     pub(crate) exclusions: Vec<Exclusion>,
-    pub(crate) notes: Vec<(Predicate, String)>,
+    pub(crate) notes: Vec<Note>,
     /// Prefix of test names → sub-class.
     pub(crate) families: Vec<(String, String)>,
     pub(crate) grouping: Option<Grouping>,
@@ -48,6 +48,14 @@ pub(crate) struct Grouping {
     pub(crate) form: GroupingFile,
     /// What, seen in a test, explains its panic.
     pub(crate) explained_by: Vec<Predicate>,
+}
+
+/// Something worth saying of a run, whatever its class.
+#[derive(Debug, Clone)]
+pub(crate) struct Note {
+    pub(crate) when: Predicate,
+    pub(crate) text: String,
+    pub(crate) blames_reference: bool,
 }
 
 #[derive(Debug, Clone)]
@@ -126,7 +134,13 @@ pub(crate) fn class(file: &str, source: &ClassFile, catalogue: &Catalogue) -> Re
         notes: source
             .notes
             .iter()
-            .map(|note| Ok((predicate(&note.when)?, note.text.clone())))
+            .map(|note| {
+                Ok(Note {
+                    when: predicate(&note.when)?,
+                    text: note.text.clone(),
+                    blames_reference: note.blames_reference,
+                })
+            })
             .collect::<Result<_, Error>>()?,
         families: source
             .families

@@ -71,6 +71,9 @@ pub(crate) struct ExclusionFile {
 pub(crate) struct NoteFile {
     pub(crate) when: String,
     pub(crate) text: String,
+    /// What holds says that the reference is at fault, and nothing about the device.
+    #[serde(default)]
+    pub(crate) blames_reference: bool,
 }
 
 #[derive(Debug, Deserialize)]

@@ -21,6 +21,7 @@ mod group;
 mod load;
 mod name;
 mod report;
+mod sides;
 mod view;
 
 pub use builtin::{CLASS_FILES, SCOPE_FILES};
@@ -32,3 +33,4 @@ pub use group::{FailingTest, Group};
 pub use load::Playbooks;
 pub use name::ClassName;
 pub use report::{Anchor, Classification, ExcludedHit, Hit};
+pub use sides::{Sides, blamed_reference, sides};

@@ -37,7 +37,7 @@ impl<'a> View<'a> {
                 .exclusions
                 .iter()
                 .filter_map(|exclusion| exclusion.when.as_ref());
-            let notes = class.notes.iter().map(|(when, _)| when);
+            let notes = class.notes.iter().map(|note| &note.when);
             kinds.extend(
                 rules
                     .chain(exclusions)
@@ -240,12 +240,12 @@ impl<'a> View<'a> {
             .iter()
             .flat_map(|class| &class.notes);
         notes
-            .filter(|(when, _)| {
+            .filter(|note| {
                 self.cells
                     .iter()
-                    .any(|cell| self.holding(when, cell).is_some())
+                    .any(|cell| self.holding(&note.when, cell).is_some())
             })
-            .map(|(_, text)| text.clone())
+            .map(|note| note.text.clone())
             .collect()
     }
 }

@@ -250,7 +250,7 @@ fn field_values(
 }
 
 /// What a value says as candidates: itself, or its buckets; nothing when the mode could not tell.
-fn spoken(value: &Value) -> Vec<String> {
+pub(crate) fn spoken(value: &Value) -> Vec<String> {
     match value {
         Value::NotAvailable | Value::Masked | Value::Buckets(Buckets::Disabled(_)) => Vec::new(),
         Value::Buckets(Buckets::Populated(buckets)) => {

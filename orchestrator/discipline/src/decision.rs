@@ -9,10 +9,11 @@ use serde::{Deserialize, Serialize};
 use crate::diff::ChangedPath;
 use crate::event::Mechanism;
 use crate::model::{GateResult, Refusal, RunId};
+use crate::observation::Grade;
 use crate::policy::Policy;
 
 /// Version of the rule set. A stored decision is replayed only under the version that made it.
-pub const RULES_VERSION: u32 = 1;
+pub const RULES_VERSION: u32 = 2;
 
 /// The one argument of `decide`. Parts that a clone can recompute (policy, law, diff, ids) are
 /// recomputed by the verifier and compared; the rest is what the clone cannot know.
@@ -43,6 +44,9 @@ pub struct DecisionInput {
     /// Earlier attempts at the same invariant that failed, newest first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub attempts: Vec<AttemptFact>,
+    /// What a rollback takes back; only looked up for one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reverted: Option<RevertedFacts>,
     /// Results of the gates, once they ran.
     pub gates: Option<GateFacts>,
     /// The signature, once there is one.
@@ -145,6 +149,9 @@ pub struct EvidenceFact {
     pub current: bool,
     /// The cited lines show a failure: a failed test, a panic, a divergence, an error marker.
     pub shows_failure: bool,
+    /// What the playbooks say of a comparison on those lines whose reference is at fault.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub blames_reference: Option<String>,
 }
 
 /// The run on which predictions must be false today.
@@ -179,6 +186,44 @@ pub struct HypothesisFacts {
     pub alive: bool,
     /// Where it stands, for the audit: `open`, `surviving` or `falsified`.
     pub status: String,
+    /// What its evidence is worth on the ledger.
+    pub grade: Grade,
+    /// Predicates that hold if it is true.
+    pub predicts: Vec<String>,
+    /// Predicates that cannot hold if it is true.
+    pub forbids: Vec<String>,
+}
+
+/// The pushed commit that a rollback takes back.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RevertedFacts {
+    /// The claim that closed the scope.
+    pub claim_id: String,
+    /// The commit that was pushed for it.
+    pub commit: String,
+    /// Tree of that commit's parent: what stood before the regression.
+    pub parent_tree: String,
+}
+
+/// Texts of every predicate that rules evaluate on the baseline run: the claim's own and those of its
+/// hypothesis. The baseline's cells hold the rows that these read, and no others.
+#[must_use]
+pub fn predicates_read<'a>(
+    body: &'a ClaimBody,
+    hypothesis: Option<&'a HypothesisFacts>,
+) -> Vec<&'a str> {
+    let own = body.predictions.iter().chain(&body.rollback_if);
+    let outcomes = body.outcomes.iter().map(|row| &row.predicate);
+    let guards = body.guards.iter().map(|guard| &guard.predicate);
+    let of_cause = hypothesis
+        .into_iter()
+        .flat_map(|facts| facts.predicts.iter().chain(&facts.forbids));
+    own.chain(outcomes)
+        .chain(guards)
+        .chain(of_cause)
+        .map(String::as_str)
+        .collect()
 }
 
 /// A pushed claim at the same invariant that its run refuted or that had to be rolled back.

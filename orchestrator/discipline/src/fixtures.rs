@@ -16,6 +16,7 @@ use attest::claim::{
 use attest::digest::Digest;
 use attest::json::canonical;
 use markers::CellObservations;
+use playbooks::Playbooks;
 
 use crate::decision::{
     ApprovalFacts, BaselineFacts, DecisionInput, DiffFacts, EvidenceFact, GateFacts, Hunk,
@@ -27,6 +28,7 @@ use crate::model::{
     ClaimId, Conclusion, GateResult, GateRole, GateRunId, GateVerdict, HypothesisId, Job, LogRef,
     LoopId, ProcessExit, Run, RunId, RunStatus, Step, TestCounts, Trigger,
 };
+use crate::observation::Grade;
 use crate::policy::Policy;
 use crate::rulebook::Rulebook;
 use crate::rules::decide;
@@ -94,6 +96,14 @@ runner_minutes_per_day = 60
 pub fn rulebook() -> Rulebook {
     // Loading checks every example of every marker, which tests need once.
     static BUILTIN: LazyLock<Rulebook> = LazyLock::new(|| Rulebook::builtin().unwrap());
+    BUILTIN.clone()
+}
+
+/// The builtin playbooks.
+#[must_use]
+pub fn playbooks() -> Playbooks {
+    static BUILTIN: LazyLock<Playbooks> =
+        LazyLock::new(|| Playbooks::builtin(&rulebook().catalogue).unwrap());
     BUILTIN.clone()
 }
 
@@ -332,7 +342,7 @@ pub fn gate_result(gate: &str, role: GateRole) -> GateResult {
     let failed = match role {
         GateRole::PinOnBase | GateRole::PinOnAttempt => vec![PINNED.to_owned()],
         GateRole::Canary => vec!["greenloop_canary_must_fail".to_owned()],
-        GateRole::PinOnHead | GateRole::Gate => Vec::new(),
+        GateRole::PinOnHead | GateRole::Gate | GateRole::GateOnParent => Vec::new(),
     };
     GateResult {
         gate: gate.into(),
@@ -443,6 +453,7 @@ pub fn good_input() -> DecisionInput {
             complete: true,
             current: true,
             shows_failure: true,
+            blames_reference: None,
         }],
         baseline: Some(BaselineFacts {
             run_id: "R1".into(),
@@ -458,7 +469,11 @@ pub fn good_input() -> DecisionInput {
             mechanism: Mechanism::SkippedWork,
             alive: true,
             status: "open".into(),
+            grade: Grade::Derived,
+            predicts: hypothesis_body().predicts,
+            forbids: hypothesis_body().forbids,
         }),
+        reverted: None,
         rivals: Vec::new(),
         attempts: Vec::new(),
         gates: Some(GateFacts {

@@ -3,8 +3,10 @@
 use std::collections::BTreeSet;
 
 use attest::claim::Citation;
+use playbooks::Playbooks;
 
-use crate::event::{HypothesisBody, QuotedSite};
+use crate::cited::{self, Books, Cause, CitedBytes};
+use crate::event::{HypothesisBody, Mechanism, QuotedSite};
 use crate::model::{HypothesisId, LoopId, Refusal};
 use crate::rulebook::Rulebook;
 use crate::state::{Hypothesis, HypothesisStatus, LoopState};
@@ -24,8 +26,8 @@ pub struct HypothesisLookups {
     /// Text of each quoted line in the tree of `body.commit`, in order of `sites`; `None` where the
     /// tree has no such line.
     pub lines: Vec<Option<String>>,
-    /// Whether each citation of `body.evidence` exists.
-    pub evidence_exists: Vec<bool>,
+    /// The citations of `body.evidence`, looked up.
+    pub evidence: CitedBytes,
 }
 
 /// Every reason why a hypothesis may not enter the ledger.
@@ -36,7 +38,12 @@ pub fn admit(
     body: &HypothesisBody,
     lookups: &HypothesisLookups,
     rulebook: &Rulebook,
+    playbooks: &Playbooks,
 ) -> Vec<Refusal> {
+    let books = Books {
+        catalogue: &rulebook.catalogue,
+        playbooks,
+    };
     let mut refused = Vec::from_iter(scope(state, loop_id, body));
     refused.extend(statement(body));
     refused.extend(quotes(body, &lookups.lines));
@@ -45,7 +52,13 @@ pub fn admit(
     refused.extend(citations(
         "evidence",
         &body.evidence,
-        &lookups.evidence_exists,
+        &lookups.evidence.exists(),
+    ));
+    refused.extend(cited::judge(
+        "evidence",
+        &lookups.evidence,
+        &Cause::of(body),
+        books,
     ));
     if let Some(dead) = resembles_dead(state, body) {
         refused.push(resemblance(dead));
@@ -99,7 +112,7 @@ pub fn admit_falsification(
 }
 
 /// The dead hypothesis that a new one repeats in other words: same scope, same mechanism, and half of
-/// the symbols of the quoted lines.
+/// the symbols of the quoted lines. `other` names no mechanism, so it is the same as any.
 #[must_use]
 pub fn resembles_dead<'a>(state: &'a LoopState, body: &HypothesisBody) -> Option<&'a Hypothesis> {
     let own = symbols(&body.sites);
@@ -108,10 +121,14 @@ pub fn resembles_dead<'a>(state: &'a LoopState, body: &HypothesisBody) -> Option
         let common = own.intersection(&theirs).count();
         dead.status == HypothesisStatus::Falsified
             && dead.body.scope == body.scope
-            && dead.body.mechanism == body.mechanism
+            && same_mechanism(dead.body.mechanism, body.mechanism)
             && common > 0
             && common * 2 >= own.len().min(theirs.len())
     })
+}
+
+fn same_mechanism(dead: Mechanism, new: Mechanism) -> bool {
+    dead == new || new == Mechanism::Other
 }
 
 fn resemblance(dead: &Hypothesis) -> Refusal {

@@ -15,6 +15,7 @@
 //! - Agents approve nothing: no event or input that an agent can cause carries an approval.
 
 pub mod change;
+pub mod cited;
 pub mod compare;
 pub mod contrast;
 pub mod decision;

@@ -352,6 +352,8 @@ pub enum GateRole {
     PinOnAttempt,
     /// A gate of the project on the head tree: must be green.
     Gate,
+    /// The same gate on the parent of a commit that a rollback reverts: shows what was red before it.
+    GateOnParent,
     /// The same gate with a test that must fail: must be red.
     Canary,
 }
@@ -365,6 +367,7 @@ impl GateRole {
             Self::PinOnHead => "pin_on_head",
             Self::PinOnAttempt => "pin_on_attempt",
             Self::Gate => "gate",
+            Self::GateOnParent => "gate_on_parent",
             Self::Canary => "canary",
         }
     }
@@ -378,7 +381,10 @@ impl GateRole {
     /// True when the process runs on the claim's tree.
     #[must_use]
     pub fn on_head(self) -> bool {
-        !matches!(self, Self::PinOnBase | Self::PinOnAttempt)
+        !matches!(
+            self,
+            Self::PinOnBase | Self::PinOnAttempt | Self::GateOnParent
+        )
     }
 }
 

@@ -8,6 +8,7 @@ use attest::claim::Citation;
 use attest::digest::Digest;
 use serde::{Deserialize, Serialize};
 
+use crate::cited::{self, Books, Cause, CitedBytes};
 use crate::event::Mechanism;
 use crate::hypothesis::{STATEMENT_WORDS, citations};
 use crate::model::{HypothesisId, Refusal};
@@ -116,7 +117,7 @@ pub struct ObservationBody {
 pub fn grade(body: &ObservationBody, mechanism: Mechanism) -> Grade {
     match (body.kind, body.memory) {
         (ObservationKind::Measurement, Some(Memory::Host)) if lives_on_the_device(mechanism) => {
-            Grade::Derived
+            Grade::Analogue
         }
         (ObservationKind::Measurement, _) => Grade::Observed,
         (ObservationKind::Derivation, _) => Grade::Derived,
@@ -158,14 +159,15 @@ pub fn grade_of(state: &LoopState, hypothesis: &Hypothesis) -> Grade {
         .fold(opened_with, Grade::max)
 }
 
-/// Every reason why an observation may not stand beside its hypothesis. `exists` says of each
-/// citation whether its bytes stand in a log of a run or a gate.
+/// Every reason why an observation may not stand beside its hypothesis. `bytes` are its citations,
+/// each looked up in the logs of runs and gates.
 #[must_use]
 pub fn admit_observation(
     found: &Loop,
     hypothesis: &Hypothesis,
     body: &ObservationBody,
-    exists: &[bool],
+    bytes: &CitedBytes,
+    books: Books<'_>,
 ) -> Vec<Refusal> {
     let mut refused = Vec::from_iter(scope(found, hypothesis));
     if body.statement.split_whitespace().count() < STATEMENT_WORDS {
@@ -189,7 +191,12 @@ pub fn admit_observation(
             "cite log bytes under `citations`, or record the foreign text as a `citation` of its own",
         ));
     }
-    refused.extend(citations("citations", &body.citations, exists));
+    refused.extend(citations("citations", &body.citations, &bytes.exists()));
+    let measured = body.kind == ObservationKind::Measurement && body.bearing == Bearing::For;
+    if measured {
+        let cause = Cause::of(&hypothesis.body);
+        refused.extend(cited::judge("citations", bytes, &cause, books));
+    }
     refused
 }
 

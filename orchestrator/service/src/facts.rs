@@ -8,14 +8,17 @@ use attest::approval::{Approval, claim_digest};
 use attest::claim::{Citation, ClaimBody, ClaimKind, Site};
 use attest::json::canonical;
 use attest::signers::Signers;
+use discipline::cited::{Cited, CitedBytes};
 use discipline::decision::{
     ApprovalFacts, BaselineFacts, DecisionInput, EvidenceFact, GateFacts, HypothesisFacts,
-    RULES_VERSION, TargetFacts,
+    RULES_VERSION, RevertedFacts, TargetFacts, predicates_read,
 };
 use discipline::model::{HypothesisId, RunId};
+use discipline::observation::grade_of;
 use discipline::state::{Claim, ClaimPhase, HypothesisStatus, LoopState};
 use gitread::GitReader;
 use markers::{Catalogue, Observation, Predicate};
+use playbooks::{Playbooks, blamed_reference};
 use verify::BaseFacts;
 
 use crate::ServiceError;
@@ -72,6 +75,7 @@ pub(crate) fn gather(
         reader: &reader,
         body,
         catalogue: &base.rulebook.catalogue,
+        playbooks: &base.playbooks,
     };
     let evidence = body
         .evidence
@@ -95,6 +99,7 @@ pub(crate) fn gather(
         hypothesis: hypothesis_facts(&state, body),
         rivals: rivals(&state, body),
         attempts: state.failed_attempts(body, &changed),
+        reverted: reverted(&reader, &state, body)?,
         gates: circumstances
             .claim
             .and_then(|claim| gate_facts(&state, claim)),
@@ -109,6 +114,7 @@ struct Place<'a> {
     reader: &'a GitReader,
     body: &'a ClaimBody,
     catalogue: &'a Catalogue,
+    playbooks: &'a Playbooks,
 }
 
 impl Place<'_> {
@@ -116,6 +122,10 @@ impl Place<'_> {
         let origin = observe::origin(self.shared, &citation.log_id);
         let run = origin.as_ref().map(|origin| &origin.run);
         let exists = citation_exists(self.shared, citation)?;
+        let rows = match exists {
+            true => cited_rows(self.shared, citation, self.catalogue)?,
+            false => Vec::new(),
+        };
         Ok(EvidenceFact {
             citation: citation.clone(),
             run_id: run.map(|run| run.run_id.clone()),
@@ -127,7 +137,9 @@ impl Place<'_> {
                 Some(run) => self.current(&run.head_sha)?,
                 None => false,
             },
-            shows_failure: exists && self.shows_failure(citation)?,
+            shows_failure: rows.iter().any(is_failure),
+            blames_reference: blamed_reference(self.playbooks, self.catalogue, &rows)
+                .map(str::to_owned),
         })
     }
 
@@ -143,7 +155,14 @@ impl Place<'_> {
             head_sha: run.head_sha.clone(),
             executed: run.executed(),
             current: self.current(&run.head_sha)?,
-            cells: observe::only(cells, &kinds_of(self.body, self.catalogue)),
+            cells: observe::only(
+                cells,
+                &kinds_of(
+                    self.body,
+                    hypothesis_facts(state, self.body).as_ref(),
+                    self.catalogue,
+                ),
+            ),
         }))
     }
 
@@ -166,13 +185,6 @@ impl Place<'_> {
             }
         }
         Ok(true)
-    }
-
-    fn shows_failure(&self, citation: &Citation) -> Result<bool, ServiceError> {
-        let scan = observe::scan_of(self.shared, &citation.log_id, self.catalogue)?;
-        let cited =
-            |row: &&Observation| row.line >= citation.line_start && row.line <= citation.line_end;
-        Ok(scan.observations.iter().filter(cited).any(is_failure))
     }
 }
 
@@ -209,15 +221,56 @@ pub(crate) fn citation_exists(shared: &Shared, citation: &Citation) -> Result<bo
         && reader.offset_to_line(end - 1)? == Some(citation.line_end))
 }
 
-/// Marker kinds that the claim's predicates read.
-fn kinds_of(body: &ClaimBody, catalogue: &Catalogue) -> BTreeSet<String> {
-    let guards = body.guards.iter().map(|guard| &guard.predicate);
-    let texts = body
-        .predictions
-        .iter()
-        .chain(guards)
-        .chain(body.outcomes.iter().map(|row| &row.predicate))
-        .chain(&body.rollback_if);
+/// Citations of the ledger: whether their bytes stand in the log of a run or a gate, the rows on their
+/// lines, and what their runs showed.
+pub(crate) fn cited_bytes(
+    shared: &Shared,
+    citations: &[Citation],
+    catalogue: &Catalogue,
+) -> Result<CitedBytes, ServiceError> {
+    let mut bytes = CitedBytes::default();
+    for citation in citations {
+        let ours = observe::log_ref(shared, &citation.log_id).is_some();
+        if !ours || !citation_exists(shared, citation)? {
+            bytes.cited.push(Cited::default());
+            continue;
+        }
+        let run = observe::origin(shared, &citation.log_id).map(|origin| origin.run);
+        if let Some(run) = run
+            .as_ref()
+            .filter(|run| !bytes.runs.contains_key(&run.run_id))
+        {
+            let cells = observe::cells_of(shared, run, catalogue)?;
+            bytes.runs.insert(run.run_id.clone(), cells);
+        }
+        bytes.cited.push(Cited {
+            exists: true,
+            rows: cited_rows(shared, citation, catalogue)?,
+            run: run.map(|run| run.run_id),
+        });
+    }
+    Ok(bytes)
+}
+
+/// Rows on the lines of a citation that exists.
+fn cited_rows(
+    shared: &Shared,
+    citation: &Citation,
+    catalogue: &Catalogue,
+) -> Result<Vec<Observation>, ServiceError> {
+    let scan = observe::scan_of(shared, &citation.log_id, catalogue)?;
+    let cited =
+        |row: &&Observation| row.line >= citation.line_start && row.line <= citation.line_end;
+    Ok(scan.observations.iter().filter(cited).cloned().collect())
+}
+
+/// Marker kinds that the predicates of the claim and of its hypothesis read.
+fn kinds_of(
+    body: &ClaimBody,
+    hypothesis: Option<&HypothesisFacts>,
+    catalogue: &Catalogue,
+) -> BTreeSet<String> {
+    let texts = predicates_read(body, hypothesis).into_iter();
     let parsed: Vec<Predicate> = texts
         .filter_map(|text| Predicate::parse_checked(text, catalogue).ok())
         .collect();
@@ -225,6 +278,28 @@ fn kinds_of(body: &ClaimBody, catalogue: &Catalogue) -> BTreeSet<String> {
         .iter()
         .flat_map(|predicate| predicate.kinds(catalogue));
     kinds.map(str::to_owned).collect()
+}
+
+/// The pushed commit that a rollback of this scope takes back.
+pub(crate) fn reverted(
+    reader: &GitReader,
+    state: &LoopState,
+    body: &ClaimBody,
+) -> Result<Option<RevertedFacts>, ServiceError> {
+    if body.kind != ClaimKind::Rollback {
+        return Ok(None);
+    }
+    let closure = state.closed_scopes.get(&body.proof_scope);
+    let claim = closure.and_then(|closure| state.claims.get(&closure.claim_id));
+    let Some((claim, commit)) = claim.and_then(|claim| Some((claim, claim.commit.as_ref()?)))
+    else {
+        return Ok(None);
+    };
+    Ok(Some(RevertedFacts {
+        claim_id: claim.id.to_string(),
+        commit: commit.clone(),
+        parent_tree: reader.commit_info(&claim.body.parent)?.tree,
+    }))
 }
 
 fn hypothesis_facts(state: &LoopState, body: &ClaimBody) -> Option<HypothesisFacts> {
@@ -246,6 +321,9 @@ fn ledger_facts(state: &LoopState, id: &str) -> Option<HypothesisFacts> {
         mechanism: found.body.mechanism,
         alive: found.status != HypothesisStatus::Falsified,
         status: found.status.as_str().to_owned(),
+        grade: grade_of(state, found),
+        predicts: found.body.predicts.clone(),
+        forbids: found.body.forbids.clone(),
     })
 }
 

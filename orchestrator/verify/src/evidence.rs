@@ -5,7 +5,7 @@ use std::path::Path;
 
 use attest::claim::Citation;
 use attest::digest::Digest;
-use discipline::decision::{BaselineFacts, DecisionInput};
+use discipline::decision::{BaselineFacts, DecisionInput, predicates_read};
 use markers::{Catalogue, Observation, Predicate};
 
 use crate::VerifyError;
@@ -138,15 +138,7 @@ fn kinds_of(
 ) -> BTreeSet<String> {
     let held = baseline.cells.iter().flat_map(|cell| &cell.observations);
     let mut kinds: BTreeSet<String> = held.map(|observation| observation.kind.clone()).collect();
-    let body = &input.body;
-    let guards = body.guards.iter().map(|guard| &guard.predicate);
-    for text in body
-        .predictions
-        .iter()
-        .chain(guards)
-        .chain(body.outcomes.iter().map(|row| &row.predicate))
-        .chain(&body.rollback_if)
-    {
+    for text in predicates_read(&input.body, input.hypothesis.as_ref()) {
         if let Ok(predicate) = Predicate::parse_checked(text, catalogue) {
             kinds.extend(predicate.kinds(catalogue).into_iter().map(str::to_owned));
         }

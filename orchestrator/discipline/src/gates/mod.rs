@@ -69,6 +69,7 @@ pub fn judge(run: &GateRun<'_>) -> GateResult {
             GateRole::PinOnHead => verdicts::pin_on_head(run, &seen),
             GateRole::PinOnAttempt => verdicts::pin_on_attempt(run, &seen),
             GateRole::Gate => verdicts::gate(run, &seen, &covered),
+            GateRole::GateOnParent => verdicts::gate_on_parent(run, &seen),
             GateRole::Canary => verdicts::canary(run, &seen),
         },
     };
@@ -92,6 +93,16 @@ pub fn judge(run: &GateRun<'_>) -> GateResult {
         duration_ms: run.duration_ms,
         environment: run.environment.clone(),
     }
+}
+
+/// True for a gate that is red because tests failed, each by name, and for no other reason.
+#[must_use]
+pub(crate) fn failed_by_tests(result: &GateResult) -> bool {
+    result.role == GateRole::Gate
+        && result.verdict == GateVerdict::Refused
+        && matches!(result.exit, ProcessExit::Code(_))
+        && !result.compile_error
+        && !result.failed_tests.is_empty()
 }
 
 type Judged = Result<(), (GateVerdict, Vec<Refusal>)>;

@@ -2,6 +2,7 @@
 
 use super::Case;
 use crate::decision::EvidenceFact;
+use crate::event::Mechanism;
 use crate::model::Refusal;
 
 pub(super) fn judge(case: &Case<'_>) -> Vec<Refusal> {
@@ -75,6 +76,19 @@ fn judge_one(case: &Case<'_>, index: usize, fact: &EvidenceFact) -> Vec<Refusal>
             &field,
             format!("the log belongs to {found}, the claim is about `{scope}`"),
             format!("cite a run of `{scope}`; `list_runs` has them"),
+        ));
+    }
+    let mechanism = case.input.hypothesis.as_ref().map(|facts| facts.mechanism);
+    if let Some(said) = fact
+        .blames_reference
+        .as_ref()
+        .filter(|_| mechanism != Some(Mechanism::WrongReference))
+    {
+        refused.push(Refusal::new(
+            "reference_is_zeros",
+            &field,
+            said,
+            "act on a hypothesis of mechanism `wrong_reference`, or cite a comparison whose reference has values",
         ));
     }
     if !fact.current {

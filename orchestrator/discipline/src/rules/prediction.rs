@@ -1,6 +1,6 @@
 //! Predictions read, can be shown by the cells that will run, and at least one is false today.
 
-use markers::{Cells, Truth};
+use markers::{Catalogue, Cells, Literal, Op, Predicate, Truth};
 
 use super::Case;
 use crate::model::Refusal;
@@ -27,6 +27,7 @@ pub(super) fn judge(case: &Case<'_>) -> Vec<Refusal> {
     refused.extend(unobservable(case));
     if case.demands().prediction && refused.is_empty() {
         refused.extend(predicts_nothing(case));
+        refused.extend(only_moves(case));
     }
     refused
 }
@@ -90,4 +91,54 @@ fn predicts_nothing(case: &Case<'_>) -> Option<Refusal> {
             remedy,
         ),
     })
+}
+
+/// Recovery means equal to the reference: a claim whose every prediction that is false today says only
+/// that some output moves predicts no recovery.
+fn only_moves(case: &Case<'_>) -> Option<Refusal> {
+    let parsed = case
+        .predictions
+        .iter()
+        .filter_map(|stated| Some((stated, stated.predicate.as_ref().ok()?)));
+    let news: Vec<_> = parsed
+        .filter(|(_, predicate)| {
+            case.on_baseline(predicate)
+                .is_some_and(|verdict| verdict.truth == Truth::Fails)
+        })
+        .collect();
+    let moves = |predicate| moved_from_reference(predicate, &case.rulebook.catalogue);
+    if !news.iter().all(|(_, predicate)| moves(predicate).is_some()) {
+        return None;
+    }
+    let (stated, predicate) = news.first()?;
+    Some(Refusal::new(
+        "recovery_is_not_equality",
+        &stated.field,
+        format!(
+            "`{}` holds for wrong values as well; recovery means equal to the reference",
+            stated.text
+        ),
+        format!("predict `{}`", moves(predicate)?),
+    ))
+}
+
+/// What would say recovery, for a comparison that only says that a value is not what it was.
+fn moved_from_reference(predicate: &Predicate, catalogue: &Catalogue) -> Option<String> {
+    let Predicate::Compare {
+        selector,
+        field,
+        op,
+        value,
+        ..
+    } = predicate
+    else {
+        return None;
+    };
+    let marker = catalogue.marker(&selector.marker)?;
+    let field = marker.fields.iter().find(|own| own.name == field.field)?;
+    let equal = match value {
+        Literal::Number { .. } => *op == Op::Eq,
+        Literal::Word(_) | Literal::Quoted(_) | Literal::List(_) => false,
+    };
+    field.recovered_when.clone().filter(|_| !equal)
 }

@@ -1,5 +1,6 @@
+use crate::cited::CitedBytes;
 use crate::event::{Event, HypothesisBody, Mechanism};
-use crate::fixtures::{author, citation, hypothesis_body, rulebook, story};
+use crate::fixtures::{author, citation, hypothesis_body, playbooks, rulebook, story};
 use crate::hypothesis::{HypothesisLookups, admit, admit_falsification};
 use crate::model::{HypothesisId, LoopId};
 use crate::state::LoopState;
@@ -28,12 +29,19 @@ fn lookups(body: &HypothesisBody) -> HypothesisLookups {
             .iter()
             .map(|site| Some(format!("    {}", site.quote)))
             .collect(),
-        evidence_exists: vec![true; body.evidence.len()],
+        evidence: CitedBytes::bare(&vec![true; body.evidence.len()]),
     }
 }
 
 fn codes(state: &LoopState, body: &HypothesisBody, lookups: &HypothesisLookups) -> Vec<String> {
-    let refused = admit(state, &LoopId::nth(1), body, lookups, &rulebook());
+    let refused = admit(
+        state,
+        &LoopId::nth(1),
+        body,
+        lookups,
+        &rulebook(),
+        &playbooks(),
+    );
     refused
         .into_iter()
         .map(|refusal| format!("{} @ {}", refusal.code, refusal.field))
@@ -88,6 +96,7 @@ fn each_missing_part_is_named() {
         &body,
         &lookups(&body),
         &rulebook(),
+        &playbooks(),
     );
     assert_eq!(other_loop[0].code, "loop_unknown");
 }
@@ -114,7 +123,7 @@ fn a_line_that_reads_otherwise_is_refused() {
         ["quote_differs @ sites[0]"]
     );
     let uncited = HypothesisLookups {
-        evidence_exists: vec![false],
+        evidence: CitedBytes::bare(&[false]),
         ..lookups(&body)
     };
     assert_eq!(
@@ -135,6 +144,7 @@ fn a_dead_theory_in_new_words_is_recognised() {
         &reworded,
         &lookups(&reworded),
         &rulebook(),
+        &playbooks(),
     );
     assert_eq!(refused.len(), 1);
     assert_eq!(refused[0].code, "resembles_dead_hypothesis");

@@ -1,5 +1,6 @@
 //! Tests of single decisions, on the good claim and variations of it.
 
+mod cited;
 mod compare;
 mod contrast;
 mod green;

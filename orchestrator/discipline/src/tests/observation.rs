@@ -1,7 +1,8 @@
 use attest::digest::Digest;
 
+use crate::cited::{Books, CitedBytes};
 use crate::event::{Event, Mechanism};
-use crate::fixtures::{author, citation, story};
+use crate::fixtures::{author, citation, playbooks, rulebook, story};
 use crate::model::{HypothesisId, LoopId};
 use crate::observation::{
     Bearing, Grade, Memory, ObservationBody, ObservationKind, Quoted, admit_observation, grade,
@@ -46,7 +47,11 @@ fn codes(body: &ObservationBody, exists: bool) -> Vec<String> {
         &state.loops[&LoopId::nth(1)],
         &state.hypotheses[&HypothesisId::nth(1)],
         body,
-        &vec![exists; body.citations.len()],
+        &CitedBytes::bare(&vec![exists; body.citations.len()]),
+        Books {
+            catalogue: &rulebook().catalogue,
+            playbooks: &playbooks(),
+        },
     );
     refused
         .into_iter()
@@ -68,7 +73,7 @@ fn how_it_was_made_decides_what_it_is_worth() {
     let (host, device) = (Some(Memory::Host), Some(Memory::Device));
     let measurement = ObservationKind::Measurement;
     assert_eq!(of(measurement, device, MissingBarrier), Grade::Observed);
-    assert_eq!(of(measurement, host, MissingBarrier), Grade::Derived);
+    assert_eq!(of(measurement, host, MissingBarrier), Grade::Analogue);
     assert_eq!(of(measurement, host, WrongReference), Grade::Observed);
     assert_eq!(
         of(ObservationKind::Derivation, None, MissingBarrier),

@@ -257,6 +257,7 @@ fn field(source: &FieldFile) -> Field {
         rename: source.rename.clone(),
         inherit: source.inherit,
         margin: source.margin.clone(),
+        recovered_when: source.recovered_when.clone(),
     }
 }
 
@@ -272,6 +273,7 @@ fn plain(name: &str, kind: FieldType, optional: bool) -> Field {
         rename: BTreeMap::new(),
         inherit: false,
         margin: None,
+        recovered_when: None,
     }
 }
 

@@ -126,6 +126,8 @@ pub(super) struct FieldFile {
     pub(super) inherit: bool,
     /// `[value, limit]`: by how many percent the one exceeds the other.
     pub(super) margin: Option<[String; 2]>,
+    /// The predicate that says that the field's side equals its reference.
+    pub(super) recovered_when: Option<String>,
 }
 
 #[derive(Debug, Clone, Deserialize)]

@@ -97,6 +97,9 @@ pub struct Field {
     pub(crate) inherit: bool,
     /// Value and limit, by name, of which it is the margin in percent.
     pub(crate) margin: Option<[String; 2]>,
+    /// The predicate that says that the field's side equals its reference: a value that merely moved
+    /// away from zero has not recovered.
+    pub recovered_when: Option<String>,
 }
 
 /// What one row of a marker speaks about.

@@ -4,6 +4,7 @@ use discipline::event::{Event, HypothesisBody, Mechanism, QuotedSite};
 use discipline::hypothesis::{HypothesisLookups, admit, admit_falsification};
 use discipline::model::{HypothesisId, Refusal};
 use discipline::state::{LoopState, Operation};
+use markers::Catalogue;
 
 use super::{check_key, find_hypothesis, find_loop, parse_word};
 use crate::ServiceError;
@@ -11,7 +12,7 @@ use crate::api::{
     FalsifyHypothesisAnswer, FalsifyHypothesisRequest, HypothesisView, OpenHypothesisAnswer,
     OpenHypothesisRequest,
 };
-use crate::facts::citation_exists;
+use crate::facts::{self, citation_exists};
 use crate::shared::{Ctx, Shared};
 use crate::views;
 
@@ -36,8 +37,8 @@ pub(super) fn open(
     if let Some(id) = earlier {
         return answer(shared, &id, Vec::new());
     }
-    let lookups = lookups(shared, &body)?;
     let base = shared.base(&body.commit)?;
+    let lookups = lookups(shared, &body, &base.rulebook.catalogue)?;
     let mut opened = None;
     let mut refused = Vec::new();
     shared.append_with(&ctx.caller.author(), |core| {
@@ -46,7 +47,14 @@ pub(super) fn open(
             opened = Some(id);
             return Ok(None);
         }
-        refused = admit(&core.state, &loop_id, &body, &lookups, &base.rulebook);
+        refused = admit(
+            &core.state,
+            &loop_id,
+            &body,
+            &lookups,
+            &base.rulebook,
+            &base.playbooks,
+        );
         if !refused.is_empty() {
             return Ok(None);
         }
@@ -147,7 +155,11 @@ fn body(
     })
 }
 
-fn lookups(shared: &Shared, body: &HypothesisBody) -> Result<HypothesisLookups, ServiceError> {
+fn lookups(
+    shared: &Shared,
+    body: &HypothesisBody,
+    catalogue: &Catalogue,
+) -> Result<HypothesisLookups, ServiceError> {
     let reader = shared.reader()?;
     let tree = reader.commit_info(&body.commit)?.tree;
     let line = |site: &QuotedSite| -> Option<String> {
@@ -156,13 +168,9 @@ fn lookups(shared: &Shared, body: &HypothesisBody) -> Result<HypothesisLookups, 
         let index = usize::try_from(site.line).ok()?.checked_sub(1)?;
         text.lines().nth(index).map(str::to_owned)
     };
-    let exists = body
-        .evidence
-        .iter()
-        .map(|citation| citation_exists(shared, citation));
     Ok(HypothesisLookups {
         lines: body.sites.iter().map(line).collect(),
-        evidence_exists: exists.collect::<Result<_, _>>()?,
+        evidence: facts::cited_bytes(shared, &body.evidence, catalogue)?,
     })
 }
 

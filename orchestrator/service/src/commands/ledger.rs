@@ -2,6 +2,7 @@
 
 use attest::claim::Citation;
 use attest::digest::Digest;
+use discipline::cited::Books;
 use discipline::event::Event;
 use discipline::model::ObservationId;
 use discipline::observation::{
@@ -14,9 +15,8 @@ use crate::api::{
     CitationView, HypothesisDetail, KillerView, ListHypothesesAnswer, ListHypothesesRequest,
     QuotedSiteView, RecordObservationAnswer, RecordObservationRequest, RecordedView,
 };
-use crate::facts::citation_exists;
 use crate::shared::{Ctx, Shared};
-use crate::{ServiceError, observe, page, views};
+use crate::{ServiceError, facts, page, views};
 
 const KINDS: &str = "measurement, derivation, citation, statement";
 const MEMORIES: &str = "device, host, none";
@@ -39,11 +39,12 @@ pub(super) fn record(
         (found.id.clone(), hypothesis.clone())
     };
     let body = body(&request, &hypothesis)?;
-    let exists = body
-        .citations
-        .iter()
-        .map(|citation| stands_in_a_log(shared, citation))
-        .collect::<Result<Vec<_>, _>>()?;
+    let base = shared.base(&hypothesis.body.commit)?;
+    let bytes = facts::cited_bytes(shared, &body.citations, &base.rulebook.catalogue)?;
+    let books = Books {
+        catalogue: &base.rulebook.catalogue,
+        playbooks: &base.playbooks,
+    };
     let operation = Operation::RecordObservation(&loop_id);
     let (mut recorded, mut refused) = (None, Vec::new());
     let mut record = |state: &LoopState| -> Result<Option<Event>, ServiceError> {
@@ -52,7 +53,7 @@ pub(super) fn record(
             return Ok(None);
         }
         let found = super::open_loop(state, &request.loop_id)?;
-        refused = admit_observation(found, &hypothesis, &body, &exists);
+        refused = admit_observation(found, &hypothesis, &body, &bytes, books);
         if !refused.is_empty() {
             return Ok(None);
         }
@@ -117,12 +118,6 @@ fn body(
         citations: citations.collect::<Result<_, _>>()?,
         quoted,
     })
-}
-
-/// The bytes exist, in a log that a run or a gate printed.
-fn stands_in_a_log(shared: &Shared, citation: &Citation) -> Result<bool, ServiceError> {
-    let ours = observe::log_ref(shared, &citation.log_id).is_some();
-    Ok(ours && citation_exists(shared, citation)?)
 }
 
 fn known(

@@ -22,6 +22,7 @@ use discipline::event::Mechanism;
 use discipline::model::{
     GateResult, GateRole, GateVerdict, ProcessExit, RunId, TestCounts, Verdict, VerdictKind,
 };
+use discipline::observation::Grade;
 use discipline::rules::decide;
 use gitread::GitReader;
 use verify::build::{self, DaemonKeys};
@@ -419,6 +420,7 @@ impl World {
                 complete: true,
                 current: true,
                 shows_failure: true,
+                blames_reference: None,
             }],
             baseline: Some(BaselineFacts {
                 run_id: RunId::nth(1),
@@ -436,7 +438,11 @@ impl World {
                 mechanism: Mechanism::SkippedWork,
                 alive: true,
                 status: "open".to_owned(),
+                grade: Grade::Derived,
+                predicts: Vec::new(),
+                forbids: Vec::new(),
             }),
+            reverted: None,
             gates: Some(GateFacts {
                 gates_digest: gates_digest(&results).unwrap(),
                 results,
