@@ -1,8 +1,10 @@
 //! Gate results: every named gate passed, on exactly the claim's tree, and was seen able to fail.
 
+use attest::claim::ClaimKind;
+
 use super::Case;
 use crate::decision::{GateFacts, gates_digest};
-use crate::gates::uncovered;
+use crate::gates::{failed_by_tests, uncovered};
 use crate::model::{GateResult, GateRole, GateVerdict, Refusal};
 
 const RUN_AGAIN: &str = "run the gates again with `run_gates`";
@@ -17,7 +19,7 @@ pub(super) fn judge(case: &Case<'_>) -> Vec<Refusal> {
         )];
     };
     let mut refused: Vec<_> = numbered(case)
-        .flat_map(|(field, name)| judge_gate(gates, &field, name))
+        .flat_map(|(field, name)| judge_gate(case, gates, &field, name))
         .collect();
     if gates_digest(&gates.results).ok().as_ref() != Some(&gates.gates_digest) {
         refused.push(Refusal::new(
@@ -46,7 +48,7 @@ fn results<'a>(gates: &'a GateFacts, name: &str, role: GateRole) -> Vec<&'a Gate
         .collect()
 }
 
-fn judge_gate(gates: &GateFacts, field: &str, name: &str) -> Vec<Refusal> {
+fn judge_gate(case: &Case<'_>, gates: &GateFacts, field: &str, name: &str) -> Vec<Refusal> {
     let found = results(gates, name, GateRole::Gate);
     if found.is_empty() {
         let reason = format!("`{name}` has no result");
@@ -59,10 +61,39 @@ fn judge_gate(gates: &GateFacts, field: &str, name: &str) -> Vec<Refusal> {
     }
     let unpassed = found
         .into_iter()
-        .filter(|result| result.verdict != GateVerdict::Passed);
+        .filter(|result| result.verdict != GateVerdict::Passed)
+        .filter(|result| !was_red_before(case, gates, result));
     unpassed
         .flat_map(|result| unpassed_gate(field, result))
         .collect()
+}
+
+/// True for a rollback's gate whose every failing test failed on the parent of the reverted commit as
+/// well: that redness is older than the regression, and reverting a regression must not wait for it.
+fn was_red_before(case: &Case<'_>, gates: &GateFacts, result: &GateResult) -> bool {
+    let Some(reverted) = case
+        .input
+        .reverted
+        .as_ref()
+        .filter(|_| case.body().kind == ClaimKind::Rollback)
+    else {
+        return false;
+    };
+    if !failed_by_tests(result) {
+        return false;
+    }
+    // The exact revert restores the parent's tree, so that one run answers for both.
+    if result.tree == reverted.parent_tree {
+        return true;
+    }
+    let on_parent = results(gates, &result.gate, GateRole::GateOnParent);
+    let mut on_parent = on_parent
+        .into_iter()
+        .filter(|earlier| earlier.tree == reverted.parent_tree);
+    on_parent.any(|earlier| {
+        let red = |test: &String| earlier.failed_tests.contains(test);
+        result.failed_tests.iter().all(red)
+    })
 }
 
 /// What the judgement of the gate itself said, under the gate's field.
@@ -105,6 +136,11 @@ pub(super) fn judge_trees(case: &Case<'_>) -> Vec<Refusal> {
             .map(|attempt| &attempt.tree)
             .find(|tree| **tree == result.tree)
             .unwrap_or(head),
+        GateRole::GateOnParent => case
+            .input
+            .reverted
+            .as_ref()
+            .map_or(head, |reverted| &reverted.parent_tree),
         GateRole::PinOnHead | GateRole::Gate | GateRole::Canary => head,
     };
     let strays = gates
@@ -133,8 +169,15 @@ pub(super) fn judge_coverage(case: &Case<'_>) -> Vec<Refusal> {
     let Some(gates) = &case.input.gates else {
         return Vec::new();
     };
+    // A gate that is red for an old reason did compile what it says it compiled.
+    let mut results = gates.results.clone();
+    for result in &mut results {
+        if was_red_before(case, gates, result) {
+            result.verdict = GateVerdict::Passed;
+        }
+    }
     uncovered(
-        &gates.results,
+        &results,
         &case.input.diff.changed,
         &case.input.policy.policy,
     )

@@ -7,9 +7,13 @@ use attest::claim::{ClaimKind, Guard, Outcome};
 use attest::digest::Digest;
 
 use super::{RULES, decide};
-use crate::decision::{AttemptFact, DecisionInput, HypothesisFacts, Stage, gates_digest};
+use crate::decision::{
+    AttemptFact, DecisionInput, HypothesisFacts, RevertedFacts, Stage, gates_digest,
+};
+use crate::event::Mechanism;
 use crate::fixtures::{self, NOW_MS, SCOPE, cells, good_input, redigested, rulebook};
-use crate::model::{GateRole, GateVerdict, Refusal};
+use crate::model::{GateRole, GateVerdict, ProcessExit, Refusal};
+use crate::observation::Grade;
 
 type Edit = fn(&mut DecisionInput);
 
@@ -426,6 +430,49 @@ const TABLE: &[Row] = &[
         "a hypothesis about another scope",
         |i| i.hypothesis.as_mut().unwrap().scope = "dream".into(),
         &["hypothesis_other_scope @ hypothesis_id"],
+    ),
+    (
+        "a hypothesis that the baseline contradicts",
+        |i| {
+            let forbids = &mut i.hypothesis.as_mut().unwrap().forbids;
+            *forbids = vec!["any first_divergence.dispatched == false".into()];
+        },
+        &["hypothesis_contradicted @ hypothesis_id"],
+    ),
+    (
+        "a hypothesis that only people and agents speak for",
+        |i| {
+            let hypothesis = i.hypothesis.as_mut().unwrap();
+            hypothesis.grade = Grade::Guess;
+            hypothesis.predicts = vec!["present chunk_abort".into()];
+            hypothesis.forbids.clear();
+        },
+        &["hypothesis_unproven @ hypothesis_id"],
+    ),
+    (
+        "a hypothesis that only foreign text speaks for",
+        |i| {
+            let hypothesis = i.hypothesis.as_mut().unwrap();
+            hypothesis.grade = Grade::Analogue;
+            hypothesis.predicts.clear();
+            hypothesis.forbids.clear();
+        },
+        &["hypothesis_unproven @ hypothesis_id"],
+    ),
+    (
+        "a comparison with a reference of zeros",
+        |i| i.evidence[0].blames_reference = Some("the reference side is all zeros".into()),
+        &["reference_is_zeros @ evidence[0]"],
+    ),
+    (
+        "a recovery that is only non-zero",
+        |i| i.body.predictions = vec!["all first_divergence.gpu != 0".into()],
+        &["recovery_is_not_equality @ prediction[0]"],
+    ),
+    (
+        "a recovery that is only above zero",
+        |i| i.body.predictions = vec!["all first_divergence{kind=zeros}.gpu > 0".into()],
+        &["recovery_is_not_equality @ prediction[0]"],
     ),
     // places
     (
@@ -1031,6 +1078,91 @@ fn a_rollback_needs_no_hypothesis_and_passes_a_closed_scope() {
         decision.refused().collect::<Vec<_>>(),
         Vec::<&Refusal>::new()
     );
+}
+
+#[test]
+fn a_guess_whose_predictions_the_baseline_shows_may_be_acted_on() {
+    let mut input = good_input();
+    input.hypothesis.as_mut().unwrap().grade = Grade::Guess;
+    let decision = decide(&redigested(input), &rulebook(), Stage::Push);
+    assert!(
+        decision.allowed,
+        "{:?}",
+        decision.refused().collect::<Vec<_>>()
+    );
+    let mut input = good_input();
+    let hypothesis = input.hypothesis.as_mut().unwrap();
+    (hypothesis.mechanism, hypothesis.grade) = (Mechanism::WrongReference, Grade::Observed);
+    input.evidence[0].blames_reference = Some("the reference side is all zeros".into());
+    let decision = decide(&redigested(input), &rulebook(), Stage::Push);
+    assert!(
+        decision.allowed,
+        "{:?}",
+        decision.refused().collect::<Vec<_>>()
+    );
+}
+
+/// A rollback whose gate is red by `red` on the restored tree; `before` are the tests that were red on
+/// the tree before the reverted commit, `None` where that tree is the restored one.
+fn red_rollback(red: &[&str], before: Option<&[&str]>) -> Vec<String> {
+    let names = |tests: &[&str]| tests.iter().map(ToString::to_string).collect::<Vec<_>>();
+    let mut input = good_input();
+    input.body.kind = ClaimKind::Rollback;
+    (input.body.hypothesis_id, input.body.pinned_test) = (String::new(), None);
+    input.hypothesis = None;
+    input.target.scope_closed = Some("C1 broke a guard".into());
+    let other = "9".repeat(40);
+    input.reverted = Some(RevertedFacts {
+        claim_id: "C1".into(),
+        commit: "8".repeat(40),
+        parent_tree: match before {
+            None => fixtures::TREE.into(),
+            Some(_) => other.clone(),
+        },
+    });
+    let gates = &mut input.gates.as_mut().unwrap().results;
+    gates.retain(|result| !result.role.is_pinned());
+    for result in gates
+        .iter_mut()
+        .filter(|result| result.role == GateRole::Gate)
+    {
+        result.verdict = GateVerdict::Refused;
+        result.exit = ProcessExit::Code(101);
+        result.failed_tests = names(red);
+        result.refused = vec![Refusal::new(
+            "gate_failed",
+            "gates[x]",
+            "it failed",
+            "repair it",
+        )];
+    }
+    if let Some(before) = before {
+        let mut result = fixtures::gate_result("engine_smoke", GateRole::GateOnParent);
+        result.tree = other;
+        result.failed_tests = names(before);
+        gates.push(result);
+    }
+    results(&mut input, |_| ());
+    let decision = decide(&redigested(input), &rulebook(), Stage::Push);
+    decision
+        .refused()
+        .map(|refusal| refusal.code.clone())
+        .collect()
+}
+
+#[test]
+fn redness_older_than_a_regression_does_not_keep_it_from_being_reverted() {
+    let nothing: [String; 0] = [];
+    assert_eq!(red_rollback(&["old"], None), nothing);
+    assert_eq!(red_rollback(&["old"], Some(&["old", "older"])), nothing);
+    // What the tree before did not show is new, and stays a reason.
+    for before in [&[][..], &["other"]] {
+        let codes = red_rollback(&["old"], Some(before));
+        assert!(codes.contains(&"gate_failed".to_owned()), "{codes:?}");
+        assert!(codes.contains(&"gate_uncovered".to_owned()), "{codes:?}");
+    }
+    // A gate that ended without naming a test cannot be compared with anything.
+    assert!(red_rollback(&[], None).contains(&"gate_failed".to_owned()));
 }
 
 #[test]

@@ -22,7 +22,7 @@ use repo::Room;
 use verify::BaseFacts;
 
 use crate::compiled;
-use crate::facts::{Circumstances, gather};
+use crate::facts::{Circumstances, gather, reverted};
 use crate::room::{ROOM, prepare};
 use crate::shared::{Shared, daemon};
 use crate::staging;
@@ -37,6 +37,8 @@ struct Bench<'a> {
     base_tree: String,
     /// Trees of earlier attempts that failed at the same invariant.
     attempts: Vec<String>,
+    /// Tree before the commit that a rollback reverts, where the revert does not restore just that.
+    before: Option<String>,
     /// Changed files that some gate has to compile.
     changed: Vec<String>,
     room: Room,
@@ -59,7 +61,11 @@ pub(crate) fn execute(shared: &Shared, id: &ClaimId, cancel: &Cancel) -> Result<
     // The run on base answers for an attempt that still is the base.
     let trees = earlier.into_iter().map(|attempt| attempt.tree);
     let attempts: Vec<String> = trees.filter(|tree| *tree != base_tree).collect();
+    let reverted = reverted(&reader, &shared.core().state, &claim.body)?;
     let bench = Bench {
+        before: reverted
+            .map(|reverted| reverted.parent_tree)
+            .filter(|tree| *tree != claim.body.tree),
         shared,
         claim: &claim,
         base: &base,
@@ -199,7 +205,7 @@ impl Bench<'_> {
         let gate_done = self.has(name, GateRole::Gate);
         let canary_done = self.has(name, GateRole::Canary);
         if pin_done && gate_done && canary_done {
-            return Ok(());
+            return self.gate_before(name, policy);
         }
         self.fill(&self.claim.body.tree, &policy.argv)?;
         if !gate_done {
@@ -212,7 +218,25 @@ impl Bench<'_> {
             self.add_canary(policy)?;
             self.process(name, GateRole::Canary, name, &canary_argv(policy))?;
         }
-        Ok(())
+        self.gate_before(name, policy)
+    }
+
+    /// Asks the tree before a reverted commit whether it was red already, where the gate is red now.
+    fn gate_before(&self, name: &str, policy: &GatePolicy) -> Result<(), ServiceError> {
+        let Some(before) = &self.before else {
+            return Ok(());
+        };
+        let of_gate = |r: &&GateResult| r.gate == name && r.role == GateRole::Gate;
+        let results = self.results();
+        let red = results
+            .iter()
+            .find(of_gate)
+            .is_some_and(|result| !result.failed_tests.is_empty());
+        if !red || self.has(name, GateRole::GateOnParent) {
+            return Ok(());
+        }
+        self.fill(before, &policy.argv)?;
+        self.process_on(before, name, GateRole::GateOnParent, name, &policy.argv)
     }
 
     fn add_canary(&self, policy: &GatePolicy) -> Result<(), ServiceError> {

@@ -23,9 +23,8 @@ fn back(bench: &Bench, claim: &str) -> api::PrepareRollbackAnswer {
     bench.person(request).unwrap()
 }
 
-#[test]
-fn a_broken_guard_gets_a_rollback_that_every_rule_accepts() {
-    let bench = Bench::with(disturbed);
+/// A pushed claim whose run broke a guard: its loop and its id.
+fn regressed(bench: &Bench) -> (String, String) {
     let red = bench.run_scope();
     let loop_id = bench.open_loop();
     let cause = bench.hypothesis(
@@ -40,14 +39,20 @@ fn a_broken_guard_gets_a_rollback_that_every_rule_accepts() {
     let proposed = bench.propose(&loop_id, "c1", draft);
     assert_eq!(proposed.refused, []);
     let (claim, digest) = (proposed.claim_id.unwrap(), proposed.claim_digest.unwrap());
-    assert_eq!(codes(&back(&bench, &claim).refused), ["claim_not_graded"]);
+    assert_eq!(codes(&back(bench, &claim).refused), ["claim_not_graded"]);
     let gates = bench.gates(&loop_id, &claim, 300);
     assert_eq!(gates.refused, [], "{:#?}", gates.results);
     bench.approve(&claim);
     assert_eq!(bench.push(&loop_id, &claim, &digest).refused, []);
     let verdict = bench.verified(&claim).verdict.unwrap();
     assert!(verdict.rollback_due, "{verdict:#?}");
+    (loop_id, claim)
+}
 
+#[test]
+fn a_broken_guard_gets_a_rollback_that_passes_at_once() {
+    let bench = Bench::with(disturbed);
+    let (loop_id, claim) = regressed(&bench);
     let prepared = back(&bench, &claim);
     assert_eq!(prepared.refused, [], "{prepared:#?}");
     assert_eq!(prepared.state.as_deref(), Some("checked"));
@@ -67,9 +72,69 @@ fn a_broken_guard_gets_a_rollback_that_every_rule_accepts() {
     // Asked again, it is the same claim.
     assert_eq!(back(&bench, &claim).claim_id, Some(id.clone()));
 
-    // The gates ask the restored tree what they ask every tree, and it has the old failure.
+    // The restored tree has the old failure, which was there before the regression: no reason to wait.
     let gates = bench.gates(&loop_id, &id, 300);
-    assert!(codes(&gates.refused).contains(&"gate_failed"), "{gates:#?}");
+    assert_eq!(
+        (gates.state.as_str(), gates.refused.len()),
+        ("staged", 0),
+        "{gates:#?}"
+    );
+    let red = gates
+        .results
+        .iter()
+        .find(|gate| gate.gate == "paths" && gate.role == "gate");
+    assert!(red.unwrap().failed_tests.contains(&RED_TEST.to_owned()));
+    bench.approve(&id);
+    let digest = bench.claim(&id).summary.claim_digest;
+    assert_eq!(bench.push(&loop_id, &id, &digest).refused, []);
+    let verdict = bench.verified(&id).verdict.unwrap();
+    let missed: Vec<_> = verdict
+        .grades
+        .iter()
+        .filter(|grade| grade.role == "prediction" && grade.truth != "holds")
+        .collect();
+    assert!(missed.is_empty(), "{missed:#?}");
+    let status = bench.agent(api::LoopStatusRequest::default()).unwrap();
+    assert_eq!(status.scopes[0].closed, None);
+}
+
+#[test]
+fn redness_that_came_after_the_regression_keeps_a_rollback_back() {
+    let bench = Bench::with(disturbed);
+    let (loop_id, claim) = regressed(&bench);
+    // Somebody breaks another test on the branch meanwhile.
+    let clone = bench.clone_path();
+    run(&clone, "git", &["fetch", "-q", "origin"]);
+    run(
+        &clone,
+        "git",
+        &["checkout", "-q", "-B", "other", "origin/main"],
+    );
+    run(
+        &clone,
+        "sed",
+        &[
+            "-i",
+            "s/block_count(9), 3/block_count(9), 4/",
+            "tests/unit.rs",
+        ],
+    );
+    run(&clone, "git", &["commit", "-q", "-am", "elsewhere"]);
+    run(&clone, "git", &["push", "-q", "origin", "HEAD:main"]);
+
+    let prepared = back(&bench, &claim);
+    assert_eq!(prepared.refused, [], "{prepared:#?}");
+    let id = prepared.claim_id.unwrap();
+    let gates = bench.gates(&loop_id, &id, 300);
+    assert_eq!(codes(&gates.refused), ["gate_failed"], "{gates:#?}");
+    assert!(gates.refused[0].reason.contains("partial_blocks_count"));
+    let before = gates
+        .results
+        .iter()
+        .filter(|gate| gate.role == "gate_on_parent");
+    let asked: Vec<_> = before.map(|gate| gate.gate.as_str()).collect();
+    assert_eq!(asked, ["paths", "unit"]);
+
     let reopen = |reason: &str| {
         let request = api::ReopenScopeRequest {
             scope: SCOPE.into(),
