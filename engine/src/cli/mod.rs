@@ -149,7 +149,8 @@ fn error_name(error: &EngineError) -> String {
 fn exit_code(error: &EngineError) -> u8 {
     match error_name(error).as_str() {
         "no_vulkan_loader" | "no_vulkan_driver" | "no_vulkan_device" => 7,
-        "envelope" | "budget" | "unsupported" | "bad_request" | "profile_conflict" => 3,
+        "envelope" | "budget" | "chunk_refused" | "unsupported" | "bad_request"
+        | "profile_conflict" => 3,
         code if code.starts_with("gguf_") => 3,
         _ => 1,
     }

@@ -50,6 +50,20 @@ pub enum VkError {
         /// The device's limit in bytes.
         limit: u64,
     },
+    /// The driver refused one of several chunks of memory; those before it are freed again.
+    #[error(
+        "ABORT: only {allocated}/{wanted} chunks allocated, {what} answers {code}; free memory, lower the context or use a smaller model"
+    )]
+    ChunkRefused {
+        /// Chunks that the driver gave.
+        allocated: usize,
+        /// Chunks that were wanted.
+        wanted: usize,
+        /// The Vulkan function that refused.
+        what: &'static str,
+        /// The result code, as Vulkan names it.
+        code: String,
+    },
     /// No memory type has the properties a region needs.
     #[error("no memory type offers {wanted}; this device cannot run the engine")]
     NoMemoryType {
@@ -110,6 +124,7 @@ impl VkError {
             Self::NoDevice { .. } => "no_vulkan_device",
             Self::Budget { .. } => "budget",
             Self::RegionTooLarge { .. } => "region_too_large",
+            Self::ChunkRefused { .. } => "chunk_refused",
             Self::NoMemoryType { .. } => "no_memory_type",
             Self::BadStream { .. } => "bad_stream",
             Self::UnknownKernel { .. } => "unknown_kernel",

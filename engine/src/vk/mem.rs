@@ -88,12 +88,59 @@ fn stride(bytes: u64) -> u64 {
         .next_multiple_of(REGION_ALIGNMENT)
 }
 
+/// A chunk to be: which regions lie where in it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Layout {
+    placement: Placement,
+    bytes: u64,
+    /// Number of each region with its offset.
+    slots: Vec<(usize, u64)>,
+}
+
+/// Puts regions of one placement behind one another, into as few chunks of at most `limit` bytes (and one guard) as their
+/// order allows.
+fn layouts(specs: &[RegionSpec], limit: u64) -> Vec<Layout> {
+    let mut layouts: Vec<Layout> = Vec::new();
+    for placement in [Placement::Device, Placement::HostWrite, Placement::HostRead] {
+        let first = layouts.len();
+        let mine = specs.iter().enumerate();
+        for (index, spec) in mine.filter(|(_, spec)| spec.placement == placement) {
+            let open = layouts[first..].last_mut();
+            match open.filter(|open| open.bytes + spec.bytes <= limit) {
+                Some(open) => {
+                    open.slots.push((index, open.bytes));
+                    open.bytes += stride(spec.bytes);
+                }
+                None => layouts.push(Layout {
+                    placement,
+                    bytes: stride(spec.bytes),
+                    slots: vec![(index, 0)],
+                }),
+            }
+        }
+    }
+    layouts
+}
+
+/// A refused chunk with how many there were before it; other failures stay what they are.
+fn refused(error: VkError, allocated: usize, wanted: usize) -> VkError {
+    match error {
+        VkError::Call { what, code } => VkError::ChunkRefused {
+            allocated,
+            wanted,
+            what,
+            code,
+        },
+        other => other,
+    }
+}
+
 impl Memory {
     /// Places `specs` in order within `budget` bytes; region `i` answers to index `i`.
     ///
     /// # Errors
     /// [`VkError::Budget`] before anything is allocated when the sum does not fit, [`VkError::RegionTooLarge`] when one
-    /// region exceeds a storage buffer, [`VkError::Call`] when the driver refuses.
+    /// region exceeds a storage buffer, [`VkError::ChunkRefused`] when the driver refuses.
     pub fn allocate(
         device: &Arc<Device>,
         specs: &[RegionSpec],
@@ -125,52 +172,24 @@ impl Memory {
     }
 
     fn place(&mut self, specs: &[RegionSpec], limit: u64) -> Result<(), VkError> {
+        let layouts = layouts(specs, limit);
         let mut slots: Vec<Option<Placed>> = specs.iter().map(|_| None).collect();
-        for placement in [Placement::Device, Placement::HostWrite, Placement::HostRead] {
-            let mut open: Vec<(usize, u64)> = Vec::new();
-            let mut used = 0;
-            let mine = specs
-                .iter()
-                .enumerate()
-                .filter(|(_, s)| s.placement == placement);
-            for (index, spec) in mine {
-                let size = stride(spec.bytes);
-                if used + spec.bytes > limit && !open.is_empty() {
-                    self.flush(specs, &mut slots, &open, used, placement)?;
-                    open.clear();
-                    used = 0;
+        for layout in &layouts {
+            let chunk = create_chunk(&self.device, layout.bytes, layout.placement)
+                .map_err(|error| refused(error, self.chunks.len(), layouts.len()))?;
+            self.chunks.push(chunk);
+            for &(index, offset) in &layout.slots {
+                if let (Some(spec), Some(slot)) = (specs.get(index), slots.get_mut(index)) {
+                    *slot = Some(Placed {
+                        name: spec.name.clone(),
+                        chunk: self.chunks.len() - 1,
+                        offset,
+                        bytes: spec.bytes.next_multiple_of(4),
+                    });
                 }
-                open.push((index, used));
-                used += size;
-            }
-            if !open.is_empty() {
-                self.flush(specs, &mut slots, &open, used, placement)?;
             }
         }
         self.regions = slots.into_iter().flatten().collect();
-        Ok(())
-    }
-
-    fn flush(
-        &mut self,
-        specs: &[RegionSpec],
-        slots: &mut [Option<Placed>],
-        open: &[(usize, u64)],
-        bytes: u64,
-        placement: Placement,
-    ) -> Result<(), VkError> {
-        let chunk = create_chunk(&self.device, bytes, placement)?;
-        self.chunks.push(chunk);
-        for &(index, offset) in open {
-            if let (Some(spec), Some(slot)) = (specs.get(index), slots.get_mut(index)) {
-                *slot = Some(Placed {
-                    name: spec.name.clone(),
-                    chunk: self.chunks.len() - 1,
-                    offset,
-                    bytes: spec.bytes.next_multiple_of(4),
-                });
-            }
-        }
         Ok(())
     }
 
@@ -303,4 +322,66 @@ fn bad_range(region: &str, detail: &str) -> VkError {
 /// Region sizes are bounded by [`CHUNK_BYTES`], so the value always fits.
 fn to_usize(value: u64) -> usize {
     usize::try_from(value).unwrap_or(usize::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn specs(sizes: &[(u64, Placement)]) -> Vec<RegionSpec> {
+        let spec = |(bytes, placement): &(u64, Placement)| RegionSpec {
+            name: "region".into(),
+            bytes: *bytes,
+            placement: *placement,
+        };
+        sizes.iter().map(spec).collect()
+    }
+
+    #[test]
+    fn chunks_hold_one_placement_each_and_stay_within_the_limit() {
+        let limit = 4096;
+        let found = layouts(
+            &specs(&[
+                (1000, Placement::Device),
+                (64, Placement::HostRead),
+                (2000, Placement::Device),
+                (2000, Placement::Device),
+                (4096, Placement::Device),
+            ]),
+            limit,
+        );
+        let layout = |placement, bytes, slots: &[(usize, u64)]| Layout {
+            placement,
+            bytes,
+            slots: slots.to_vec(),
+        };
+        assert_eq!(
+            found,
+            [
+                layout(Placement::Device, 1280 + 2304, &[(0, 0), (2, 1280)]),
+                layout(Placement::Device, 2304, &[(3, 0)]),
+                layout(Placement::Device, 4352, &[(4, 0)]),
+                layout(Placement::HostRead, 512, &[(1, 0)]),
+            ]
+        );
+    }
+
+    #[test]
+    fn a_refused_chunk_is_counted_and_a_lost_device_stays_lost() {
+        let call = VkError::Call {
+            what: "vkAllocateMemory",
+            code: "ERROR_OUT_OF_DEVICE_MEMORY".into(),
+        };
+        let error = refused(call, 2, 5);
+        assert_eq!(error.code(), "chunk_refused");
+        assert_eq!(
+            error.to_string(),
+            "ABORT: only 2/5 chunks allocated, vkAllocateMemory answers ERROR_OUT_OF_DEVICE_MEMORY; free memory, lower the \
+             context or use a smaller model"
+        );
+        let lost = VkError::DeviceLost {
+            what: "vkAllocateMemory",
+        };
+        assert_eq!(refused(lost.clone(), 2, 5), lost);
+    }
 }

@@ -215,7 +215,7 @@ impl Serving {
         if POISONED_CODES.contains(&code.as_str()) {
             self.poisoned = Some(code.clone());
         }
-        if matches!(code.as_str(), "envelope" | "budget") {
+        if matches!(code.as_str(), "envelope" | "budget" | "chunk_refused") {
             self.session.phrase(&message);
         }
         match error {
