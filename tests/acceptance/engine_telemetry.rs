@@ -3,7 +3,9 @@
 use std::collections::BTreeSet;
 use std::sync::LazyLock;
 
-use engine::telemetry::{Marker, Telemetry};
+use engine::EngineError;
+use engine::telemetry::{ForwardProfile, Marker, PathDistance, SingleGraphBlock, Telemetry};
+use engine::vk::VkError;
 use markers::{Buckets, Catalogue, Decimal, FieldType, Observation, Unit, Value};
 use proptest::prelude::*;
 use proptest::sample::select;
@@ -261,4 +263,170 @@ fn printed_fields(tag: &'static str) -> BTreeSet<String> {
     };
     let keys = line.split(' ').filter_map(|pair| pair.split_once('='));
     keys.map(|(key, _)| key.to_owned()).collect()
+}
+
+/// What one phrase of the engine is read as: the only rows that a log of it has.
+fn read_phrase(phrase: &impl std::fmt::Display) -> Vec<Observation> {
+    let mut out = Vec::new();
+    Telemetry::new(&mut out).phrase(phrase).unwrap();
+    let scan = markers::scan(&CATALOGUE, &out);
+    assert_eq!(scan.diagnostics, [], "{phrase}");
+    scan.observations
+}
+
+/// The row of that kind, and that each of its fields has the value that was printed.
+fn check_phrase(phrase: &impl std::fmt::Display, kind: &str, fields: &[(&str, Json)]) {
+    let rows = read_phrase(phrase);
+    let row = rows.iter().find(|row| row.kind == kind);
+    let row = row.unwrap_or_else(|| panic!("no {kind} in {phrase}"));
+    for (name, json) in fields {
+        match (json, &row.fields[*name]) {
+            (Json::Number(number), Value::Number(read)) => {
+                let wanted: Decimal = match number.as_u64() {
+                    Some(whole) => whole.to_string().parse().unwrap(),
+                    None => number.as_f64().unwrap().to_string().parse().unwrap(),
+                };
+                assert_eq!(read, &wanted, "{name} of {phrase}");
+            }
+            (json, value) => check(json, value, name),
+        }
+    }
+}
+
+fn distance() -> impl Strategy<Value = f64> {
+    prop_oneof![0f64..1.0, 0f64..1e-9, Just(0.0)]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(200) })]
+
+    #[test]
+    fn phrases_of_passes_are_read_as_printed(
+        numbers in prop::array::uniform5(0u64..u64::from(u32::MAX)),
+        path in select(vec!["single_graph", "legacy_multi_submit"]),
+        phase in select(vec!["prefill", "decode"]),
+    ) {
+        let [pass, total, record, wait, tokens] = numbers;
+        let profile = ForwardProfile { path: path.into(), phase: phase.into(), pass, total, record, wait, tokens };
+        let fields = [
+            ("path", json!(path)), ("phase", json!(phase)), ("pass", json!(pass)), ("total", json!(total)),
+            ("record", json!(record)), ("wait", json!(wait)), ("tokens", json!(tokens)),
+        ];
+        check_phrase(&profile, "forward_profile", &fields);
+    }
+
+    #[test]
+    fn distances_of_paths_are_read_as_printed(kl in distance(), gap in distance(), row in 0u64..100_000) {
+        let phrase = PathDistance {
+            kl_sym_top5: kl, kl_limit: 1e-4, top1_gap: gap, gap_limit: 0.01, row,
+            a: "single_graph".into(), b: "cpu_reference".into(),
+        };
+        let both = [("value", json!(kl)), ("limit", json!(1e-4)), ("position", json!(row))];
+        check_phrase(&phrase, "kl_top5", &both);
+        check_phrase(&phrase, "kl_top5", &[("gap", json!(gap)), ("a", json!("single_graph")), ("b", json!("cpu_reference"))]);
+        check_phrase(&phrase, "top1_gap", &[("value", json!(gap)), ("limit", json!(0.01)), ("position", json!(row))]);
+    }
+
+    #[test]
+    fn refusals_of_memory_are_read_with_both_numbers(a in any::<u32>(), b in any::<u32>(), budget in any::<bool>()) {
+        let (needed, remaining) = (u64::from(a), u64::from(b));
+        let numbers = [("needed", json!(needed)), ("remaining", json!(remaining))];
+        if budget {
+            check_phrase(&VkError::Budget { needs: needed, remain: remaining }, "envelope", &numbers);
+        } else {
+            check_phrase(&EngineError::Envelope { needed, remaining }, "envelope", &numbers);
+        }
+        let chunks = VkError::ChunkRefused {
+            allocated: a as usize, wanted: b as usize, what: "vkAllocateMemory", code: "ERROR_OUT_OF_DEVICE_MEMORY".into(),
+        };
+        check_phrase(&chunks, "chunk_abort", &[("allocated", json!(a)), ("wanted", json!(b))]);
+    }
+}
+
+#[test]
+fn edges_and_failures_of_the_device_are_read_as_printed() {
+    for (edge, word) in [
+        (SingleGraphBlock::Begin, "begin"),
+        (SingleGraphBlock::End, "end"),
+    ] {
+        check_phrase(&edge, "single_graph_block", &[("edge", json!(word))]);
+    }
+    let lost = VkError::DeviceLost {
+        what: "vkWaitForFences",
+    };
+    check_phrase(&lost, "device_lost", &[("call", json!("vkWaitForFences"))]);
+    for (error, what) in [
+        (
+            VkError::NoLoader {
+                detail: "none".into(),
+            },
+            "loader",
+        ),
+        (
+            VkError::NoDriver {
+                detail: "none".into(),
+            },
+            "driver",
+        ),
+        (VkError::NoDevice { seen: Vec::new() }, "device"),
+    ] {
+        check_phrase(&error, "vulkan_unavailable", &[("what", json!(what))]);
+    }
+}
+
+/// Markers of the catalogue that the engine owns and prints in other ways than by tag: as phrases, which the tests above
+/// read back, or as messages of its workers, which `worker_harness` and the catalogue's own examples hold.
+const BY_WORDING: &[&str] = &[
+    "chunk_abort",
+    "device_lost",
+    "envelope",
+    "forward_profile",
+    "kl_top5",
+    "single_graph_block",
+    "telemetry_end",
+    "top1_gap",
+    "vulkan_unavailable",
+    "worker_invalidated",
+    "worker_message",
+    "worker_timeout",
+];
+
+/// Markers that an engine may print and this one does not, with the reason.
+const NOT_HERE: &[(&str, &str)] = &[
+    (
+        "backend_fallback",
+        "law §7: there is nothing to fall back with",
+    ),
+    (
+        "fa_cpu_run",
+        "law §7: no run of a kernel is answered by the CPU",
+    ),
+    ("coopmat_notice", "no kernel uses cooperative matrices"),
+    (
+        "lora_apply",
+        "no adapters in this build; workers answer `unsupported`",
+    ),
+    (
+        "lora_unload",
+        "no adapters in this build; workers answer `unsupported`",
+    ),
+    ("qwen35_hybrid", "the architectures of this build are dense"),
+];
+
+#[test]
+fn every_marker_that_the_engine_owns_is_printed_or_says_why_not() {
+    let owned: BTreeSet<&str> = CATALOGUE
+        .markers()
+        .iter()
+        .filter(|marker| marker.owner == "engine")
+        .map(|marker| marker.name.as_str())
+        .collect();
+    let tagged: Vec<String> = Marker::TAGS.iter().map(|tag| kind(tag).name).collect();
+    let mut accounted: BTreeSet<&str> = tagged.iter().map(String::as_str).collect();
+    assert_eq!(accounted.len(), Marker::TAGS.len());
+    let others = BY_WORDING.iter().copied();
+    for name in others.chain(NOT_HERE.iter().map(|(name, _)| *name)) {
+        assert!(accounted.insert(name), "{name} is accounted for twice");
+    }
+    assert_eq!(accounted, owned);
 }

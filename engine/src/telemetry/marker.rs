@@ -343,6 +343,25 @@ markers! {
         key: String,
     }
 
+    /// no cached arena plan has the key of this pass, so that it was planned anew.
+    #[derive(Eq)]
+    CacheKeyMiss "[GPU SMOKE CACHE KEY MISS]" {
+        /// Which cache: `plan`.
+        cache: String,
+        /// First digits of a digest over what the plan is made from.
+        key: String,
+        /// The same of the plan that was cached; `none` when there was none.
+        cached: String,
+        /// What differs: `first`, `envelope`, `caches`, `tensors`, `bytes` or `lifetimes`.
+        differs: String,
+        /// `single_graph` or `legacy_multi_submit`.
+        path: String,
+        /// `prefill` or `decode`.
+        phase: String,
+        /// Number of the pass within its run.
+        pass: u64,
+    }
+
     /// rotated queries or keys of a layer against the reference.
     RopeValidate "[ROPE VALIDATE]" {
         /// `single_graph` or `legacy_multi_submit`.
@@ -434,15 +453,18 @@ markers! {
         max: f32,
     }
 
-    /// a stage of the legacy path behind its submit.
+    /// the last row of a stage of the legacy path behind its submit: of the logits in every pass, of the others where they
+    /// are tapped.
     LegacyMultiSubmit "legacy_multi_submit" {
         /// Stage name.
         stage: String,
-        /// Most likely token.
+        /// Layer index; 0 before the first, the number of layers after the last.
+        layer: u64,
+        /// Index of the largest element; of logits the most likely token.
         argmax: u32,
-        /// Largest logit.
+        /// Largest element.
         max: f32,
-        /// The five likeliest tokens.
+        /// Indices of the five largest elements, the largest first.
         top5: Vec<u32>,
         /// `prefill` or `decode`.
         phase: String,

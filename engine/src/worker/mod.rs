@@ -14,6 +14,7 @@ mod error;
 mod fault;
 pub mod frame;
 mod gpu;
+mod plans;
 mod predict;
 mod process;
 pub mod protocol;

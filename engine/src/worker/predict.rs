@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use super::fault;
 use super::gpu::{self, Gpu};
+use super::plans::PlanCache;
 use super::protocol::{Counters, Prompt};
 use super::report::{self, Pass, Topology, micros_since};
 use super::rows::Rows;
@@ -81,6 +82,7 @@ pub(super) struct Run<'a> {
     /// Phases whose stages have been told; one pass of each tells enough.
     told: Vec<Phase>,
     topology: &'a mut Option<Topology>,
+    plans: &'a mut PlanCache,
     /// Bytes of all weights on the device, where two models share it.
     shared_bytes: Option<u64>,
     /// Lines that are said once per prediction.
@@ -103,6 +105,7 @@ impl<'a> Run<'a> {
             weights,
             place,
             topology,
+            plans,
         } = held;
         let refers =
             matches!(place, Place::Cpu) || profile.mode.has_taps() || fault::substitutes_cpu();
@@ -126,6 +129,7 @@ impl<'a> Run<'a> {
             divergence: None,
             told: Vec::new(),
             topology,
+            plans,
             shared_bytes,
             said: BTreeSet::new(),
         })
@@ -239,7 +243,7 @@ impl<'a> Run<'a> {
         let Place::Vulkan(resident) = &mut *self.place else {
             return Err(not_on_a_device().into());
         };
-        let plan = fault::plan(&graph, resident.envelope)?;
+        let (plan, miss) = self.plans.plan(&graph, resident.envelope, fault::plan)?;
         let recorded = record_pass(&graph, &plan, self.weights, self.profile)?;
         let mut stream = fault::stream(&graph, recorded);
         let mut taps = TapPlan::default();
@@ -258,6 +262,7 @@ impl<'a> Run<'a> {
             request,
             graph: &graph,
             plan: &plan,
+            miss: miss.as_ref(),
             stream: &stream,
             played: &played,
             record_us,
@@ -286,6 +291,9 @@ impl<'a> Run<'a> {
             if self.profile.request != RequestKind::Production {
                 self.say_all(report::hazards(pass))?;
             }
+        }
+        if self.profile.request != RequestKind::Production {
+            self.say_all(report::cache_key_miss(pass).into_iter().collect())?;
         }
         if pass.request.phase == Phase::Prefill {
             self.session.say(&report::arena_plan(pass.plan))?;

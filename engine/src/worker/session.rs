@@ -8,6 +8,7 @@ use memmap2::Mmap;
 use sha2::{Digest, Sha256};
 
 use super::gpu::{Gpu, Resident};
+use super::plans::PlanCache;
 use super::predict::{Prediction, Run, Stopped};
 use super::protocol::{DeviceKind, Loaded, Prompt, Purpose, Role};
 use super::report::Topology;
@@ -61,6 +62,8 @@ pub(super) struct Held {
     pub(super) place: Place,
     /// Topology of its last pass.
     pub(super) topology: Option<Topology>,
+    /// Plan of its last pass.
+    pub(super) plans: PlanCache,
 }
 
 /// Where its weights are.
@@ -158,6 +161,7 @@ impl Session {
             weights,
             place,
             topology: None,
+            plans: PlanCache::default(),
         };
         self.loaded.insert(request.role, held);
         Ok(loaded)

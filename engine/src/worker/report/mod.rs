@@ -7,6 +7,7 @@ use std::time::Instant;
 
 use sha2::{Digest, Sha256};
 
+use super::plans::Miss;
 use crate::graph::{Graph, NodeId};
 use crate::hazard;
 use crate::ir::CommandIr;
@@ -15,15 +16,17 @@ use crate::plan::Plan;
 use crate::profile::{ExecutionProfile, Path, Timestamps};
 use crate::sample;
 use crate::telemetry::{
-    ArenaPlan, Bucket, DualModel, ForwardProfile, Hazard, LayerProfile, LegacyMultiSubmit,
-    LogitsProfile, Marker, Perdispatch, RopeDebug, Timing, TimingBreakdown, Topo,
+    ArenaPlan, Bucket, CacheKeyMiss, DualModel, ForwardProfile, Hazard, LayerProfile,
+    LegacyMultiSubmit, LogitsProfile, Marker, Perdispatch, RopeDebug, Timing, TimingBreakdown,
+    Topo,
 };
 use crate::tensor::Stage;
+use crate::validate::end_layer;
 use crate::vk::exec::Played;
 pub(super) use stages::{divergence, stages};
 
 /// Digits of a digest that tell apart what one log holds.
-const SHORT: usize = 16;
+pub(super) const SHORT: usize = 16;
 /// Hazards of one stream that are told.
 const TOLD_HAZARDS: usize = 16;
 
@@ -146,6 +149,8 @@ pub(super) struct Pass<'p> {
     pub(super) request: &'p PassRequest,
     pub(super) graph: &'p Graph,
     pub(super) plan: &'p Plan,
+    /// Why it was planned anew; `None` when the plan was cached.
+    pub(super) miss: Option<&'p Miss>,
     pub(super) stream: &'p CommandIr,
     pub(super) played: &'p Played,
     pub(super) record_us: u64,
@@ -164,6 +169,21 @@ pub(super) fn arena_plan(plan: &Plan) -> Marker {
         rebar_unsafe: plan.report.rebar_unsafe.into(),
     }
     .into()
+}
+
+/// `[GPU SMOKE CACHE KEY MISS]`
+pub(super) fn cache_key_miss(pass: &Pass<'_>) -> Option<Marker> {
+    let miss = pass.miss?;
+    let marker = CacheKeyMiss {
+        cache: "plan".into(),
+        key: miss.key.clone(),
+        cached: miss.cached.clone().unwrap_or_else(|| "none".into()),
+        differs: miss.differs.into(),
+        path: pass.place.path.clone(),
+        phase: pass.place.phase.clone(),
+        pass: pass.place.pass,
+    };
+    Some(marker.into())
 }
 
 /// `[HAZARD]`, one line per finding.
@@ -284,8 +304,17 @@ pub(super) fn logits_profile(pass: &Pass<'_>, row: &[f32]) -> Marker {
 
 /// `legacy_multi_submit` for the logits.
 pub(super) fn legacy_logits(pass: &Pass<'_>, row: &[f32]) -> Marker {
+    let mut nodes = pass.graph.nodes().iter();
+    let node = nodes.find(|node| node.stage == Some(Stage::Logits));
+    let layer = node.map_or(0, |node| end_layer(pass.graph, node));
+    legacy_stage(pass, Stage::Logits, layer.into(), row)
+}
+
+/// `legacy_multi_submit` for the last row of a stage.
+fn legacy_stage(pass: &Pass<'_>, stage: Stage, layer: u64, row: &[f32]) -> Marker {
     LegacyMultiSubmit {
-        stage: Stage::Logits.name().into(),
+        stage: stage.name().into(),
+        layer,
         argmax: likeliest(row),
         max: largest(row),
         top5: sample::top(row, 5),

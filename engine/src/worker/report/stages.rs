@@ -1,9 +1,9 @@
 //! What the taps of a pass say, stage by stage, beside the reference.
 
-use super::Pass;
+use super::{Pass, legacy_stage};
 use crate::cpu::Trace;
 use crate::graph::{Graph, Node};
-use crate::profile::ExecutionProfile;
+use crate::profile::{ExecutionProfile, Path};
 use crate::telemetry::{
     CpuNorm, FaCorrect, FaSummary, FfnDiverge, FirstDivergence, Marker, OpNorm, RopeValidate,
     ValidateStage,
@@ -35,6 +35,10 @@ pub(in crate::worker) fn stages(
         }
         let layer = node.layer.unwrap_or_else(|| end_layer(graph, node)).into();
         markers.extend(norms(pass, layer, stage, node, &found));
+        if profile.path() == Some(Path::LegacyMultiSubmit) {
+            let row = last_row(found.gpu, graph.tensor(output).cols);
+            markers.push(legacy_stage(pass, stage, layer, row));
+        }
         match stage {
             Stage::AttnOut => markers.extend(attention(pass, layer, &found)),
             Stage::QRope | Stage::KRope => markers.push(rope(pass, layer, &found)),
@@ -235,6 +239,11 @@ pub(in crate::worker) fn divergence(
         last_writer: found.last_writer.clone(),
         region: found.region.into(),
     }
+}
+
+fn last_row(values: &[f32], cols: u32) -> &[f32] {
+    let start = values.len().saturating_sub(cols as usize);
+    values.get(start..).unwrap_or_default()
 }
 
 fn all_zero(values: &[f32]) -> bool {
