@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::Serialize;
 
 use crate::graph::NodeId;
-use crate::ir::{ByteRange, Command, CommandIr};
+use crate::ir::{ByteRange, Command, CommandIr, Submit};
 use crate::tensor::TensorId;
 
 /// A place where recordings can differ.
@@ -149,6 +149,8 @@ struct Facts {
     labels: Vec<String>,
     tensors: BTreeMap<TensorId, BTreeSet<ByteRange>>,
     submits: Vec<Vec<LabelId>>,
+    /// Queue and waits of every submit, where they are not the usual ones.
+    queues: Vec<String>,
     pending: Vec<Vec<LabelId>>,
     lifetimes: BTreeMap<TensorId, (LabelId, LabelId)>,
     consumers: BTreeMap<TensorId, Vec<LabelId>>,
@@ -161,8 +163,9 @@ impl Facts {
         let mut pending: Vec<(ByteRange, LabelId)> = Vec::new();
         for command in ir.commands.iter().filter(|command| !command.is_tap()) {
             match command {
-                Command::SubmitBoundary => {
+                Command::SubmitBoundary(submit) => {
                     facts.submits.push(std::mem::take(&mut open));
+                    facts.queues.push(queue(submit));
                     let left = pending.drain(..).map(|(_, label)| label);
                     facts.pending.push(left.collect());
                 }
@@ -208,9 +211,11 @@ impl Facts {
 
     fn lines(&self, aspect: Aspect) -> Vec<String> {
         let numbered = |lists: &[Vec<LabelId>]| {
-            let lists = lists.iter().enumerate();
+            let lists = lists.iter().zip(&self.queues).enumerate();
             lists
-                .map(|(i, ids)| format!("submit {i}: {}", summary(&self.named(ids))))
+                .map(|(i, (ids, queue))| {
+                    format!("submit {i}{queue}: {}", summary(&self.named(ids)))
+                })
                 .collect()
         };
         match aspect {
@@ -251,6 +256,18 @@ fn label(command: &Command) -> String {
             None => dispatch.kernel.name().to_owned(),
         },
         None => command.name(),
+    }
+}
+
+/// What sets a submit apart from the usual one.
+fn queue(submit: &Submit) -> String {
+    if *submit == Submit::default() {
+        return String::new();
+    }
+    let behind: Vec<String> = submit.after.iter().map(u32::to_string).collect();
+    match behind.as_slice() {
+        [] => format!(" on queue {}", submit.queue.0),
+        numbers => format!(" on queue {} after {}", submit.queue.0, numbers.join(", ")),
     }
 }
 

@@ -147,7 +147,7 @@ pub fn probe_stream() -> CommandIr {
             barrier(ScopeSet::SHADER_WRITE, ScopeSet::TRANSFER_READ, sum),
             copy(sum, readback, CopyPurpose::Output),
             barrier(ScopeSet::TRANSFER_WRITE, ScopeSet::HOST_READ, readback),
-            Command::SubmitBoundary,
+            Command::submit(),
             Command::FenceWait,
             Command::HostRead {
                 src: readback,

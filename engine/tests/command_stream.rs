@@ -180,7 +180,7 @@ fn seeded_stream_faults_are_each_found() {
         );
     };
     let fence = position(|c| *c == Command::FenceWait);
-    let submit = position(|c| *c == Command::SubmitBoundary);
+    let submit = position(Command::is_submit);
     let norm = position(|c| c.as_dispatch().is_some_and(|d| d.kernel == Kernel::RmsNorm));
     let table =
         position(|c| matches!(c, Command::Copy(copy) if copy.purpose == CopyPurpose::Input)) + 1;

@@ -76,7 +76,7 @@ fn is_ordered(ir: &CommandIr, earlier: &Access, later: &Access, bytes: &ByteRang
     let (mut submitted, mut completed) = (false, false);
     for command in &ir.commands[earlier.command + 1..later.command] {
         match command {
-            Command::SubmitBoundary => submitted = true,
+            Command::SubmitBoundary(_) => submitted = true,
             Command::FenceWait if submitted => {
                 (after, available, completed) = ([true, true, after[2]], true, true);
                 visible = visible.union(ScopeSet::DEVICE);

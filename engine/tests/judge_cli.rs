@@ -105,7 +105,7 @@ fn a_dumped_command_says_who_runs_it_when_and_on_which_bytes() {
         assert_eq!(
             keys(command),
             [
-                "command", "index", "name", "origin", "reads", "submit", "tap", "writes"
+                "command", "index", "name", "origin", "queue", "reads", "submit", "tap", "writes"
             ]
         );
         assert_eq!(command["index"], index);
@@ -116,8 +116,12 @@ fn a_dumped_command_says_who_runs_it_when_and_on_which_bytes() {
         (&write["origin"], &write["submit"]),
         (&"host".into(), &0.into())
     );
+    assert!(write["queue"].is_null());
     let embed = named("embed_f32#0");
-    assert_eq!(embed["origin"], "queue");
+    assert_eq!(
+        (&embed["origin"], &embed["queue"]),
+        (&"queue".into(), &0.into())
+    );
     assert_eq!(keys(&embed["writes"][0]), ["len", "offset", "region"]);
     assert_eq!(embed["writes"][0]["region"], "arena");
     assert_eq!(embed["writes"][0]["len"], 7 * 64 * 4);
@@ -145,7 +149,7 @@ fn a_dumped_table_has_one_line_per_command() {
         .find(|line| line.contains("embed_f32#0"))
         .unwrap();
     assert!(
-        embed.contains(" 0 queue ") && embed.contains("write:arena["),
+        embed.contains(" 0 queue0 ") && embed.contains("write:arena["),
         "{embed}"
     );
     let barrier = table

@@ -233,7 +233,7 @@ fn without_a_fence_or_a_view_the_host_reads_what_was_there() {
     let lab = Lab::open("llama-a.f32");
     let clean = lab.record(&prompt(), &single());
     let fence = position_of(&clean.ir, |c| *c == Command::FenceWait);
-    let host = position_of(&clean.ir, |c| *c == Command::SubmitBoundary) - 1;
+    let host = position_of(&clean.ir, Command::is_submit) - 1;
     for at in [fence, host] {
         let mut broken = clean.ir.clone();
         broken.commands.remove(at);

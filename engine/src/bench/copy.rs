@@ -79,7 +79,7 @@ fn stream() -> CommandIr {
                 immediates: vec![vectors],
                 groups: [vectors.div_ceil(COPY_VECTORS), 1, 1],
             }),
-            Command::SubmitBoundary,
+            Command::submit(),
             Command::FenceWait,
         ],
         region_sizes: Vec::new(),

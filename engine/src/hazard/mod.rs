@@ -1,11 +1,12 @@
 //! Judges a command stream without a device.
 //!
 //! [`check`] follows every byte range through the stream with Vulkan's rules of execution and memory dependencies
-//! (Vulkan 1.2, chapter 7) and reports accesses that nothing orders, host accesses that race the device, and reads
+//! (Vulkan 1.2, chapter 7), semaphores between queues included, and reports accesses that nothing orders, host accesses that race the device, and reads
 //! of bytes that another tensor, or nobody, has written last. It shares no code with the recorder's barrier placement.
 
 mod contents;
 mod ordering;
+mod queues;
 
 use serde::Serialize;
 
@@ -89,7 +90,7 @@ impl std::fmt::Display for Finding {
 
 /// All findings, in stream order.
 pub fn check(ir: &CommandIr) -> Vec<Finding> {
-    let mut ordering = Ordering::default();
+    let mut ordering = Ordering::new(ir);
     let mut contents = Contents::default();
     let mut found = Vec::new();
     for (index, command) in ir.commands.iter().enumerate() {

@@ -1,7 +1,8 @@
 //! Which earlier accesses are ordered before which later ones.
 
+use super::queues::{Place, Queues};
 use super::{HazardKind, Raw, shared, without};
-use crate::ir::{Barrier, ByteRange, Command, RangeAccess, Region, ScopeSet};
+use crate::ir::{Barrier, ByteRange, Command, CommandIr, RangeAccess, Region, ScopeSet};
 
 /// Pipeline stages as a set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -31,6 +32,7 @@ impl Stages {
 #[derive(Debug, Clone, Copy)]
 struct Past {
     command: usize,
+    place: Place,
     range: ByteRange,
     writes: bool,
     by_host: bool,
@@ -52,20 +54,29 @@ impl Past {
 }
 
 /// Accesses of the stream so far that can still matter.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Ordering {
+    queues: Queues,
     past: Vec<Past>,
     open: Option<usize>,
 }
 
 impl Ordering {
+    pub(super) fn new(ir: &CommandIr) -> Self {
+        Self {
+            queues: Queues::of(ir),
+            past: Vec::new(),
+            open: None,
+        }
+    }
+
     pub(super) fn step(&mut self, index: usize, command: &Command) -> Vec<Raw> {
         match command {
             Command::Barrier(barrier) => {
-                self.barrier(barrier);
+                self.barrier(index, barrier);
                 Vec::new()
             }
-            Command::SubmitBoundary => {
+            Command::SubmitBoundary(_) => {
                 self.past.iter_mut().for_each(|past| past.submitted = true);
                 self.open = None;
                 Vec::new()
@@ -106,6 +117,7 @@ impl Ordering {
                 access,
                 Past {
                     command: index,
+                    place: self.queues.place(index),
                     range: access.range,
                     writes: access.access.writes(),
                     by_host: false,
@@ -128,7 +140,7 @@ impl Ordering {
             .filter(|past| past.command != index && past.range.overlaps(&access.range));
         rivals
             .filter_map(|past| {
-                let kind = conflict(past, command, access)?;
+                let kind = self.conflict(past, index, command, access)?;
                 Some(Raw {
                     kind,
                     first: Some(past.command),
@@ -137,6 +149,21 @@ impl Ordering {
                 })
             })
             .collect()
+    }
+
+    fn conflict(
+        &self,
+        past: &Past,
+        index: usize,
+        command: &Command,
+        access: &RangeAccess,
+    ) -> Option<HazardKind> {
+        let here = self.queues.place(index);
+        if self.queues.orders(past.place, here) {
+            return None;
+        }
+        let reached = past.place.queue == here.queue || past.completed;
+        conflict(past, reached, command, access)
     }
 
     /// Forgets what a write that covers it replaces, then adds the access.
@@ -148,12 +175,15 @@ impl Ordering {
         self.past.push(new);
     }
 
-    fn barrier(&mut self, barrier: &Barrier) {
+    /// What a barrier orders lies on its own queue, or has been waited for by the host.
+    fn barrier(&mut self, index: usize, barrier: &Barrier) {
+        let queue = self.queues.place(index).queue;
         let src = Stages::of(barrier.src);
         let mut split = Vec::with_capacity(self.past.len());
         for mut past in self.past.drain(..) {
             let first_scope = src.meets(Stages::of(past.scope)) || src.meets(past.ordered);
-            if past.by_host || !first_scope {
+            let reached = past.place.queue == queue || past.completed;
+            if past.by_host || !reached || !first_scope {
                 split.push(past);
                 continue;
             }
@@ -165,7 +195,7 @@ impl Ordering {
             }
         }
         self.past = split;
-        self.past.retain(|past| !past.is_settled());
+        self.forget_settled();
     }
 
     fn fence(&mut self) {
@@ -179,7 +209,14 @@ impl Ordering {
             past.ordered = past.ordered.with(Stages::DEVICE);
             past.visible = past.visible.union(ScopeSet::DEVICE);
         }
-        self.past.retain(|past| !past.is_settled());
+        self.forget_settled();
+    }
+
+    /// Where there are several queues, a barrier settles things for its own only.
+    fn forget_settled(&mut self) {
+        let one_queue = !self.queues.are_several();
+        self.past
+            .retain(|past| !(past.is_settled() && (one_queue || past.completed)));
     }
 
     fn host(&mut self, index: usize, command: &Command) -> Vec<Raw> {
@@ -257,8 +294,13 @@ fn scope_of(command: &Command, writes: bool) -> ScopeSet {
     }
 }
 
-fn conflict(past: &Past, command: &Command, access: &RangeAccess) -> Option<HazardKind> {
-    let ordered = |scope: ScopeSet| past.ordered.meets(Stages::of(scope));
+fn conflict(
+    past: &Past,
+    reached: bool,
+    command: &Command,
+    access: &RangeAccess,
+) -> Option<HazardKind> {
+    let ordered = |scope: ScopeSet| reached && past.ordered.meets(Stages::of(scope));
     let shown = |scope: ScopeSet| ordered(scope) && past.visible.contains(scope);
     let (read, write) = (scope_of(command, false), scope_of(command, true));
     if past.writes && access.access.reads() && !shown(read) {

@@ -136,7 +136,7 @@ pub enum HostOutput {
 }
 
 /// Orders earlier accesses in `src` before later ones in `dst`, and makes the writes among them,
-/// inside `ranges`, visible. Earlier and later count in submission order on the queue.
+/// inside `ranges`, visible. Earlier and later count in submission order on the barrier's own queue.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]
 pub struct Barrier {
     /// Accesses before.
@@ -147,6 +147,25 @@ pub struct Barrier {
     pub ranges: Vec<ByteRange>,
     /// Whether it only shows tap copies to the host; not part of the judged stream.
     pub for_taps: bool,
+}
+
+/// Number of a queue of the device.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize)]
+pub struct QueueId(pub u8);
+
+impl QueueId {
+    /// The queue that the recorder uses, and the only one that the player has.
+    pub const MAIN: QueueId = QueueId(0);
+}
+
+/// How a command buffer reaches the device; by default on the main queue, behind nothing.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default, Serialize)]
+pub struct Submit {
+    /// Queue that executes it.
+    pub queue: QueueId,
+    /// Numbers of earlier submits, counted over all queues, whose semaphores it waits for. Such a wait orders everything up
+    /// to that submit on its queue before everything from this one on, and shows its writes.
+    pub after: Vec<u32>,
 }
 
 /// One command.
@@ -174,7 +193,7 @@ pub enum Command {
     /// Orders what was recorded before against what is recorded after.
     Barrier(Barrier),
     /// Ends the open command buffer and submits it.
-    SubmitBoundary,
+    SubmitBoundary(Submit),
     /// The host waits until everything submitted has finished.
     FenceWait,
     /// The host reads `src`, a readback range.
@@ -192,7 +211,7 @@ pub enum Command {
 pub enum Origin {
     /// The host, at once.
     Host,
-    /// The one queue, after the submit that ends its command buffer.
+    /// The queue of the submit that ends its command buffer, after that submit; [`super::CommandIr::queues`] says which.
     Queue,
 }
 
@@ -218,6 +237,16 @@ pub struct RangeAccess {
 }
 
 impl Command {
+    /// A submit to the main queue that waits for no other.
+    pub fn submit() -> Command {
+        Command::SubmitBoundary(Submit::default())
+    }
+
+    /// Whether it is a submit, to whatever queue.
+    pub const fn is_submit(&self) -> bool {
+        matches!(self, Command::SubmitBoundary(_))
+    }
+
     /// Byte ranges that the command reads and writes, exactly.
     pub fn accesses(&self) -> Vec<RangeAccess> {
         let one = |range, access, tensor| RangeAccess {
@@ -241,7 +270,7 @@ impl Command {
                 .iter()
                 .map(|b| one(b.touched, b.access, b.tensor))
                 .collect(),
-            Command::Barrier(_) | Command::SubmitBoundary | Command::FenceWait => Vec::new(),
+            Command::Barrier(_) | Command::SubmitBoundary(_) | Command::FenceWait => Vec::new(),
         }
     }
 
@@ -250,7 +279,7 @@ impl Command {
         match self {
             Command::HostWrite { .. }
             | Command::HostRead { .. }
-            | Command::SubmitBoundary
+            | Command::SubmitBoundary(_)
             | Command::FenceWait => Origin::Host,
             Command::Zero { .. }
             | Command::Copy(_)
@@ -301,7 +330,7 @@ impl Command {
             },
             Command::Dispatch(dispatch) => dispatch.name(),
             Command::Barrier(_) => "barrier".to_owned(),
-            Command::SubmitBoundary => "submit".to_owned(),
+            Command::SubmitBoundary(_) => "submit".to_owned(),
             Command::FenceWait => "fence_wait".to_owned(),
             Command::HostRead { output, .. } => match output {
                 HostOutput::Logits => "host_read(logits)".to_owned(),

@@ -1,11 +1,14 @@
 //! CommandIr: everything the engine asks of a device, as a value.
 //!
 //! A [`CommandIr`] is a list of commands in host order. `HostWrite`, `HostRead` and `FenceWait` happen on the host;
-//! the others are recorded into the open command buffer, which `SubmitBoundary` ends and submits to the one queue.
+//! the others are recorded into the open command buffer, which `SubmitBoundary` ends and submits to its queue. The recorder
+//! has one queue; a stream with several can be judged, not played.
 //!
 //! Meaning, which executor and judges share:
 //! - commands of one command buffer may overlap unless a [`Barrier`] orders them, also across submits;
 //! - a submit makes all earlier host writes visible to what it submits;
+//! - commands on two queues are ordered by a submit that waits for the other's semaphore, or by a fence between them,
+//!   and by nothing else;
 //! - `FenceWait` waits for everything submitted so far and orders it before everything later;
 //!   the host may read device writes only after a barrier to [`ScopeSet::HOST_READ`] *and* the fence;
 //! - regions start zeroed (see [`crate::record::record_initialisation`]).
@@ -19,8 +22,8 @@ use sha2::{Digest, Sha256};
 
 pub use crate::kernels::{Access, Kernel};
 pub use command::{
-    Barrier, Binding, Command, Copy, CopyPurpose, Dispatch, HostInput, HostOutput, Origin,
-    RangeAccess,
+    Barrier, Binding, Command, Copy, CopyPurpose, Dispatch, HostInput, HostOutput, Origin, QueueId,
+    RangeAccess, Submit,
 };
 pub use range::{ALIGNMENT, ByteRange, Region, align_up};
 pub use scope::ScopeSet;
@@ -95,10 +98,35 @@ impl CommandIr {
         let mut submits = 0;
         let number = |command: &Command| {
             let own = submits;
-            submits += u32::from(*command == Command::SubmitBoundary);
+            submits += u32::from(command.is_submit());
             own
         };
         self.commands.iter().map(number).collect()
+    }
+
+    /// All submits in order; their places are the numbers that [`CommandIr::submit_numbers`] gives.
+    pub fn submits(&self) -> impl Iterator<Item = &Submit> {
+        self.commands.iter().filter_map(|command| match command {
+            Command::SubmitBoundary(submit) => Some(submit),
+            _ => None,
+        })
+    }
+
+    /// By command: the queue that it comes from; `None` for the host's. What no submit follows counts as the main queue's.
+    pub fn queues(&self) -> Vec<Option<QueueId>> {
+        let submits: Vec<&Submit> = self.submits().collect();
+        let queue = |(command, number): (&Command, u32)| {
+            let submit = submits.get(number as usize);
+            let queue = submit.map_or(QueueId::MAIN, |submit| submit.queue);
+            (command.origin() == Origin::Queue).then_some(queue)
+        };
+        let numbered = self.commands.iter().zip(self.submit_numbers());
+        numbered.map(queue).collect()
+    }
+
+    /// Whether everything goes to the main queue and waits for no semaphore, as the player and the simulated device need it.
+    pub fn has_one_queue(&self) -> bool {
+        self.submits().all(|submit| *submit == Submit::default())
     }
 
     /// All dispatches in order.
@@ -111,7 +139,7 @@ impl CommandIr {
         let mut counters = Counters::default();
         for command in &self.commands {
             match command {
-                Command::SubmitBoundary => counters.submits += 1,
+                Command::SubmitBoundary(_) => counters.submits += 1,
                 Command::Dispatch(_) => counters.dispatches += 1,
                 Command::Barrier(barrier) if !barrier.for_taps => counters.barriers += 1,
                 Command::Copy(_) if !command.is_tap() => counters.copies += 1,

@@ -279,7 +279,7 @@ impl Recorder<'_> {
     fn submit(&mut self) {
         self.ir
             .commands
-            .extend([Command::SubmitBoundary, Command::FenceWait]);
+            .extend([Command::submit(), Command::FenceWait]);
         self.tracker = Tracker::default();
     }
 

@@ -18,8 +18,7 @@ pub fn record_initialisation(sizes: &[RegionSize]) -> CommandIr {
             for_taps: false,
         });
     }
-    ir.commands
-        .extend([Command::SubmitBoundary, Command::FenceWait]);
+    ir.commands.extend([Command::submit(), Command::FenceWait]);
     ir.sized()
 }
 
@@ -60,7 +59,7 @@ fn piece(ir: &mut CommandIr, chunk: u16, offset: u64, len: u64) {
         },
         Command::Copy(copy),
         Command::Barrier(visible),
-        Command::SubmitBoundary,
+        Command::submit(),
         Command::FenceWait,
     ]);
 }

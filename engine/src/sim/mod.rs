@@ -112,7 +112,7 @@ impl<'m> Sim<'m> {
     /// Plays the stream of a pass.
     ///
     /// # Errors
-    /// `Unplaced` when stream, graph and plan do not belong together.
+    /// `Unplaced` when stream, graph and plan do not belong together, `Request` for more than the main queue.
     pub fn play(&mut self, ir: &CommandIr, pass: Pass<'_>) -> Result<Played> {
         let host = |input: HostInput, _| pass.data.bytes(input).unwrap_or_default().to_vec();
         self.run(ir, &host, Some(pass))
@@ -152,6 +152,12 @@ impl<'m> Sim<'m> {
         host: &dyn Fn(HostInput, u64) -> Vec<u8>,
         pass: Option<Pass<'_>>,
     ) -> Result<Played> {
+        if !ir.has_one_queue() {
+            return Err(EngineError::Request(
+                "the simulated device has one queue; ask hazard about streams with several"
+                    .to_owned(),
+            ));
+        }
         self.memory.grow(&ir.region_sizes);
         let mut run = Run {
             sim: self,
@@ -247,7 +253,7 @@ impl Run<'_, '_> {
                 self.played.reads.push((*output, bytes));
             }
             Command::Dispatch(dispatch) => self.dispatch(index, dispatch)?,
-            Command::Barrier(_) | Command::SubmitBoundary | Command::FenceWait => {}
+            Command::Barrier(_) | Command::SubmitBoundary(_) | Command::FenceWait => {}
         }
         Ok(())
     }

@@ -78,10 +78,7 @@ impl Seen {
 
 /// A command of the device happens when a submit follows it.
 fn executed(ir: &CommandIr) -> Vec<bool> {
-    let last_submit = ir
-        .commands
-        .iter()
-        .rposition(|command| *command == Command::SubmitBoundary);
+    let last_submit = ir.commands.iter().rposition(Command::is_submit);
     let host = |command: &Command| {
         matches!(
             command,
@@ -184,7 +181,7 @@ impl Sweep {
     fn step(&mut self, index: usize, command: &Command) {
         match command {
             Command::Barrier(barrier) => self.barrier(barrier),
-            Command::SubmitBoundary => {
+            Command::SubmitBoundary(_) => {
                 let writes = self.past_writes.iter_mut().map(|past| &mut past.reach);
                 let reads = self.past_reads.iter_mut().map(|past| &mut past.reach);
                 writes.chain(reads).for_each(|reach| reach.submitted = true);

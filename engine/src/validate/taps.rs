@@ -176,10 +176,7 @@ pub fn insert_taps(ir: &CommandIr, plan: &TapPlan) -> std::result::Result<Comman
             purpose: CopyPurpose::Tap(tap.number),
         }));
     }
-    let last_submit = ir
-        .commands
-        .iter()
-        .rposition(|command| *command == Command::SubmitBoundary);
+    let last_submit = ir.commands.iter().rposition(Command::is_submit);
     let mut tapped = CommandIr::default();
     tapped.commands.extend(clear_arena(ir));
     for (index, (command, copies)) in ir.commands.iter().zip(copies).enumerate() {

@@ -15,7 +15,7 @@ use super::query::Timestamps;
 use super::regions::Regions;
 use super::sets::Sets;
 use super::sync::Submitter;
-use crate::ir::{Command, CommandIr, Dispatch};
+use crate::ir::{Command, CommandIr, Dispatch, Submit};
 use crate::kernels::{KERNELS, Kernel};
 
 /// Numbers that pools are sized by.
@@ -38,7 +38,7 @@ impl Shape {
                     shape.dispatches += 1;
                     shape.bindings += u32::try_from(dispatch.bindings.len()).unwrap_or(u32::MAX);
                 }
-                Command::SubmitBoundary => shape.submits += 1,
+                Command::SubmitBoundary(_) => shape.submits += 1,
                 _ => {}
             }
         }
@@ -168,7 +168,16 @@ impl<'a> Play<'a> {
                 self.encoder(at)?.barrier(barrier)
             }
             Command::Dispatch(dispatch) => self.dispatch(at, dispatch),
-            Command::SubmitBoundary => self.submit(),
+            Command::SubmitBoundary(submit) if *submit != Submit::default() => {
+                Err(VkError::BadStream {
+                    command: at,
+                    detail: format!(
+                        "a submit to queue {} behind {:?}; the player has one queue and no semaphores",
+                        submit.queue.0, submit.after
+                    ),
+                })
+            }
+            Command::SubmitBoundary(_) => self.submit(),
             Command::FenceWait => self.wait(),
         }
     }

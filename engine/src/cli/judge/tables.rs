@@ -11,12 +11,14 @@ use super::super::{Outcome, say};
 /// Commands as JSON rows.
 pub(super) fn commands(stream: &CommandIr) -> Vec<Value> {
     let rows = stream.commands.iter().zip(stream.submit_numbers());
-    rows.enumerate()
-        .map(|(index, (command, submit))| {
+    rows.zip(stream.queues())
+        .enumerate()
+        .map(|(index, ((command, submit), queue))| {
             json!({
                 "index": index,
                 "submit": submit,
                 "origin": command.origin(),
+                "queue": queue,
                 "name": command.name(),
                 "tap": command.is_tap(),
                 "reads": ranges(command, |access| access.access.reads()),
@@ -41,8 +43,9 @@ fn listed(ranges: &[ByteRange]) -> String {
 pub(super) fn stream(stream: &CommandIr) -> Outcome {
     say("index submit origin command                  what it touches")?;
     let rows = stream.commands.iter().zip(stream.submit_numbers());
-    for (index, (command, submit)) in rows.enumerate() {
-        let origin = command.origin().name();
+    for (index, ((command, submit), queue)) in rows.zip(stream.queues()).enumerate() {
+        let name = command.origin().name();
+        let origin = queue.map_or(name.to_owned(), |queue| format!("{name}{}", queue.0));
         let line = format!(
             "{index:5} {submit:6} {origin:6} {:24} {}",
             command.name(),
