@@ -20,6 +20,7 @@ use std::time::Duration;
 
 use converse::{Log, Talk};
 use engine::faults::{Detector, FAULTS, FaultSpec};
+use engine::fuse::Pattern;
 use engine::worker::protocol::{Answer, DeviceKind, Prompt, Purpose, Request, Role};
 use engine::worker::{Worker, WorkerOptions};
 use faults::{Ledger, Place, spec};
@@ -119,6 +120,43 @@ fn sync_validation_is_clean_in_every_mode() {
     }
 }
 
+/// Switches of all three fused kernels.
+const FUSED: [Setting; 2] = [("ENGINE_FUSE_QKV", "1"), ("ENGINE_FUSE_FFN", "1")];
+
+#[test]
+fn sync_validation_is_clean_with_fused_kernels_in_every_mode() {
+    // The small Q8_0 file's projections do not end where a storage buffer may begin.
+    let rows: [(&str, &[Pattern]); 2] = [
+        (
+            "llama-a.f32",
+            &[
+                Pattern::FusedQkvProj,
+                Pattern::FusedFfnGateUpSilu,
+                Pattern::FusedResidualRmsNormWeight,
+            ],
+        ),
+        ("llama-a.q8_0", &[Pattern::FusedResidualRmsNormWeight]),
+    ];
+    for (name, patterns) in rows {
+        let (golden, case) = model(name);
+        for (mode, purpose, legacy, asked) in MODES {
+            let mut environment = VALIDATION.to_vec();
+            environment.extend(asked);
+            environment.extend(FUSED);
+            let log = run(&golden, prompt(&case, purpose, legacy), &environment);
+            let Some(Answer::Result { counters, .. }) = log.answers.last() else {
+                panic!("{name} {mode}: {:?}", log.answers.last())
+            };
+            assert_eq!(counters.mode, mode);
+            for pattern in patterns {
+                let line = format!("fusion {} in decode: fused", pattern.name());
+                assert!(log.stderr.contains(&line), "{name} {mode}: no {line}");
+            }
+            assert_eq!(log.validation(), Vec::<&str>::new(), "{name} {mode}");
+        }
+    }
+}
+
 /// Without this, silence would prove nothing.
 #[test]
 fn sync_validation_is_not_blind() {
@@ -127,11 +165,14 @@ fn sync_validation_is_not_blind() {
         let mut environment = VALIDATION.to_vec();
         environment.push(("ENGINE_FAULT", "drop_barrier:1"));
         let prompt = prompt(&case, *purpose, *legacy);
-        let found = run(&golden, prompt, &environment).hazards();
-        assert!(
-            !found.is_empty(),
-            "{mode}: a dropped barrier is not reported"
-        );
+        for fused in [&[][..], &FUSED] {
+            let environment = [&environment[..], fused].concat();
+            let found = run(&golden, prompt.clone(), &environment).hazards();
+            assert!(
+                !found.is_empty(),
+                "{mode} {fused:?}: a dropped barrier is not reported"
+            );
+        }
     }
 }
 
