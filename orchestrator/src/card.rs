@@ -325,6 +325,10 @@ fn meaning(gate: &ShownGate) -> String {
         ),
         GateRole::Canary => ("canary seen failing", "canary"),
         GateRole::Gate => ("passed", "gate"),
+        GateRole::GateOnParent => (
+            "green on the parent of what is reverted",
+            "gate on the parent of what is reverted",
+        ),
     };
     match gate.verdict {
         GateVerdict::Passed => passed.to_owned(),

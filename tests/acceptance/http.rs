@@ -3,12 +3,15 @@
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use acceptance::support::bin;
 use acceptance::support::project::{Project, Scene};
+use discipline::event::Event;
 use serde_json::{Value, json};
+use state::JournalReader;
 
 /// A `greenloop mcp --http` that runs.
 struct Door {
@@ -324,10 +327,34 @@ fn strangers_are_kept_out_and_a_good_client_is_served_in_both_eras() {
         "{status}"
     );
     assert_eq!(status["id"], 7);
+    let call = stateless(
+        "tools/call",
+        json!({ "name": "open_loop", "arguments": {
+            "goal": "be known by name", "scopes": ["path_equivalence"], "idempotency_key": "name" } }),
+    );
+    let opened = door.post(&now("tools/call", "open_loop"), &call).message();
+    assert_eq!(
+        opened["result"]["structuredContent"]["loop_id"], "L1",
+        "{opened}"
+    );
+    let state_dir = &status["result"]["structuredContent"]["state_dir"];
+    let journal = JournalReader::open(Path::new(state_dir.as_str().unwrap())).unwrap();
+    let events = journal.iter().map(|logged| logged.unwrap().record);
+    let authors: Vec<String> = events
+        .filter_map(|record| match record.as_event() {
+            Some(Event::LoopOpened { author, .. }) => Some(author.name.clone()),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(
+        authors,
+        ["acceptance"],
+        "whoever calls without a session has a name too"
+    );
 
     // The token is worth nothing once the door is closed.
     door.stop();
-    assert!(!std::path::Path::new(&door.token_file).exists());
+    assert!(!Path::new(&door.token_file).exists());
     assert!(
         TcpStream::connect(&door.address).is_err(),
         "{} is open",

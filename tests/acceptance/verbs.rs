@@ -1,7 +1,9 @@
 //! Verbs answer in a stable, versioned JSON.
 
 use acceptance::story::Product;
+use acceptance::support::bin;
 use acceptance::support::project::{Project, Scene};
+use serde_json::Value;
 
 #[test]
 fn every_verb_that_needs_no_claim_answers_in_versioned_json() {
@@ -34,4 +36,18 @@ fn every_verb_that_needs_no_claim_answers_in_versioned_json() {
     for _ in ["running", "stopped"] {
         assert_eq!(product.expect(0, &["stop"]).unwrap()["schema"], 1);
     }
+}
+
+#[test]
+fn doctor_names_the_device_that_the_engine_finds() {
+    let work = tempfile::tempdir().unwrap();
+    let runtime = tempfile::Builder::new().prefix("gl-").tempdir().unwrap();
+    let scene = Scene::set(Project::Fixture, work.path(), runtime.path()).unwrap();
+    let caps = std::process::Command::new(bin("engine").unwrap())
+        .args(["caps", "--json"])
+        .output()
+        .unwrap();
+    let caps: Value = serde_json::from_slice(&caps.stdout).unwrap();
+    let found = Product::new(&scene).doctor_found("vulkan device").unwrap();
+    assert_eq!(caps["device"], found.as_str());
 }

@@ -123,6 +123,15 @@ impl<'a> Product<'a> {
     /// # Errors
     /// `doctor` printed something else.
     pub fn daemon_pid(&self) -> Result<Option<i32>> {
+        let found = self.doctor_found("daemon")?;
+        Ok(found.strip_prefix("pid ").and_then(|pid| pid.parse().ok()))
+    }
+
+    /// What `doctor` found of one of the things that it looks at.
+    ///
+    /// # Errors
+    /// `doctor` printed something else, or does not look at it.
+    pub fn doctor_found(&self, name: &str) -> Result<String> {
         let (_, diagnosis) = self.call(&["doctor"])?;
         let findings = diagnosis
             .get("findings")
@@ -130,10 +139,11 @@ impl<'a> Product<'a> {
             .context("no findings")?;
         let found = findings
             .iter()
-            .find(|finding| finding.get("name").and_then(Value::as_str) == Some("daemon"))
-            .and_then(|finding| finding.get("found")?.as_str())
-            .context("doctor says nothing of the daemon")?;
-        Ok(found.strip_prefix("pid ").and_then(|pid| pid.parse().ok()))
+            .find(|finding| finding.get("name").and_then(Value::as_str) == Some(name))
+            .and_then(|finding| finding.get("found")?.as_str());
+        found
+            .map(str::to_owned)
+            .with_context(|| format!("doctor says nothing of the {name}"))
     }
 
     /// Kills the daemon as a power cut would, and waits until it is gone.

@@ -34,6 +34,8 @@ pub struct Server {
     subscribed: Arc<tokio::sync::Notify>,
 }
 
+/// Characters of a client's own name that are kept.
+const MAX_CLIENT_NAME: usize = 100;
 /// Most resources that one client may watch.
 const MAX_WATCHED: usize = 100;
 
@@ -160,12 +162,15 @@ impl Server {
         }
     }
 
-    /// The caller under the name that its client gives itself, labelled unverified by the journal.
+    /// The caller under the name that its client gives itself, labelled unverified by the journal:
+    /// with each request since 2026-07-28, once for a session before.
     fn named(&self, context: &RequestContext<RoleServer>) -> Caller {
-        let name = context
-            .peer
-            .peer_info()
-            .map(|info| info.client_info.name.clone());
+        let in_session = || Some(context.peer.peer_info()?.client_info.clone());
+        let client = context.meta.client_info().or_else(in_session);
+        let name: Option<String> = client.map(|client| {
+            let readable = client.name.chars().filter(|c| !c.is_control());
+            readable.take(MAX_CLIENT_NAME).collect()
+        });
         Caller {
             name: name.unwrap_or_else(|| self.caller.name.clone()),
             ..self.caller.clone()

@@ -4,6 +4,7 @@ use std::fmt::Write;
 use std::path::PathBuf;
 
 use anyhow::Result;
+use gitread::GitReader;
 use service::api::{ExplainPushAnswer, ExplainPushRequest};
 use verify::Trust;
 
@@ -18,7 +19,7 @@ use crate::output::{Output, Tone};
 /// no daemon and no network.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// Commit, or claim id
+    /// Commit (id, branch or tag), or claim id
     commit: String,
     /// Clone to replay from
     #[arg(long, value_name = "DIR")]
@@ -42,9 +43,10 @@ pub(super) fn run(args: &Args, context: &Context<'_>) -> Result<Exit> {
             Exit::Refused
         });
     }
-    let is_claim = args.commit.starts_with('C');
+    let number = args.commit.strip_prefix('C').unwrap_or_default();
+    let is_claim = !number.is_empty() && number.bytes().all(|digit| digit.is_ascii_digit());
     let request = ExplainPushRequest {
-        commit: (!is_claim).then(|| args.commit.clone()),
+        commit: (!is_claim).then(|| named_here(&args.commit, context)),
         claim_id: is_claim.then(|| args.commit.clone()),
     };
     let answer = context.client()?.ask(request)?;
@@ -54,6 +56,15 @@ pub(super) fn run(args: &Args, context: &Context<'_>) -> Result<Exit> {
     } else {
         Exit::Refused
     })
+}
+
+/// The commit that a branch or tag of the repository under care means; the word itself when it is none
+/// of these, for the journal to know.
+fn named_here(name: &str, context: &Context<'_>) -> String {
+    let place = context.place().ok();
+    let reader = place.and_then(|place| GitReader::open(&place.repo).ok());
+    let commit = reader.and_then(|reader| reader.resolve_commit(name).ok());
+    commit.unwrap_or_else(|| name.to_owned())
 }
 
 fn block(output: Output, answer: &ExplainPushAnswer) -> String {

@@ -152,7 +152,7 @@ fn engine() -> Option<PathBuf> {
 fn device(engine: &Path) -> Result<String, String> {
     let environment: BTreeMap<_, _> = std::env::vars_os().collect();
     let command = exec::Command::new(engine, "/")
-        .arg("caps")
+        .args(["caps", "--json"])
         .envs(environment)
         .wall_timeout(DRIVER_WALL)
         .output_limit(DRIVER_OUTPUT);
@@ -165,10 +165,11 @@ fn device(engine: &Path) -> Result<String, String> {
         return Err(last);
     }
     let caps: serde_json::Value = serde_json::from_slice(&said.stdout)
-        .map_err(|_| "`engine caps` printed something else than JSON".to_owned())?;
-    let names = ["device", "device_name", "name"];
-    let name = names.iter().find_map(|key| caps.get(key)?.as_str());
-    Ok(name.unwrap_or("answers").to_owned())
+        .map_err(|_| "`engine caps --json` printed something else than JSON".to_owned())?;
+    match caps.get("device").and_then(|device| device.as_str()) {
+        Some(device) => Ok(device.to_owned()),
+        None => Err("`engine caps --json` named no device".to_owned()),
+    }
 }
 
 /// Files of a folder, sorted; none when there is no such folder.

@@ -133,7 +133,7 @@ fn law(place: &Place, policy: &Policy) -> Finding {
                 .map(|law| law.id.as_str())
                 .collect();
             match unpinned.is_empty() {
-                true => Finding::ok("law", format!("{} laws in {path}", law.invariants.len())),
+                true => Finding::ok("law", format!("{path}, laws: {}", law.invariants.len())),
                 false => Finding::advice(
                     "law",
                     format!("nothing pins {}", unpinned.join(", ")),
