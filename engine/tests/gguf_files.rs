@@ -8,7 +8,7 @@
 
 mod support;
 
-use engine::gguf::{Gguf, GgufWriter, TensorType, Value};
+use engine::gguf::{Gguf, GgufFault, GgufWriter, TensorType, Value};
 use engine::model::Model;
 use engine::{EngineError, quant};
 use proptest::prelude::*;
@@ -107,6 +107,241 @@ fn what_the_writer_writes_the_reader_reads() {
     );
     assert_eq!(gguf.data(gguf.tensor("plain").unwrap()), raw);
     assert_eq!(gguf.data(gguf.tensor("blocks").unwrap()), blocks);
+}
+
+/// What a file that is wrong in one place is refused as.
+fn refusal(file: &[u8]) -> Option<GgufFault> {
+    match Model::load(file, None) {
+        Ok(_) => None,
+        Err(EngineError::Gguf { fault, .. }) => Some(fault),
+        Err(other) => panic!("{other}"),
+    }
+}
+
+#[test]
+fn a_file_cut_anywhere_is_refused() {
+    let file = base();
+    let tensors = Gguf::parse(&file).unwrap();
+    let ends = tensors.tensors().iter().map(|t| t.offset + t.len);
+    let end = ends.max().unwrap();
+    for len in 0..end {
+        let fault = refusal(&file[..len]);
+        let expected = matches!(
+            fault,
+            Some(
+                GgufFault::Truncated
+                    | GgufFault::TensorOutOfRange
+                    | GgufFault::StringTooLong
+                    | GgufFault::CountOverflow
+            )
+        );
+        assert!(expected, "cut to {len} of {end}: {fault:?}");
+    }
+    assert_eq!(refusal(&file[..end]), None);
+}
+
+/// A file of one or two small tensors, and what is wrong with it.
+fn written(write: impl FnOnce(&mut GgufWriter)) -> Vec<u8> {
+    let mut writer = GgufWriter::new();
+    writer.string("general.architecture", "llama");
+    write(&mut writer);
+    writer.finish()
+}
+
+fn tensor(writer: &mut GgufWriter, name: &str, dims: &[u64]) {
+    writer.tensor(name, dims, TensorType::F32, &[0; 64]);
+}
+
+#[test]
+fn what_contradicts_itself_is_refused_by_its_category() {
+    let long_name = "n".repeat(64);
+    type Write = Box<dyn FnOnce(&mut GgufWriter)>;
+    let cases: Vec<(&str, GgufFault, Write)> = vec![
+        (
+            "a key twice",
+            GgufFault::DuplicateKey,
+            Box::new(|w| {
+                w.u32("a", 1).u32("a", 1);
+            }),
+        ),
+        (
+            "a key twice, with other types",
+            GgufFault::DuplicateKey,
+            Box::new(|w| {
+                w.u32("a", 1).string("a", "b");
+            }),
+        ),
+        (
+            "a tensor twice",
+            GgufFault::DuplicateTensor,
+            Box::new(|w| {
+                tensor(w, "a", &[16]);
+                tensor(w, "a", &[8]);
+            }),
+        ),
+        (
+            "a long name",
+            GgufFault::NameTooLong,
+            Box::new(move |w| tensor(w, &long_name, &[16])),
+        ),
+        (
+            "no elements",
+            GgufFault::ZeroDim,
+            Box::new(|w| tensor(w, "a", &[16, 0])),
+        ),
+        (
+            "five dimensions",
+            GgufFault::TooManyDims,
+            Box::new(|w| tensor(w, "a", &[2, 2, 2, 2, 1])),
+        ),
+        (
+            "no dimensions",
+            GgufFault::TooManyDims,
+            Box::new(|w| tensor(w, "a", &[])),
+        ),
+        (
+            "more elements than numbers",
+            GgufFault::DimsOverflow,
+            Box::new(|w| tensor(w, "a", &[1 << 40, 1 << 40])),
+        ),
+        (
+            "more bytes than numbers",
+            GgufFault::DimsOverflow,
+            Box::new(|w| tensor(w, "a", &[1 << 31, 1 << 31])),
+        ),
+        (
+            "a dimension that is negative elsewhere",
+            GgufFault::DimsOverflow,
+            Box::new(|w| tensor(w, "a", &[u64::MAX])),
+        ),
+        (
+            "more bytes than the file",
+            GgufFault::TensorOutOfRange,
+            Box::new(|w| tensor(w, "a", &[1 << 20])),
+        ),
+        (
+            "half a block",
+            GgufFault::RowNotBlockMultiple,
+            Box::new(|w| {
+                w.tensor("a", &[48, 2], TensorType::Q8_0, &[0; 102]);
+            }),
+        ),
+        (
+            "an alignment of nothing",
+            GgufFault::BadAlignment,
+            Box::new(|w| {
+                w.u32("general.alignment", 0);
+            }),
+        ),
+        (
+            "an alignment of three",
+            GgufFault::BadAlignment,
+            Box::new(|w| {
+                w.u32("general.alignment", 3);
+            }),
+        ),
+        (
+            "an alignment of everything",
+            GgufFault::BadAlignment,
+            Box::new(|w| {
+                w.u32("general.alignment", 1 << 31);
+            }),
+        ),
+        (
+            "an alignment of words",
+            GgufFault::BadAlignment,
+            Box::new(|w| {
+                w.string("general.alignment", "32");
+            }),
+        ),
+    ];
+    for (what, fault, write) in cases {
+        assert_eq!(refusal(&written(write)), Some(fault), "{what}");
+    }
+}
+
+/// Place of a tensor's offset in a file: behind its name, dimensions and type.
+fn offset_field(file: &[u8], name: &str, dims: usize) -> usize {
+    let mut windows = file.windows(name.len());
+    let at = windows.position(|window| window == name.as_bytes());
+    at.unwrap() + name.len() + 4 + 8 * dims + 4
+}
+
+#[test]
+fn offsets_and_counts_at_the_edges_of_their_type_are_refused() {
+    let file = written(|w| {
+        tensor(w, "first", &[16]);
+        tensor(w, "second", &[16]);
+    });
+    let with = |at: usize, number: u64| {
+        let mut file = file.clone();
+        file[at..at + 8].copy_from_slice(&number.to_le_bytes());
+        refusal(&file)
+    };
+    let second = offset_field(&file, "second", 1);
+    for (number, fault) in [
+        (0, GgufFault::TensorOverlap),
+        (32, GgufFault::TensorOverlap),
+        (63, GgufFault::MisalignedOffset),
+        (96, GgufFault::TensorOutOfRange),
+        (1 << 63, GgufFault::TensorOutOfRange),
+        (u64::MAX - 31, GgufFault::TensorOutOfRange),
+        (u64::MAX, GgufFault::MisalignedOffset),
+    ] {
+        assert_eq!(with(second, number), Some(fault), "offset {number}");
+    }
+    for (what, at) in [("tensors", 8), ("keys", 16)] {
+        for number in [u64::MAX, u64::MAX - 1, 1 << 63, 1 << 32, (1 << 20) + 1] {
+            let fault = with(at, number);
+            assert_eq!(fault, Some(GgufFault::CountOverflow), "{number} {what}");
+        }
+        let fault = with(at, 1 << 20);
+        assert!(
+            fault.is_some(),
+            "a count within its cap and beyond the file"
+        );
+    }
+}
+
+/// Place of the value of a `u32` key of a file.
+fn value_field(file: &[u8], key: &str) -> usize {
+    let length = (key.len() as u64).to_le_bytes();
+    let entry = [&length[..], key.as_bytes()].concat();
+    let at = file.windows(entry.len()).position(|window| window == entry);
+    at.unwrap() + entry.len() + 4
+}
+
+#[test]
+fn hyperparameters_are_needed_typed_and_bounded() {
+    for key in [
+        "block_count",
+        "context_length",
+        "embedding_length",
+        "feed_forward_length",
+        "attention.head_count",
+    ] {
+        let key = format!("llama.{key}");
+        let file = base();
+        let value = value_field(&file, &key);
+        let edited = |at: usize, bytes: &[u8]| {
+            let mut file = file.clone();
+            file[at..at + bytes.len()].copy_from_slice(bytes);
+            refusal(&file)
+        };
+        // The key under another name, as a float, and with values that no model has.
+        let name = value - 4 - key.len();
+        assert_eq!(edited(name, b"x"), Some(GgufFault::MissingKey), "{key}");
+        let float = 6u32.to_le_bytes();
+        assert_eq!(edited(value - 4, &float), Some(GgufFault::KeyType), "{key}");
+        let zero = edited(value, &[0; 4]);
+        assert_eq!(zero, Some(GgufFault::BadHyperparameter), "{key}");
+        let huge = edited(value, &u32::MAX.to_le_bytes());
+        let wanted = match key.as_str() {
+            "llama.block_count" => GgufFault::MissingTensor,
+            _ => GgufFault::BadHyperparameter,
+        };
+        assert_eq!(huge, Some(wanted), "{key}");
+    }
 }
 
 fn base() -> Vec<u8> {

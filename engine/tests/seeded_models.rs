@@ -8,6 +8,7 @@
 
 #[path = "support/seeded.rs"]
 mod seeded;
+mod support;
 
 use engine::EngineError;
 use engine::arch::Architecture;
@@ -16,12 +17,14 @@ use engine::cpu::{CpuReference, KeepTrace};
 use engine::gguf::{GgufFault, GgufWriter, TensorType};
 use engine::hazard;
 use engine::ir::Region;
-use engine::model::{Model, PassRequest};
+use engine::model::{LogitsRows, Model, PassRequest};
 use engine::plan::Plan;
 use engine::profile::{EnvSnapshot, ExecutionProfile, RequestKind};
-use engine::record::record_pass;
-use engine::validate::{insert_taps, plan_taps};
-use seeded::Shape;
+use engine::record::{Recording, record_pass};
+use engine::sim::{Trial, Verdict, judge};
+use engine::validate::{insert_taps, plan_all_taps, plan_taps};
+use proptest::prelude::*;
+use seeded::{Scaling, Shape};
 use sha2::{Digest, Sha256};
 
 const SMALL: Shape = Shape {
@@ -267,4 +270,49 @@ fn head_norms_belong_to_the_architecture() {
     };
     assert_eq!(head_norms(QWEN3), [true, true]);
     assert_eq!(head_norms(SMALL), [false, false]);
+}
+
+/// Judges a pass in a context that it fills to the last row.
+fn check_pass(shape: &Shape, scaling: Scaling, pass: &PassRequest) {
+    let file = seeded::scaled_model(shape, scaling, 3);
+    let n_ctx = pass.pos + pass.n_tokens();
+    let model = Model::load(&file, Some(n_ctx)).unwrap();
+    let context: Vec<u32> = (0..pass.pos).map(|at| at % shape.vocab).collect();
+    for profile in support::gpu_profiles().iter().take(2) {
+        let recording = Recording::new(&model, pass, profile, u64::MAX).unwrap();
+        assert_eq!(hazard::check(&recording.ir), [], "{shape:?}");
+        let used = recording.ir.region_size(Region::Readback);
+        let verdict = judge(&Trial {
+            model: &model,
+            file: &file,
+            request: pass,
+            context: &context,
+            profile,
+            recording: &recording,
+            data: &model.host_data(pass).unwrap(),
+            taps: &plan_all_taps(&recording.graph, &recording.plan, used).unwrap(),
+            fill: None,
+        });
+        let clean = Verdict {
+            bits_equal: true,
+            logits_error: 0.0,
+            first_divergence: None,
+            invalidated: None,
+        };
+        assert_eq!(verdict.unwrap(), clean, "{shape:?} {scaling:?}");
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(48) })]
+
+    #[test]
+    fn any_model_is_clean_and_simulates_to_the_references_bits(
+        (shape, scaling) in seeded::any_model(), count in 1u32..10, last in any::<bool>()
+    ) {
+        let tokens: Vec<u32> = (0..count).map(|at| (at * 7 + 1) % shape.vocab).collect();
+        let logits = if last { LogitsRows::Last } else { LogitsRows::All };
+        check_pass(&shape, scaling, &PassRequest { logits, ..PassRequest::prefill(&tokens) });
+        check_pass(&shape, scaling, &PassRequest::decode(0, count - 1));
+    }
 }

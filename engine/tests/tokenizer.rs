@@ -176,6 +176,83 @@ fn a_long_piece_is_joined_in_reasonable_time() {
     assert!(back == text.as_bytes());
 }
 
+/// A tokenizer file with every byte as a token, more tokens, and merges.
+fn tokenizer_file(more: &[String], merges: &[String], types: &[i32]) -> Vec<u8> {
+    let bytes = (0..=255u8).map(byte_character);
+    let tokens: Vec<String> = bytes.chain(more.iter().cloned()).collect();
+    let mut file = engine::gguf::GgufWriter::new();
+    file.string("tokenizer.ggml.model", "gpt2");
+    file.string("tokenizer.ggml.pre", "qwen2");
+    file.strings("tokenizer.ggml.tokens", tokens.iter().map(String::as_str));
+    file.strings("tokenizer.ggml.merges", merges.iter().map(String::as_str));
+    if !types.is_empty() {
+        let types: Vec<i32> = (0..tokens.len())
+            .map(|at| if at < 256 { 1 } else { types[at % types.len()] })
+            .collect();
+        file.i32s("tokenizer.ggml.token_type", &types);
+    }
+    file.finish()
+}
+
+/// The character that GPT-2's alphabet has for a byte.
+fn byte_character(byte: u8) -> String {
+    let printable = |byte: u8| matches!(byte, b'!'..=b'~' | 0xa1..=0xac | 0xae..=0xff);
+    let before = (0..byte).filter(|other| !printable(*other)).count() as u32;
+    let code = if printable(byte) {
+        u32::from(byte)
+    } else {
+        256 + before
+    };
+    char::from_u32(code).unwrap().to_string()
+}
+
+#[test]
+fn merges_that_go_round_in_circles_still_end() {
+    let texts = |list: &[&str]| {
+        list.iter()
+            .map(|text| (*text).to_owned())
+            .collect::<Vec<_>>()
+    };
+    let more = texts(&["", "ab", "ba", "aba", "bab", "abab"]);
+    let merges = texts(&[
+        "a b", "b a", "ab a", "a ba", "ba b", "b ab", "ab ab", " a", "a ", "a b",
+    ]);
+    let file = tokenizer_file(&more, &merges, &[]);
+    let tokenizer = Tokenizer::read(&Gguf::parse(&file).unwrap()).unwrap();
+    for text in ["ab", "abababa", "bbaabb", &"ab".repeat(5000)] {
+        let ids = tokenizer.encode(text, ControlText::Recognised);
+        assert!(ids.len() <= text.len(), "{} ids", ids.len());
+        let back = tokenizer.decode(&ids, ControlTokens::Written).unwrap();
+        assert!(back == text.as_bytes());
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(300) })]
+
+    /// Whatever stands in the lists: a typed error, or a tokenizer that gives texts back.
+    #[test]
+    fn any_vocabulary_is_refused_or_keeps_texts(
+        more in prop::collection::vec("[ab]{0,4}|[<|>x]{1,3}", 0..12),
+        merges in prop::collection::vec("[ab]{0,3} [ab]{0,3}|[ab ]{0,4}", 0..12),
+        types in prop::collection::vec(-1i32..7, 0..4),
+        text in "[ab<|>x ]{0,24}",
+    ) {
+        let file = tokenizer_file(&more, &merges, &types);
+        match Tokenizer::read(&Gguf::parse(&file).unwrap()) {
+            Ok(tokenizer) => for control in [ControlText::Recognised, ControlText::Plain] {
+                let ids = tokenizer.encode(&text, control);
+                let back = tokenizer.decode(&ids, ControlTokens::Written).unwrap();
+                prop_assert_eq!(back, text.as_bytes());
+            },
+            Err(error) => {
+                let bad = matches!(&error, EngineError::Gguf { fault: GgufFault::BadTokenizer, .. });
+                prop_assert!(bad, "{}", error);
+            }
+        }
+    }
+}
+
 static TOKENIZERS: LazyLock<[Tokenizer; 2]> = LazyLock::new(|| {
     ["models/qwen3-yarn-a.q4_0.gguf", "models/llama-a.q8_0.gguf"]
         .map(|model| tokenizer(&data().join(model)))

@@ -45,6 +45,16 @@ impl GgufWriter {
         self.entry(key, 9, &bytes)
     }
 
+    /// Adds an array of `i32`.
+    pub fn i32s(&mut self, key: &str, values: &[i32]) -> &mut Self {
+        let mut bytes = 5u32.to_le_bytes().to_vec();
+        bytes.extend((values.len() as u64).to_le_bytes());
+        values
+            .iter()
+            .for_each(|value| bytes.extend(value.to_le_bytes()));
+        self.entry(key, 9, &bytes)
+    }
+
     /// Adds a tensor; `dims` begins with the row length, `data` is in the file's byte order.
     pub fn tensor(&mut self, name: &str, dims: &[u64], ty: TensorType, data: &[u8]) -> &mut Self {
         let mut info = prefixed(name);

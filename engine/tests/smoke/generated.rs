@@ -6,9 +6,11 @@ use engine::cpu::{CpuReference, KeepTrace};
 use engine::gguf::TensorType;
 use engine::model::{Model, PassRequest};
 use engine::worker::protocol::Prompt;
+use proptest::strategy::{Strategy, ValueTree};
+use proptest::test_runner::TestRunner;
 
 use crate::lab::Lab;
-use crate::seeded::{self, Shape};
+use crate::seeded::{self, Scaling, Shape};
 use crate::support::relative_error;
 
 /// Largest difference over the largest logit: sums in `f32` against sums in `f64`.
@@ -66,13 +68,18 @@ fn reference(file: &[u8], prompt: &[u32], steps: &[u32]) -> Vec<Vec<f32>> {
 }
 
 fn check(shape: Shape) {
-    let file = seeded::model(&shape, 11);
+    check_scaled(&shape, Scaling::Plain, 128, &[(3, 1), (9, 6), (75, 70)]);
+}
+
+/// Prompts of so many tokens, of which so many at once, in a context of `n_ctx` rows.
+fn check_scaled(shape: &Shape, scaling: Scaling, n_ctx: u32, prompts: &[(usize, usize)]) {
+    let file = seeded::scaled_model(shape, scaling, 11);
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("seeded.gguf");
     std::fs::write(&path, &file).unwrap();
-    let mut lab = Lab::open(&path);
+    let mut lab = Lab::open_with(&path, n_ctx);
     let tokens: Vec<u32> = (0..75).map(|i| (i * 29 + 3) % shape.vocab).collect();
-    for (count, prefill) in [(3, 1), (9, 6), (75, 70)] {
+    for &(count, prefill) in prompts {
         let prompt = Prompt {
             tokens: tokens[..count].to_vec(),
             prefill: Some(prefill),
@@ -82,8 +89,7 @@ fn check(shape: Shape) {
         let error = relative_error(&lab.predict(prompt.clone()).logits.concat(), &want.concat());
         if error > LIMIT {
             let message = format!(
-                "{} model, {count} tokens of which {prefill} at once: off by {error:e}, allowed are {LIMIT:e}",
-                shape.ty.name
+                "{shape:?} {scaling:?}, {count} tokens of which {prefill} at once: off by {error:e}, allowed are {LIMIT:e}"
             );
             lab.blame(&prompt, &message);
         }
@@ -109,5 +115,19 @@ fn gpu_correctness_smoke_generated_blocks() {
 fn gpu_correctness_smoke_generated_super_blocks() {
     for ty in [TensorType::Q4_K, TensorType::Q6_K] {
         check(Shape { ty, ..SUPER_BLOCKS });
+    }
+}
+
+/// Models drawn in every shape that files may have, always the same ones; each fills its context to the last row.
+#[test]
+fn gpu_correctness_smoke_generated_shapes() {
+    const MODELS: usize = 24;
+    let mut runner = TestRunner::deterministic();
+    for number in 0..MODELS {
+        let (shape, scaling) = seeded::any_model().new_tree(&mut runner).unwrap().current();
+        // Contexts of one row, prompts inside one tile of attention, and prompts beyond it.
+        let count: usize = [1, 2, 7, 64, 65, 75][number % 6];
+        let prefill = [count, 1, count.div_ceil(2)][number % 3];
+        check_scaled(&shape, scaling, count as u32, &[(count, prefill)]);
     }
 }

@@ -47,11 +47,16 @@ pub(crate) struct Outcome {
 
 impl Lab {
     pub(crate) fn open(model: &Path) -> Self {
+        Self::open_with(model, CONTEXT)
+    }
+
+    /// As [`Lab::open`], with caches of so many rows.
+    pub(crate) fn open_with(model: &Path, n_ctx: u32) -> Self {
         // A failed test poisons the lock, not the worker.
         let mut supervisor = supervisor().lock().unwrap_or_else(PoisonError::into_inner);
         let loaded = supervisor
             .worker()
-            .and_then(|worker| worker.load(model, DeviceKind::Vulkan, Some(CONTEXT), None))
+            .and_then(|worker| worker.load(model, DeviceKind::Vulkan, Some(n_ctx), None))
             .unwrap_or_else(|error| panic!("cannot load {}: {error}", model.display()));
         let mut lab = Self {
             supervisor,

@@ -3,6 +3,8 @@
 use engine::arch::Architecture;
 use engine::gguf::{GgufWriter, TensorType};
 use engine::quant::{f32_to_f16, quantise_q4_0, quantise_q8_0};
+use proptest::prelude::*;
+use proptest::sample::select;
 
 /// Shape of a seeded model.
 #[derive(Debug, Clone, Copy)]
@@ -19,6 +21,115 @@ pub(crate) struct Shape {
     pub(crate) vocab: u32,
     pub(crate) tied: bool,
     pub(crate) ty: TensorType,
+}
+
+/// How positions are stretched.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Scaling {
+    Plain,
+    Linear(f32),
+    Yarn {
+        factor: f32,
+        original: u32,
+    },
+    /// A divisor for each pair, which grows from pair to pair.
+    Factors,
+}
+
+impl Scaling {
+    /// Writes what a file says about it.
+    pub(crate) fn write(self, shape: &Shape, file: &mut GgufWriter) {
+        let key = |part: &str| format!("{}.rope.scaling.{part}", shape.arch.name());
+        match self {
+            Scaling::Plain => {}
+            Scaling::Linear(factor) => {
+                file.string(&key("type"), "linear");
+                file.f32(&key("factor"), factor);
+            }
+            Scaling::Yarn { factor, original } => {
+                file.string(&key("type"), "yarn");
+                file.f32(&key("factor"), factor);
+                file.u32(&key("original_context_length"), original);
+            }
+            Scaling::Factors => {
+                let pairs = shape.n_rot / 2;
+                let values: Vec<f32> = (0..pairs).map(|pair| 1.0 + pair as f32 / 3.0).collect();
+                let dims = [u64::from(pairs)];
+                file.tensor("rope_freqs.weight", &dims, TensorType::F32, &raw(&values));
+            }
+        }
+    }
+}
+
+/// The bytes of a model of [`any_model`].
+pub(crate) fn scaled_model(shape: &Shape, scaling: Scaling, seed: u64) -> Vec<u8> {
+    model_with(shape, seed, |file| scaling.write(shape, file))
+}
+
+/// Models of every type and architecture, in shapes that no golden file has: few and many heads, heads of any even length,
+/// rows that end inside tiles and words, vocabularies of any size, all scalings.
+pub(crate) fn any_model() -> impl Strategy<Value = (Shape, Scaling)> {
+    let types = select(vec![
+        TensorType::F32,
+        TensorType::F16,
+        TensorType::Q8_0,
+        TensorType::Q4_0,
+        TensorType::Q4_K,
+        TensorType::Q6_K,
+    ]);
+    let heads = (
+        select(vec![2, 6, 10, 16, 24, 40, 64, 80, 96, 128, 250, 256]),
+        1u32..5,
+        1u32..5,
+    );
+    let sizes = (1u32..4, 1u32..90, 1u32..4, 1u32..90, 1u32..160);
+    let rest = (
+        any::<bool>(),
+        any::<bool>(),
+        1u32..3,
+        1u32..=8,
+        any_scaling(),
+    );
+    (types, heads, sizes, rest).prop_filter_map("rows of whole blocks", |parts| {
+        let (ty, (head_dim, kv_heads, ratio), sizes, (qwen, tied, layers, eighths, scaling)) =
+            parts;
+        let (blocks, width, ff_blocks, ff, vocab) = sizes;
+        let block = ty.block as u32;
+        // Types without blocks take any length.
+        let length = |blocks: u32, plain: u32| if block == 1 { plain } else { blocks * block };
+        let heads = kv_heads * ratio;
+        let arch = if qwen {
+            Architecture::Qwen3
+        } else {
+            Architecture::Llama
+        };
+        let shape = Shape {
+            arch,
+            layers,
+            width: length(blocks, width),
+            heads,
+            kv_heads,
+            head_dim,
+            n_rot: (head_dim * eighths / 16).max(1) * 2,
+            rope_base: 10000.0,
+            ff: length(ff_blocks, ff),
+            vocab: vocab + 1,
+            tied,
+            ty,
+        };
+        (heads * head_dim)
+            .is_multiple_of(block)
+            .then_some((shape, scaling))
+    })
+}
+
+fn any_scaling() -> impl Strategy<Value = Scaling> {
+    prop_oneof![
+        Just(Scaling::Plain),
+        (1.0f32..9.0).prop_map(Scaling::Linear),
+        (1.0f32..9.0, 4u32..64).prop_map(|(factor, original)| Scaling::Yarn { factor, original }),
+        Just(Scaling::Factors),
+    ]
 }
 
 /// Numbers in -1 .. 1, by xorshift64*.
