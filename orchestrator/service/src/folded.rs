@@ -11,7 +11,7 @@ use crate::ServiceError;
 use crate::core::Gated;
 
 /// Events between two kept folds.
-pub(crate) const KEEP_EVERY: u64 = 5_000;
+pub(crate) const KEEP_EVERY: u64 = 2_000;
 
 #[derive(Serialize)]
 struct Keep<'a> {

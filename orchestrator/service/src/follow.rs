@@ -4,8 +4,9 @@
 use attest::claim::Citation;
 use discipline::event::{Event, PushOutcome};
 use discipline::model::{
-    ClaimId, Conclusion, HypothesisId, Run, RunId, RunStatus, Trigger, Verdict, VerdictKind,
+    ClaimId, Conclusion, HypothesisId, Run, RunStatus, Trigger, Verdict, VerdictKind,
 };
+use discipline::policy::SourceKind;
 use discipline::rulebook::Rulebook;
 use discipline::state::{Claim, ClaimPhase, HypothesisStatus};
 use discipline::verification::{Pushed, grade, killed};
@@ -17,6 +18,7 @@ use crate::observe;
 use crate::queue::Job;
 use crate::runs;
 use crate::shared::{Shared, daemon};
+use crate::source::is_being_pulled;
 use crate::{Cancel, ServiceError};
 
 /// Does the next thing that a pushed claim needs.
@@ -25,7 +27,7 @@ pub(crate) fn advance(shared: &Shared, id: &ClaimId, cancel: &Cancel) -> Result<
         return Ok(());
     };
     match claim.phase {
-        ClaimPhase::Pushed => begin(shared, id).map(|_| ()),
+        ClaimPhase::Pushed => begin(shared, id),
         ClaimPhase::Verifying => {
             verify(shared, &claim)?;
             publish(shared, id, cancel)
@@ -37,8 +39,8 @@ pub(crate) fn advance(shared: &Shared, id: &ClaimId, cancel: &Cancel) -> Result<
     }
 }
 
-/// Starts the run that grades a pushed claim, as a forge would on the push.
-pub(crate) fn begin(shared: &Shared, id: &ClaimId) -> Result<RunId, ServiceError> {
+/// Starts the run that grades a pushed claim, as a forge would on the push; a forge does it itself.
+pub(crate) fn begin(shared: &Shared, id: &ClaimId) -> Result<(), ServiceError> {
     let now = shared.now();
     let claim = {
         let core = shared.core();
@@ -51,6 +53,10 @@ pub(crate) fn begin(shared: &Shared, id: &ClaimId) -> Result<RunId, ServiceError
         )));
     };
     let base = shared.base(&claim.body.parent)?;
+    if base.facts.policy.source.kind != SourceKind::Local {
+        // The forge starts it; the follower finds it there.
+        return Ok(());
+    }
     let cells = base.facts.policy.effective_cells(&claim.body.proof_scope);
     let cells: Vec<String> = cells.into_iter().map(|cell| cell.name).collect();
     let mut run_id = None;
@@ -86,8 +92,8 @@ pub(crate) fn begin(shared: &Shared, id: &ClaimId) -> Result<RunId, ServiceError
             run_id: run_id.clone(),
         },
     )?;
-    shared.queue.add(Job::Run(run_id.clone()));
-    Ok(run_id)
+    shared.queue.add(Job::Run(run_id));
+    Ok(())
 }
 
 /// True when the run said nothing because a daemon died under it.
@@ -111,7 +117,8 @@ fn verify(shared: &Shared, claim: &Claim) -> Result<(), ServiceError> {
             classified.map(|found| found.classification.clone()),
         )
     };
-    if run.status != RunStatus::Completed {
+    let pulling = run.forge.as_ref().is_some_and(is_being_pulled);
+    if run.status != RunStatus::Completed || pulling {
         return Ok(());
     }
     let base = shared.base(&claim.body.parent)?;

@@ -132,9 +132,7 @@ fn reconcile_claim(shared: &Shared, id: &ClaimId) -> Result<(), ServiceError> {
         ClaimPhase::Gating => shared.queue.add(Job::Gates(id.clone())),
         ClaimPhase::Gated => shared.queue.add(Job::Stage(id.clone())),
         ClaimPhase::PushIntent | ClaimPhase::PushUnknown => read_remote(shared, &claim)?,
-        ClaimPhase::Pushed => {
-            follow::begin(shared, id)?;
-        }
+        ClaimPhase::Pushed => follow::begin(shared, id)?,
         ClaimPhase::Verifying => verifying(shared, &claim)?,
         ClaimPhase::Confirmed | ClaimPhase::Refuted | ClaimPhase::Inconclusive
             if claim.verdict_object.is_none() =>

@@ -11,12 +11,14 @@ use crate::api::{Audience, COMMANDS, Request, Response};
 use crate::core::Core;
 use crate::keys::Keys;
 use crate::shared::{Ctx, Parts, Shared, daemon, toolchain_text};
-use crate::{Caller, Cancel, Progress, ServiceConfig, ServiceError, commands, reconcile, worker};
+use crate::{
+    Caller, Cancel, Progress, ServiceConfig, ServiceError, commands, follower, reconcile, worker,
+};
 
 /// One repository under care, with its state folder. Shared by all connections.
 pub struct Service {
     shared: Arc<Shared>,
-    worker: Mutex<Option<JoinHandle<()>>>,
+    threads: Mutex<Vec<JoinHandle<()>>>,
 }
 
 impl Service {
@@ -29,9 +31,10 @@ impl Service {
         let shared = Arc::new(assemble(config)?);
         reconcile::reconcile(&shared)?;
         let worker = worker::start(Arc::clone(&shared))?;
+        let follower = follower::start(Arc::clone(&shared))?;
         Ok(Arc::new(Self {
             shared,
-            worker: Mutex::new(Some(worker)),
+            threads: Mutex::new(vec![worker, follower]),
         }))
     }
 
@@ -69,20 +72,19 @@ impl Service {
         &self.shared
     }
 
-    /// Stops the worker and waits for its process groups to end. What was interrupted is resumed by
+    /// Stops worker and follower and waits for their process groups to end. What was interrupted is resumed by
     /// the next [`Service::open`].
     pub fn shutdown(&self) {
         self.shared.queue.stop();
         self.shared.wake();
-        let worker = self
-            .worker
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take();
-        if let Some(worker) = worker
-            && worker.join().is_err()
-        {
-            tracing::error!("the worker ended with a panic");
+        let threads = {
+            let mut threads = self.threads.lock().unwrap_or_else(PoisonError::into_inner);
+            std::mem::take(&mut *threads)
+        };
+        for thread in threads {
+            if thread.join().is_err() {
+                tracing::error!("a thread of the service ended with a panic");
+            }
         }
     }
 }

@@ -18,7 +18,7 @@ mod logs;
 mod loops;
 mod machine;
 mod path_delta;
-mod pull;
+pub(crate) mod pull;
 mod push;
 mod review;
 mod rollback;

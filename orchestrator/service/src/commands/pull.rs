@@ -123,7 +123,7 @@ fn attempts(family: &[&Run]) -> Vec<u32> {
 }
 
 /// Nothing that is asked for could still come from the source.
-fn is_settled(shared: &Shared, run: &Run, request: &PullFullLogRequest) -> bool {
+pub(crate) fn is_settled(shared: &Shared, run: &Run, request: &PullFullLogRequest) -> bool {
     let Some(forge) = &run.forge else {
         return true;
     };
@@ -257,7 +257,7 @@ fn newer_commits(reader: &gitread::GitReader, commit: &str, tip: &str) -> Option
 /// Further back nobody counts.
 const MOST_COMMITS: usize = 1_000;
 
-fn pull_run(
+pub(crate) fn pull_run(
     shared: &Shared,
     ctx: Ctx<'_>,
     request: &PullFullLogRequest,

@@ -30,7 +30,13 @@ pub(super) fn request_push(
     }
     let unseen = match is_pushed(claim.phase) {
         true => None,
-        false => source::no_new_runs(&shared.base(&claim.body.parent)?.facts.policy),
+        false => {
+            let base = shared.base(&claim.body.parent)?;
+            let policy = &base.facts.policy;
+            // A forge that this machine cannot read could tell nothing about the push.
+            source::open(shared, &policy.source)?;
+            source::no_new_runs(policy, &claim.body.proof_scope)
+        }
     };
     if let Some(refusal) = unseen {
         return answer(shared, &claim, vec![refusal]);

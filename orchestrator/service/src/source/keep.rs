@@ -8,7 +8,7 @@ use discipline::model::{
     Step, StoredArtifact, Trigger, WhyEmpty,
 };
 use discipline::policy::{Policy, ScopePolicy};
-use discipline::state::LoopState;
+use discipline::state::{Claim, LoopState};
 
 use crate::shared::Shared;
 use crate::{Cancel, ServiceError, page, runs};
@@ -26,6 +26,8 @@ pub(crate) struct Placing {
     pub(crate) scope: String,
     pub(crate) commit: String,
     pub(crate) tree: String,
+    /// The push that started it, where it was one of a claim.
+    pub(crate) trigger: Trigger,
 }
 
 /// Finds scope and commit of a run: the workflow tells the scope, the source the commit; the caller
@@ -53,10 +55,30 @@ pub(crate) fn placed(
     };
     let tree = tree_of(shared, &commit, cancel);
     Ok(Placing {
+        trigger: pushed_by(shared, run, &scope, &commit),
         scope,
         tree: tree.unwrap_or_else(|| UNKNOWN_OBJECT.to_owned()),
         commit,
     })
+}
+
+/// The claim whose push started the run, if one did.
+fn pushed_by(shared: &Shared, run: &WorkflowRun, scope: &str, commit: &str) -> Trigger {
+    let core = shared.core();
+    let pushed =
+        |claim: &&Claim| claim.body.proof_scope == scope && claim.commit.as_deref() == Some(commit);
+    let claim = core.state.claims.values().find(pushed);
+    match claim.filter(|_| run.event.as_deref() == Some("push")) {
+        Some(claim) => Trigger::Push {
+            claim: claim.id.clone(),
+        },
+        None => Trigger::Manual,
+    }
+}
+
+/// Whether its bytes are still on their way.
+pub(crate) fn is_being_pulled(forge: &ForgeRun) -> bool {
+    forge.provisional.as_deref() == Some(PULLING)
 }
 
 fn is_object(text: &str) -> bool {
@@ -151,11 +173,12 @@ impl<'a> Keeper<'a> {
         drop(core);
         let begun = begin(id, source, forge_id, described, placing, shared.now());
         let run = match &before {
-            // Scope and commit of a run never change.
+            // Scope, commit and cause of a run never change.
             Some(before) => Run {
                 scope: before.scope.clone(),
                 head_sha: before.head_sha.clone(),
                 tree: before.tree.clone(),
+                trigger: before.trigger.clone(),
                 jobs: before.jobs.clone(),
                 artifacts: before.artifacts.clone(),
                 status: begun.status.max(before.status),
@@ -222,6 +245,18 @@ impl<'a> Keeper<'a> {
         let patterns = super::harness(&self.policy.source).ok()?;
         let found = patterns.iter().find_map(|p| p.cell(&artifact.name, file))?;
         found.map(str::to_owned)
+    }
+
+    /// Journals the run as its source describes it, before any of its files.
+    pub(crate) fn begun(self) -> Result<Run, ServiceError> {
+        let known = |before: &Run| {
+            before.status == self.run.status && before.conclusion == self.run.conclusion
+        };
+        if let Some(before) = self.before.filter(known) {
+            return Ok(before);
+        }
+        runs::change(self.shared, &self.run)?;
+        Ok(self.run)
     }
 
     /// A job's chain has ended: what it gave is readable from now on.
@@ -392,7 +427,7 @@ fn begin(
         attempt: described.attempt(),
         head_sha: placing.commit,
         tree: placing.tree,
-        trigger: Trigger::Manual,
+        trigger: placing.trigger,
         status: RunStatus::Queued,
         conclusion: None,
         jobs: Vec::new(),

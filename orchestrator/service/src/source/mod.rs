@@ -5,6 +5,7 @@ mod report;
 
 use std::path::PathBuf;
 use std::sync::{Arc, PoisonError};
+use std::time::Duration;
 
 use ci::Recorded;
 use ci::forge::{Forge, ForgeError, HarnessPattern};
@@ -17,7 +18,7 @@ use crate::shared::{Ctx, Shared};
 use crate::{Cancel, ServiceError};
 
 pub use ci::github::{Credential, GITHUB_API, SecretSource};
-pub(crate) use keep::{Keeper, known, placed, scope_of};
+pub(crate) use keep::{Keeper, is_being_pulled, known, placed, scope_of};
 pub(crate) use report::{FileReport, PullReport, report_of};
 
 /// Machine settings about sources. Policy may restrict them, never widen them.
@@ -39,7 +40,13 @@ pub struct ForgeAccess {
     pub credential: Credential,
     /// Allow `http` to this machine itself, for a forge of a test.
     pub allow_insecure_loopback: bool,
+    /// Pause between two looks at the run of a push; [`FORGE_POLL`] where nobody says otherwise.
+    pub poll: Duration,
 }
+
+/// Pause between two looks at the run of a push. An answer that did not change costs the forge's
+/// limit nothing.
+pub const FORGE_POLL: Duration = Duration::from_secs(15);
 
 /// Policy of the branch under care, as it is at the remote.
 pub(crate) fn base(shared: &Shared, cancel: &Cancel) -> Result<Arc<BaseFacts>, ServiceError> {
@@ -166,10 +173,12 @@ pub(crate) fn harness(policy: &SourcePolicy) -> Result<Vec<HarnessPattern>, Serv
         })
 }
 
-/// Why a push cannot be verified with this source, if it cannot.
-pub(crate) fn no_new_runs(policy: &Policy) -> Option<Refusal> {
+/// Why a push to a scope cannot be verified with this source, if it cannot.
+pub(crate) fn no_new_runs(policy: &Policy, scope: &str) -> Option<Refusal> {
+    let workflow = || policy.scope.get(scope)?.workflow.as_ref();
     match policy.source.kind {
         SourceKind::Local => None,
+        SourceKind::Github if workflow().is_some() => None,
         SourceKind::Recorded => Some(Refusal::new(
             "source_starts_no_runs",
             "source",
@@ -177,10 +186,14 @@ pub(crate) fn no_new_runs(policy: &Policy) -> Option<Refusal> {
             "set `[source] kind` in greenloop.toml to `local` or `github` by a policy_change claim, then ask again",
         )),
         SourceKind::Github => Some(Refusal::new(
-            "source_starts_no_runs",
-            "source",
-            "runs of the source `github` are read, and not yet followed after a push",
-            "set `[source] kind` in greenloop.toml to `local` by a policy_change claim, or push by hand and pull the run",
+            "scope_has_no_workflow",
+            "proof_scope",
+            format!(
+                "no workflow owns `{scope}`, so no run of the pushed commit could be told to be its"
+            ),
+            format!(
+                "name its file as `workflow` of `[scope.{scope}]` in greenloop.toml by a policy_change claim, then ask again"
+            ),
         )),
     }
 }
@@ -255,7 +268,24 @@ impl<'a> Teller<'a> {
 
 #[cfg(test)]
 mod tests {
-    use super::of_remote;
+    use super::*;
+
+    #[test]
+    fn only_a_scope_that_a_workflow_owns_can_be_verified_at_a_forge() {
+        let scope = "[scope.s]\npackage = \"p\"\nargv = [\"true\"]\n";
+        let code = |kind: &str, more: &str| {
+            let text = format!("schema = 1\n[source]\nkind = \"{kind}\"\n{scope}{more}");
+            let policy = Policy::parse(&text).unwrap();
+            no_new_runs(&policy, "s").map(|refusal| refusal.code)
+        };
+        assert_eq!(code("local", ""), None);
+        assert_eq!(code("github", "workflow = \"w.yml\"\n"), None);
+        assert_eq!(code("github", "").as_deref(), Some("scope_has_no_workflow"));
+        assert_eq!(
+            code("recorded", "").as_deref(),
+            Some("source_starts_no_runs")
+        );
+    }
 
     #[test]
     fn the_remote_tells_the_repository() {

@@ -1,13 +1,15 @@
 //! A run of GitHub Actions through the whole loop, from a forge of ours.
 
 use std::fs;
+use std::path::Path;
+use std::time::Duration;
 
 use serde_json::json;
 use service::api;
 use service::{Credential, ForgeAccess, SecretSource, ServiceError, SourceSettings};
 
 use crate::fake::{self, Forge, REPO, TOKEN, ok};
-use crate::support::{Bench, SCOPE, run};
+use crate::support::{Bench, RED_TEST, SCOPE, run};
 
 const LOG: &[u8] = b"2026-01-02T03:04:06.0000000Z running 1 test\n\
 2026-01-02T03:04:06.2000000Z test path_equivalence_partial_block ... FAILED\n\
@@ -23,6 +25,7 @@ fn bench(forge: &Forge, token: &std::path::Path, api_url: &str) -> (Bench, Strin
             api_url: format!("http://127.0.0.1:{}", forge.api.port),
             credential: Credential::Token(SecretSource::File(token.to_owned())),
             allow_insecure_loopback: true,
+            poll: Duration::from_millis(50),
         }),
     };
     let source = format!("kind = \"github\"\nrepository = \"octo/gpu\"\n{api_url}");
@@ -123,6 +126,164 @@ fn a_run_of_the_forge_feeds_the_loop() {
         let folder = state.join(folder);
         assert!(!holds(&folder, TOKEN.as_bytes()) && !holds(&folder, b"SIGNATURE"));
     }
+}
+
+/// What a job of the forge says that runs the suite of a checkout, and whether it passed.
+fn suite(checkout: &Path, target: &Path, cell: &str) -> (Vec<u8>, bool) {
+    let path = std::env::var_os("PATH").unwrap();
+    let argv = "test --offline -p tally --features path-tests --test paths -- --test-threads=1 --nocapture";
+    let command = exec::Command::new(exec::find_program("cargo", &path).unwrap(), checkout)
+        .args(argv.split(' '))
+        .envs(std::env::vars_os())
+        .envs([
+            ("TALLY_CELL", cell),
+            ("CARGO_TARGET_DIR", target.to_str().unwrap()),
+        ]);
+    let captured = exec::capture(&command, &service::Cancel::new().unwrap()).unwrap();
+    let passed = captured.outcome.exit.success();
+    let mut log = Vec::new();
+    for line in captured.stdout.split_inclusive(|byte| *byte == b'\n') {
+        log.extend_from_slice(b"2026-01-02T03:04:06.0000000Z ");
+        log.extend_from_slice(line);
+    }
+    if !passed {
+        log.extend_from_slice(
+            b"2026-01-02T03:04:07.0000000Z ##[error]Process completed with exit code 101.\n",
+        );
+    }
+    (log, passed)
+}
+
+/// A run of the forge with both cells' jobs, their logs and an artifact.
+fn execute(forge: &Forge, described: &serde_json::Value, logs: [&[u8]; 2]) {
+    let id = described["id"].as_u64().unwrap();
+    let conclusion = described["conclusion"].as_str().unwrap();
+    let jobs: Vec<_> = ["paths (debug)", "paths (again)"]
+        .iter()
+        .zip(logs)
+        .zip([10 * id, 10 * id + 1])
+        .map(|((name, log), job_id)| {
+            forge.log(job_id, log);
+            let mut job = fake::job(job_id, name);
+            job["conclusion"] = json!(conclusion);
+            job["steps"][1]["conclusion"] = json!(conclusion);
+            job
+        })
+        .collect();
+    let listed = |path: &str, key: &str, rows: &[serde_json::Value]| {
+        let path = format!("{REPO}/actions/runs/{id}/{path}");
+        let answer = ok(&json!({"total_count": rows.len(), key: rows}));
+        forge.api.on(&path, answer);
+    };
+    listed("attempts/1/jobs", "jobs", &jobs);
+    listed(
+        "artifacts",
+        "artifacts",
+        &[json!({"id": id, "name": "notes"})],
+    );
+    forge.artifact(id, &zip_of_one("note.txt", b"kept\n"));
+    forge.run(described);
+}
+
+#[test]
+fn a_push_is_followed_to_its_verdict_at_the_forge() {
+    let forge = Forge::start();
+    let folder = tempfile::tempdir().unwrap();
+    let (mut bench, head) = bench(&forge, &folder.path().join("token"), "");
+    let (clone, target) = (bench.clone_path(), folder.path().join("target"));
+    let logs = |wanted: bool| {
+        ["debug", "again"].map(|cell| {
+            let (log, passed) = suite(&clone, &target, cell);
+            assert_eq!(passed, wanted, "{}", String::from_utf8_lossy(&log));
+            log
+        })
+    };
+    let red = logs(false);
+    let mut described = fake::run(7);
+    described["head_sha"] = json!(head);
+    execute(&forge, &described, [&red[0], &red[1]]);
+    let pulled = bench
+        .agent(api::PullFullLogRequest {
+            run_id: "7".into(),
+            ..Default::default()
+        })
+        .unwrap();
+    assert!(pulled.complete, "{pulled:#?}");
+    let listed = bench.agent(api::ListRunsRequest::default()).unwrap();
+    let baseline = &listed.runs[0];
+    assert_eq!(baseline.run_id, pulled.run_id);
+
+    let loop_id = bench.open_loop();
+    let statement = "the short last block is skipped";
+    let hypothesis = bench.hypothesis(&loop_id, "h1", "skipped_work", statement);
+    let commit = bench.fix();
+    let green = logs(true);
+    let draft = bench.good_draft(baseline, &hypothesis, &commit);
+    let proposed = bench.propose(&loop_id, "c1", draft);
+    assert_eq!(proposed.refused, []);
+    let (claim, digest) = (proposed.claim_id.unwrap(), proposed.claim_digest.unwrap());
+    let gates = bench.gates(&loop_id, &claim, 300);
+    assert_eq!(gates.refused, [], "{:#?}", gates.results);
+    bench.approve(&claim);
+    let workflow = format!("{REPO}/actions/workflows/gpu-tests.yml/runs");
+    let nothing = ok(&json!({"total_count": 0, "workflow_runs": []}));
+    forge.api.on(&workflow, nothing);
+    let pushed = bench.push(&loop_id, &claim, &digest);
+    assert_eq!(pushed.refused, []);
+    let commit = pushed.pushed_commit.unwrap();
+    assert_eq!(bench.remote_refs()["refs/heads/main"], commit);
+
+    // The next daemon goes on where this one stood.
+    bench.reopen();
+
+    // A stranger of the same commit is newer, and is no witness of the push.
+    let mut stranger = fake::run(9);
+    stranger["event"] = json!("pull_request");
+    stranger["head_sha"] = json!(commit);
+    stranger["created_at"] = json!("2026-01-04T00:00:00Z");
+    let mut done = fake::run(8);
+    done["head_sha"] = json!(commit);
+    done["conclusion"] = json!("success");
+    done["created_at"] = json!("2026-01-03T00:00:00Z");
+    let mut going = done.clone();
+    going["status"] = json!("in_progress");
+    going["conclusion"] = json!(null);
+    forge.run(&going);
+    execute(&forge, &done, [&green[0], &green[1]]);
+    forge.api.forget(&workflow);
+    let both = ok(&json!({"total_count": 2, "workflow_runs": [stranger, going]}));
+    forge.api.on(&workflow, both);
+
+    let verified = bench.verified(&claim);
+    assert_eq!(verified.state, "confirmed", "{verified:#?}");
+    assert!(
+        bench
+            .remote_refs()
+            .contains_key(&format!("refs/greenloop/verdict/{commit}"))
+    );
+    let answer = bench
+        .agent(api::PullFullLogRequest {
+            run_id: "8".into(),
+            ..Default::default()
+        })
+        .unwrap();
+    assert!(answer.complete, "{answer:#?}");
+    assert_eq!(
+        (answer.head_sha.as_str(), answer.artifacts.len()),
+        (commit.as_str(), 1)
+    );
+    for (job, log) in answer.logs.iter().zip(&green) {
+        let stored = job.log.as_ref().unwrap();
+        assert_eq!(stored.log_id, attest::digest::Digest::of(log).to_string());
+        assert!(String::from_utf8_lossy(log).contains(RED_TEST));
+    }
+    assert_eq!(forge.blob.count("/log/80"), 1, "fetched once");
+    assert_eq!(
+        forge
+            .api
+            .count(&format!("{REPO}/actions/runs/9/attempts/1/jobs")),
+        0
+    );
 }
 
 /// Whether any file below a folder holds the bytes.
