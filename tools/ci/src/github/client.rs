@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::pin::pin;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -55,7 +55,8 @@ pub(super) struct Client {
 
 /// What changes from question to question.
 struct Asking {
-    octocrab: Option<(Octocrab, Secret)>,
+    /// Shared, not cloned: a clone would forget the installation's token that it asked for.
+    octocrab: Option<(Arc<Octocrab>, Secret)>,
     kept: BTreeMap<String, (HeaderValue, Answer)>,
     not_before: Option<Instant>,
 }
@@ -265,13 +266,13 @@ impl Client {
     }
 
     /// The typed client with today's credential.
-    fn octocrab(&self, cancel: &Cancel) -> Result<Octocrab, ForgeError> {
+    fn octocrab(&self, cancel: &Cancel) -> Result<Arc<Octocrab>, ForgeError> {
         if let Some((octocrab, _)) = &self.asking().octocrab {
-            return Ok(octocrab.clone());
+            return Ok(Arc::clone(octocrab));
         }
         let secret = self.secret(cancel)?;
-        let octocrab = self.build(&secret)?;
-        self.asking().octocrab = Some((octocrab.clone(), secret));
+        let octocrab = Arc::new(self.build(&secret)?);
+        self.asking().octocrab = Some((Arc::clone(&octocrab), secret));
         Ok(octocrab)
     }
 

@@ -7,6 +7,7 @@
 )]
 
 mod fake;
+mod login;
 mod recorded;
 mod support;
 mod survives;
