@@ -8,7 +8,11 @@
 )]
 
 mod configuration;
+#[allow(dead_code, reason = "each binary uses a part of it")]
+#[path = "../../../tools/ci/tests/forge/fake.rs"]
+mod fake;
 mod init;
 mod interrupt;
+mod pull;
 mod support;
 mod surface;

@@ -1,0 +1,209 @@
+//! A pull through the real program, from a forge that breaks off, loses and delays.
+
+use std::io::{BufRead, BufReader, Cursor, Read, Write};
+use std::path::Path;
+use std::process::Stdio;
+
+use attest::digest::Digest;
+use serde_json::{Value, json};
+use zip::ZipWriter;
+use zip::write::SimpleFileOptions;
+
+use crate::fake::{self, Forge, REPO, Step, TOKEN, half, ok, status};
+use crate::support::{ADDER, Home, Said};
+
+const POLICY: &str = "schema = 1\n\
+    [repo]\nremote = \"origin\"\nbranch = \"main\"\nguarded_refs = [\"refs/heads/main\"]\n\
+    [source]\nkind = \"github\"\nrepository = \"octo/gpu\"\n\
+    [scope.sums]\npackage = \"adder\"\nworkflow = \"gpu-tests.yml\"\n\
+    argv = [\"cargo\", \"test\", \"--test\", \"sums\"]\n";
+
+/// A project whose runs are at a forge, and a machine with a credential for it.
+fn project(forge: &Forge) -> (Home, String) {
+    let home = Home::with(ADDER);
+    home.write(&[("greenloop.toml", POLICY)]);
+    home.git(&["add", "--all"]);
+    home.git(&["commit", "--quiet", "-m", "Care"]);
+    let remote = home.path().join("remote.git");
+    let remote = remote.to_str().unwrap();
+    home.git(&["init", "--quiet", "--bare", remote]);
+    home.git(&["remote", "add", "origin", remote]);
+    home.git(&["push", "--quiet", "origin", "main"]);
+    let settings = home.path().join("config/greenloop");
+    std::fs::create_dir_all(&settings).unwrap();
+    let token = home.path().join("token");
+    std::fs::write(&token, TOKEN).unwrap();
+    let text = format!(
+        "[github]\napi_url = \"http://127.0.0.1:{}\"\nallow_insecure_loopback = true\ntoken = {{ file = {token:?} }}\n",
+        forge.api.port
+    );
+    std::fs::write(settings.join("config.toml"), text).unwrap();
+    let head = home.git(&["rev-parse", "HEAD"]);
+    (home, head)
+}
+
+/// Digits of a fixed sequence: they pack to about half, as real logs do not.
+fn large_log() -> Vec<u8> {
+    let mut state = 1u64;
+    let mut log = Vec::with_capacity(36 << 20);
+    while log.len() < 36 << 20 {
+        state = state
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1);
+        writeln!(log, "{state:016x}{:016x}", state.rotate_left(17)).unwrap();
+    }
+    log
+}
+
+fn zip_of(entries: &[(&str, &[u8])]) -> Vec<u8> {
+    let mut writer = ZipWriter::new(Cursor::new(Vec::new()));
+    for (name, bytes) in entries {
+        writer
+            .start_file(*name, SimpleFileOptions::default())
+            .unwrap();
+        writer.write_all(bytes).unwrap();
+    }
+    writer.finish().unwrap().into_inner()
+}
+
+fn log_of<'a>(answer: &'a Value, job: &str) -> &'a Value {
+    let mut logs = answer["logs"].as_array().unwrap().iter();
+    logs.find(|log| log["job"] == job).unwrap()
+}
+
+/// Whether any file below a folder holds the bytes.
+fn holds(folder: &Path, wanted: &[u8]) -> bool {
+    std::fs::read_dir(folder).unwrap().any(|entry| {
+        let entry = entry.unwrap();
+        let (path, kind) = (entry.path(), entry.file_type().unwrap());
+        match (kind.is_dir(), kind.is_file()) {
+            (true, _) => holds(&path, wanted),
+            (_, true) => {
+                let bytes = std::fs::read(&path).unwrap_or_default();
+                bytes.windows(wanted.len()).any(|window| window == wanted)
+            }
+            _ => false,
+        }
+    })
+}
+
+#[test]
+fn an_interrupted_pull_goes_on_and_says_what_is_full_and_what_is_lost() {
+    let forge = Forge::start();
+    let (home, head) = project(&forge);
+    let mut run = fake::run(7);
+    run["head_sha"] = json!(head);
+    forge.run(&run);
+    let names = ["first", "archived", "slow", "expired"];
+    let jobs: Vec<Value> = (1u64..)
+        .zip(names)
+        .map(|(id, name)| fake::job(id, name))
+        .collect();
+    forge.jobs(&jobs);
+    forge.artifacts(&[]);
+    let first = b"2026-01-02T03:04:05.0000000Z test sums ... ok\n".as_slice();
+    let slow = b"2026-01-02T03:04:06.0000000Z test zero ... ok\n".repeat(1_000);
+    forge.log(1, first);
+    // The job's own log has gone; the archive of the attempt still has it.
+    let archived = large_log();
+    let zip = zip_of(&[("1_archived.txt", &archived), ("archived/1_Test.txt", b"x")]);
+    assert!(zip.len() > 15 << 20, "{}", zip.len());
+    forge.attempt_logs(&zip);
+    forge.log_reply(3, half(&slow, Step::Stall));
+    forge
+        .api
+        .on(&Forge::log_path(4), status(410, "{\"message\":\"Gone\"}"));
+
+    let mut pull = home
+        .command(env!("CARGO_BIN_EXE_greenloop"))
+        .args(["pull", "7"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut said = BufReader::new(pull.stderr.take().unwrap());
+    let (mut line, mut heard) = (String::new(), String::new());
+    while !line.contains("slow") {
+        line.clear();
+        assert!(said.read_line(&mut line).unwrap() > 0, "it ended: {heard}");
+        heard.push_str(&line);
+    }
+    assert!(heard.contains("file 1 of 4: first"), "{heard}");
+    let pid = rustix::process::Pid::from_raw(pull.id().try_into().unwrap()).unwrap();
+    rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
+    assert_eq!(pull.wait().unwrap().code(), Some(130));
+    said.read_to_string(&mut heard).unwrap();
+    assert!(heard.contains("the same command goes on"), "{heard}");
+
+    // It is what is missing that is asked for now.
+    forge.api.forget(&Forge::log_path(3));
+    forge.log(3, &slow);
+    forge.blob.forget("/log/3");
+    forge.blob.on("/log/3", fake::bytes(&slow));
+    let archives = forge.blob.count("/attempt");
+    let second = home.greenloop(&["pull", "7"]);
+    assert_eq!(second.code, 5, "{second:?}");
+    assert!(second.out.contains("not full"), "{second:?}");
+    assert!(second.out.contains("no log: expired"), "{second:?}");
+    assert_eq!(forge.blob.count("/log/1"), 1);
+    // Once more for the expired job, which has to be looked for there; never for the one that is kept.
+    assert!(forge.blob.count("/attempt") <= archives + 1);
+    let answer = home.greenloop(&["pull", "7", "--json"]).json();
+    for (job, bytes) in [("first", first), ("archived", &archived), ("slow", &slow)] {
+        let log = log_of(&answer, job);
+        assert_eq!(log["fate"], "byte_exact", "{log}");
+        assert_eq!(log["log"]["log_id"], Digest::of(bytes).to_string(), "{job}");
+    }
+    assert_eq!(log_of(&answer, "expired")["fate"], "lost");
+    assert_eq!(log_of(&answer, "expired")["why_empty"], "expired");
+    let id = log_of(&answer, "slow")["log"]["log_id"].as_str().unwrap();
+    let raw = home.greenloop(&["log", id, "--raw"]);
+    assert!(raw.out.as_bytes() == slow, "the log is not what was served");
+    let id = log_of(&answer, "archived")["log"]["log_id"]
+        .as_str()
+        .unwrap();
+    let line = home.greenloop(&["log", id, "--raw", "--line", "1000000:1000000"]);
+    let wanted = archived
+        .split_inclusive(|b| *b == b'\n')
+        .nth(999_999)
+        .unwrap();
+    assert_eq!(line.out.as_bytes(), wanted);
+
+    home.greenloop(&["stop"]);
+    let verified = home.greenloop(&["state", "verify"]);
+    assert_eq!(verified.code, 0, "{verified:?}");
+    let quiet = |said: &Said| !said.out.contains(TOKEN) && !said.err.contains(TOKEN);
+    assert!(quiet(&second) && quiet(&verified) && !heard.contains(TOKEN));
+    assert!(!heard.contains("SIGNATURE"), "{heard}");
+    for asked in forge.blob.asked() {
+        assert!(!format!("{asked:?}").contains(TOKEN), "{asked:?}");
+    }
+    for secret in [TOKEN.as_bytes(), b"SIGNATURE"] {
+        assert!(!holds(&home.path().join("data"), secret));
+    }
+}
+
+#[test]
+fn a_refused_token_is_named_and_never_shown() {
+    let forge = Forge::start();
+    let (home, _) = project(&forge);
+    let path = format!("{REPO}/actions/runs/7");
+    forge
+        .api
+        .on(&path, status(401, "{\"message\":\"Bad credentials\"}"));
+    let said = home.greenloop(&["pull", "7"]);
+    assert_eq!(said.code, 1, "{said:?}");
+    assert!(said.err.contains("did not take the credential"), "{said:?}");
+    assert!(!said.err.contains(TOKEN) && !said.out.contains(TOKEN));
+    forge.api.forget(&path);
+    forge.api.on(&path, ok(&json!({"id": 7})));
+    forge.api.on(
+        &path,
+        status(403, "{\"message\":\"Resource not accessible\"}"),
+    );
+    let said = home.greenloop(&["pull", "7", "--json"]);
+    assert!(
+        !said.err.contains(TOKEN) && !said.out.contains(TOKEN),
+        "{said:?}"
+    );
+}
