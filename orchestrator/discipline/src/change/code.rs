@@ -16,7 +16,7 @@ const CONTEXT: usize = 6;
 /// Furthest distance in tokens of two `ALL_COMMANDS` of one barrier.
 const BARRIER_SPAN: usize = 40;
 /// File that composes execution profiles.
-const PROFILE_FILE: &str = "profile.rs";
+pub(super) const PROFILE_FILE: &str = "profile.rs";
 
 /// Something worth a finding, at one place.
 struct Occurrence<'a> {

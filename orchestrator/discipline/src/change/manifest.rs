@@ -131,6 +131,24 @@ fn compare(path: &str, old: &Table, new: &Table, base: Lookup<'_>, found: &mut V
             "keep the target; a test that is wrong is corrected in a claim that says why",
         ));
     }
+    for name in default_features(old).difference(&default_features(new)) {
+        found.push(finding(
+            "test_cfg_narrowed",
+            format!(
+                "{path}: `{name}` is no default feature any more, so what it compiles is left out"
+            ),
+            "keep the default features; add a feature of your own instead",
+        ));
+    }
+    for check in unchecked(new).difference(&unchecked(old)) {
+        found.push(finding(
+            "checks_disabled",
+            format!(
+                "{path}: {check} = false, so assertions and overflows of that profile say nothing"
+            ),
+            "leave the profile's checks as they are",
+        ));
+    }
     for lint in allowed_lints(new).difference(&allowed_lints(old)) {
         found.push(finding(
             "allow_added",
@@ -189,6 +207,29 @@ fn switches(table: &Table, stood: &dyn Fn(&str) -> bool) -> BTreeMap<String, Str
         }
     }
     found
+}
+
+fn default_features(table: &Table) -> BTreeSet<String> {
+    let default = table
+        .get("features")
+        .and_then(|features| features.get("default"));
+    let names = default.and_then(Value::as_array).into_iter().flatten();
+    names.filter_map(Value::as_str).map(str::to_owned).collect()
+}
+
+/// Checks of profiles that are switched off, by their keys.
+fn unchecked(table: &Table) -> BTreeSet<String> {
+    let profiles = table
+        .get("profile")
+        .and_then(Value::as_table)
+        .into_iter()
+        .flatten();
+    let off = |(name, profile): (&String, &Value)| -> Vec<String> {
+        let checks = ["debug-assertions", "overflow-checks"].into_iter();
+        let off = checks.filter(|key| profile.get(key).and_then(Value::as_bool) == Some(false));
+        off.map(|key| format!("profile.{name}.{key}")).collect()
+    };
+    profiles.flat_map(off).collect()
 }
 
 fn allowed_lints(table: &Table) -> BTreeSet<String> {

@@ -16,11 +16,14 @@ mod manifest;
 mod nesting;
 mod paths;
 mod reports;
+mod shader;
 mod shape;
 mod sides;
 mod sites;
+mod switches;
 mod syntax;
 pub mod test_code;
+mod unused;
 mod walk;
 mod weakened;
 
@@ -83,6 +86,9 @@ pub fn facts(
     findings.extend(code::findings(&sides));
     if claim.kind != ClaimKind::Rollback {
         findings.extend(weakened::findings(&sides));
+        findings.extend(unused::findings(&sides));
+        findings.extend(switches::findings(&sides, base, head));
+        findings.extend(shader::findings(&sides));
     }
     findings.extend(shape::findings(diff, &sides, claim.kind));
     findings.extend(test_code::pin_findings(diff, claim.pinned_test, base, head));

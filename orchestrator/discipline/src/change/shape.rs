@@ -11,6 +11,7 @@ use attest::claim::ClaimKind;
 use super::finding;
 use super::lexical::Token;
 use super::paths::is_document;
+use super::shader::{Shader, is_shader};
 use super::sides::{Pair, Side};
 use super::syntax::within;
 use crate::diff::Diff;
@@ -101,7 +102,10 @@ fn is_idle(path: &str, side: &Side, number: u32, text: &str) -> bool {
                 .unwrap_or(false);
             !has_code || within(&file.imports, number)
         }
-        None => is_comment(path, text),
+        None => match Shader::of(path, &side.text) {
+            Some(shader) => !shader.has_code(number),
+            None => is_comment(path, text),
+        },
     }
 }
 
@@ -109,7 +113,7 @@ fn is_idle(path: &str, side: &Side, number: u32, text: &str) -> bool {
 fn is_comment(path: &str, text: &str) -> bool {
     let ending = path.rsplit('.').next().unwrap_or_default();
     let mark = match ending {
-        "rs" | "wgsl" | "glsl" | "comp" | "c" | "h" | "cpp" | "js" => "//",
+        "rs" | "c" | "h" | "cpp" | "js" => "//",
         "toml" | "yml" | "yaml" | "sh" | "py" | "cfg" => "#",
         _ => return false,
     };
@@ -183,6 +187,10 @@ fn is_same_behaviour(pair: &Pair<'_>) -> bool {
     };
     match (old.rust(), new.rust()) {
         (Some(old), Some(new)) => texts_of(&old.lexed.tokens).eq(texts_of(&new.lexed.tokens)),
+        _ if is_shader(pair.path) => {
+            let read = |side: &Side| Shader::of(pair.path, &side.text);
+            matches!((read(old), read(new)), (Some(old), Some(new)) if old.says_the_same(&new))
+        }
         _ if pair.path.ends_with(".toml") => {
             let table = |side: &Side| side.text.parse::<toml::Table>().ok();
             matches!((table(old), table(new)), (Some(old), Some(new)) if old == new)

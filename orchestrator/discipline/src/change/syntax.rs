@@ -37,6 +37,17 @@ pub(super) struct RustFile {
     pub(super) instrumentation: Vec<(u32, u32)>,
     /// Lines of struct literals of an execution profile.
     pub(super) profiles: Vec<u32>,
+    /// Named things of product code that only their own crate can use.
+    pub(super) inner: Vec<Symbol>,
+}
+
+/// Something with a name that no other crate sees.
+#[derive(Debug)]
+pub(super) struct Symbol {
+    pub(super) name: String,
+    /// First line, attributes included.
+    pub(super) start: u32,
+    pub(super) end: u32,
 }
 
 /// A function with a body.

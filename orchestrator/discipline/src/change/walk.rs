@@ -7,7 +7,7 @@ use syn::spanned::Spanned;
 use syn::{Attribute, Block, Item, Signature};
 
 use super::reports;
-use super::syntax::{Function, RustFile, closing};
+use super::syntax::{Function, RustFile, Symbol, closing};
 
 pub(super) fn file(file: &syn::File, facts: &mut RustFile) {
     let context = Context::default().enter(None, &file.attrs);
@@ -115,6 +115,9 @@ pub(super) fn compact(tokens: proc_macro2::TokenStream) -> String {
 fn items(items: &[Item], context: &Context, facts: &mut RustFile) {
     for item in items {
         let noted = Attributes::of(attributes(item));
+        if !(noted.test || noted.test_only || context.in_test) {
+            facts.inner.extend(inner_symbols(item));
+        }
         if noted.test || noted.test_only || context.in_test {
             facts.test_ranges.push(lines(item));
         } else if !matches!(item, Item::Use(_) | Item::ExternCrate(_)) {
@@ -312,4 +315,56 @@ pub(super) fn lines(spanned: &impl Spanned) -> (u32, u32) {
 
 pub(super) fn line(number: usize) -> u32 {
     u32::try_from(number).unwrap_or(u32::MAX)
+}
+
+/// Attributes through which something is used without its name standing anywhere.
+const USED_OUTSIDE: &[&str] = &[
+    "no_mangle",
+    "export_name",
+    "unsafe",
+    "panic_handler",
+    "global_allocator",
+    "macro_export",
+    "used",
+    "link_section",
+];
+
+/// Names of an item that only its own crate can use: the item's own, and those of inherent methods.
+fn inner_symbols(item: &Item) -> Vec<Symbol> {
+    let hidden = |visibility: &syn::Visibility| !matches!(visibility, syn::Visibility::Public(_));
+    let used = |attrs: &[Attribute]| {
+        attrs.iter().any(|attr| {
+            let last = attr.path().segments.last();
+            last.is_some_and(|segment| USED_OUTSIDE.contains(&segment.ident.to_string().as_str()))
+        })
+    };
+    let one = |ident: &syn::Ident, whole: &dyn Fn() -> (u32, u32), attrs: &[Attribute]| {
+        let name = ident.to_string();
+        let (start, end) = whole();
+        let counts = !used(attrs) && !name.starts_with('_') && name != "main";
+        counts.then_some(Symbol { name, start, end })
+    };
+    let whole = || lines(item);
+    let found = match item {
+        Item::Fn(own) if hidden(&own.vis) => one(&own.sig.ident, &whole, &own.attrs),
+        Item::Const(own) if hidden(&own.vis) => one(&own.ident, &whole, &own.attrs),
+        Item::Static(own) if hidden(&own.vis) => one(&own.ident, &whole, &own.attrs),
+        Item::Struct(own) if hidden(&own.vis) => one(&own.ident, &whole, &own.attrs),
+        Item::Enum(own) if hidden(&own.vis) => one(&own.ident, &whole, &own.attrs),
+        Item::Macro(own) => own
+            .ident
+            .as_ref()
+            .and_then(|ident| one(ident, &whole, &own.attrs)),
+        Item::Impl(own) if own.trait_.is_none() => {
+            let methods = own.items.iter().filter_map(|member| match member {
+                syn::ImplItem::Fn(method) if hidden(&method.vis) => {
+                    one(&method.sig.ident, &|| lines(method), &method.attrs)
+                }
+                _ => None,
+            });
+            return methods.collect();
+        }
+        _ => None,
+    };
+    found.into_iter().collect()
 }

@@ -3,6 +3,7 @@
 mod nesting;
 mod product;
 mod shape;
+mod shipped;
 mod sites;
 mod tests_weakened;
 

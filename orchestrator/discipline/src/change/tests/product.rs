@@ -74,7 +74,7 @@ fn stubs_and_work_for_later() {
     check(
         FILE,
         body,
-        &format!("{body}fn later(x: u32) {{}}\nfn c() {{ d(); }}\n"),
+        &format!("{body}pub fn later(x: u32) {{}}\npub fn c() {{ d(); }}\n"),
         "stub_added@5",
     );
     check(
@@ -138,7 +138,7 @@ fn silenced_lints() {
     check(
         FILE,
         "#[allow(x)]\nfn a() { b(); }\n",
-        "fn d() { c(); }\n#[allow(x)]\nfn a() { b(); }\n",
+        "pub fn d() { c(); }\n#[allow(x)]\nfn a() { b(); }\n",
         "",
     );
     let test = "#[test]\nfn a() { assert!(b()); }\n";
@@ -180,7 +180,7 @@ fn modes_are_composed_in_one_place() {
         "mode_outside_resolve@2",
     );
     statement("let ExecutionProfile { submit, .. } = p;", "");
-    let own = "impl ExecutionProfile { fn new() -> Self { Self { a: 1 } } }\n";
+    let own = "impl ExecutionProfile { pub fn new() -> Self { Self { a: 1 } } }\n";
     check(FILE, "fn a() { b(); }\n", own, "mode_outside_resolve@1");
     check("engine/src/profile.rs", "fn a() { b(); }\n", own, "");
 }

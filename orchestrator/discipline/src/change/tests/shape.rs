@@ -76,7 +76,7 @@ fn instrumentation_is_no_fix() {
         );
     }
     let stub = format!("{BASE}\nfn report(c: &C) {{\n    eprintln!(\"{{c:?}}\");\n}}\n");
-    check(FILE, BASE, &stub, "instrumentation_only@9");
+    check(FILE, BASE, &stub, "instrumentation_only@9 symbol_unused@9");
     check(
         FILE,
         BASE,
