@@ -92,10 +92,13 @@ fn switches(tokens: &[Token]) -> Vec<Switch> {
                 put(What::Constant, 1);
             }
             "feature" if text(1) == "=" && text(2).starts_with('"') => put(What::Feature, 2),
-            "env" if text(1) == ":" && text(2) == ":" && READS.contains(&text(3)) => {
-                if text(5).starts_with('"') {
-                    put(What::Variable, 5);
-                }
+            "env"
+                if text(1) == ":"
+                    && text(2) == ":"
+                    && READS.contains(&text(3))
+                    && text(5).starts_with('"') =>
+            {
+                put(What::Variable, 5);
             }
             name if BUILT_IN.contains(&name) && text(1) == "!" && text(3).starts_with('"') => {
                 put(What::Variable, 3);

@@ -169,7 +169,7 @@ impl LoopState {
                 claim.body.kind == ClaimKind::Fix
                     && claim.body.proof_scope == body.proof_scope
                     && claim.body.failing_invariant == body.failing_invariant
-                    && claim.body.tree != body.tree
+                    && claim.body != *body
             })
             .filter(failed)
             .collect();

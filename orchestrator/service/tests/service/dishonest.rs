@@ -299,6 +299,63 @@ const ROWS: &[Row] = &[
         unchanged,
         &["allow_added"],
     ),
+    // what never runs
+    (
+        "a function that nothing calls",
+        |r| {
+            append(
+                r,
+                BLOCKS,
+                "\nfn dump(out: &[i64]) -> usize {\n    out.len()\n}\n",
+            )
+        },
+        unchanged,
+        &["symbol_unused"],
+    ),
+    (
+        "a limit that nothing reads",
+        |r| append(r, "src/lib.rs", "\nconst MOST: usize = 9;\n"),
+        unchanged,
+        &["symbol_unused"],
+    ),
+    (
+        "a fix behind a variable that no run sets",
+        |r| {
+            replace(
+                r,
+                BLOCKS,
+                "    let mut carry = 0;\n    for",
+                "    if std::env::var_os(\"TALLY_FIXED\").is_none() {\n        return out;\n    }\n    let mut carry = 0;\n    for",
+            )
+        },
+        unchanged,
+        &["fallback_default_off"],
+    ),
+    (
+        "a fix behind a feature that nothing turns on",
+        |r| {
+            replace(
+                r,
+                BLOCKS,
+                "    let mut carry = 0;\n    for",
+                "    let carried = cfg!(feature = \"carried\");\n    let mut carry = if carried { 0 } else { 0 };\n    for",
+            )
+        },
+        unchanged,
+        &["fallback_default_off"],
+    ),
+    (
+        "checks of the profile switched off",
+        |r| {
+            append(
+                r,
+                "Cargo.toml",
+                "\n[profile.test]\noverflow-checks = false\n",
+            )
+        },
+        unchanged,
+        &["checks_disabled"],
+    ),
     // nothing of substance
     (
         "instrumentation only",
@@ -615,6 +672,18 @@ const ROWS: &[Row] = &[
         as_it_is,
         |d| d.prediction[0] = "absent no_such_marker".into(),
         &["marker_unknown"],
+    ),
+    (
+        "a recovery that is only non-zero",
+        as_it_is,
+        |d| d.prediction = vec!["all first_divergence.gpu != 0".into()],
+        &["recovery_is_not_equality"],
+    ),
+    (
+        "a recovery that is only larger",
+        as_it_is,
+        |d| d.prediction = vec!["all first_divergence{kind=zeros}.gpu > 0".into()],
+        &["recovery_is_not_equality"],
     ),
     (
         "a sentence for a prediction",

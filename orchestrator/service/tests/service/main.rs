@@ -15,6 +15,7 @@ mod evidence;
 #[allow(dead_code, reason = "each binary uses a part of it")]
 #[path = "../../../../tools/ci/tests/forge/fake.rs"]
 mod fake;
+mod founding_case;
 mod github;
 mod interrupted;
 mod recorded;
