@@ -326,7 +326,7 @@ fn meaning(gate: &ShownGate) -> String {
         GateRole::Canary => ("canary seen failing", "canary"),
         GateRole::Gate => ("passed", "gate"),
         GateRole::GateOnParent => (
-            "green on the parent of what is reverted",
+            "asked on the parent of what is reverted",
             "gate on the parent of what is reverted",
         ),
     };

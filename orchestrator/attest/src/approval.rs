@@ -93,14 +93,77 @@ impl Approval {
     /// # Errors
     /// What [`sshsig::verify`] and [`Signers::allow`] refuse.
     pub fn verify(&self, signers: &Signers, at_ms: Option<i64>) -> Result<Approver, AttestError> {
-        let bytes = self.subject.signed_bytes()?;
-        let signature = sshsig::verify(&self.signature, Namespace::Approval, &bytes)?;
-        let signer = signers.allow(&signature, at_ms)?;
-        Ok(Approver {
-            principal: signer.principal(),
-            fingerprint: signature.fingerprint.clone(),
-            key_type: signature.key.algorithm().to_string(),
-            security_key: signature.security_key,
-        })
+        approver(
+            &self.signature,
+            &self.subject.signed_bytes()?,
+            signers,
+            at_ms,
+        )
     }
+}
+
+/// What a person signs to let a dead hypothesis live again. Its fields are not those of an
+/// [`ApprovalSubject`], so that neither signature can stand for the other.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RevivalSubject {
+    /// The hypothesis.
+    pub revives: String,
+    /// Identity of the repository: its root commit id.
+    pub repo: String,
+    /// Digest of what killed it, in canonical form.
+    pub killer_digest: Digest,
+    /// Ids of the observations that contradict the killer.
+    pub observations: Vec<String>,
+    /// Why it lives, in one sentence.
+    pub reason: String,
+    /// Unix milliseconds after which the signature is void.
+    pub expires_ms: i64,
+    /// Fresh random text that makes each signature unlike every other.
+    pub nonce: String,
+}
+
+impl RevivalSubject {
+    /// The canonical bytes, which are what is signed.
+    ///
+    /// # Errors
+    /// When the subject cannot be encoded.
+    pub fn signed_bytes(&self) -> Result<Vec<u8>, AttestError> {
+        json::canonical(self)
+    }
+
+    /// Whether the signature is void at `now_ms` (unix milliseconds), with the tolerated skew.
+    #[must_use]
+    pub const fn expired_at(&self, now_ms: i64) -> bool {
+        now_ms > self.expires_ms.saturating_add(CLOCK_SKEW_MS)
+    }
+
+    /// Checks a signature over it and the signer, as [`Approval::verify`] does.
+    ///
+    /// # Errors
+    /// What [`sshsig::verify`] and [`Signers::allow`] refuse.
+    pub fn verify(
+        &self,
+        signature: &str,
+        signers: &Signers,
+        at_ms: Option<i64>,
+    ) -> Result<Approver, AttestError> {
+        approver(signature, &self.signed_bytes()?, signers, at_ms)
+    }
+}
+
+fn approver(
+    signature: &str,
+    bytes: &[u8],
+    signers: &Signers,
+    at_ms: Option<i64>,
+) -> Result<Approver, AttestError> {
+    let signature = sshsig::verify(signature, Namespace::Approval, bytes)?;
+    let signer = signers.allow(&signature, at_ms)?;
+    Ok(Approver {
+        principal: signer.principal(),
+        fingerprint: signature.fingerprint.clone(),
+        key_type: signature.key.algorithm().to_string(),
+        security_key: signature.security_key,
+    })
 }

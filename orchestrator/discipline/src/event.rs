@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use attest::approval::ApprovalSubject;
+use attest::approval::{ApprovalSubject, RevivalSubject};
 use attest::claim::{Citation, ClaimBody};
 use attest::digest::Digest;
 use serde::{Deserialize, Serialize};
@@ -184,6 +184,17 @@ pub enum Event {
         reason: String,
         /// Who falsified it.
         author: Author,
+    },
+    /// A dead hypothesis lives again, by newer evidence and a person's signature.
+    HypothesisRevived {
+        /// The hypothesis.
+        hypothesis_id: HypothesisId,
+        /// What was signed.
+        subject: Box<RevivalSubject>,
+        /// Armored SSHSIG.
+        signature: String,
+        /// Principal of the verified signer.
+        signer: String,
     },
     /// Something for or against a hypothesis was written beside it.
     ObservationRecorded {

@@ -3,13 +3,16 @@
 use std::collections::BTreeSet;
 
 use attest::claim::Citation;
+use attest::digest::Digest;
+use markers::{CellObservations, Truth};
 use playbooks::Playbooks;
 
 use crate::cited::{self, Books, Cause, CitedBytes};
 use crate::event::{HypothesisBody, Mechanism, QuotedSite};
-use crate::model::{HypothesisId, LoopId, Refusal};
+use crate::model::{HypothesisId, LoopId, ObservationId, Refusal, Run, RunId};
+use crate::observation::{Bearing, ObservationKind};
 use crate::rulebook::Rulebook;
-use crate::state::{Hypothesis, HypothesisStatus, LoopState};
+use crate::state::{Hypothesis, HypothesisStatus, Killer, LoopState};
 
 /// Fewer words than this state no cause.
 pub(crate) const STATEMENT_WORDS: usize = 4;
@@ -111,6 +114,125 @@ pub fn admit_falsification(
     refused
 }
 
+/// Digest of what killed a hypothesis, as a signature for its revival names it.
+///
+/// # Errors
+/// When the killer has no canonical form.
+pub fn killer_digest(killer: &Killer) -> Result<Digest, attest::AttestError> {
+    Ok(Digest::of(&attest::json::canonical(killer)?))
+}
+
+/// What the run of one citation showed, for a dead hypothesis that is to live again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewerRun {
+    /// The run.
+    pub run_id: RunId,
+    /// Its cells.
+    pub cells: Vec<CellObservations>,
+}
+
+/// Measurements for the hypothesis from runs that are newer than every run that its killer cites,
+/// each with those runs: what could contradict the killer at all.
+#[must_use]
+pub fn newer_measurements(
+    state: &LoopState,
+    id: &HypothesisId,
+) -> Vec<(ObservationId, BTreeSet<RunId>)> {
+    let Some(killer) = state
+        .hypotheses
+        .get(id)
+        .and_then(|dead| dead.killer.as_ref())
+    else {
+        return Vec::new();
+    };
+    let runs_of = |citations: &[Citation]| -> Vec<&Run> {
+        let of_log = |citation: &Citation| state.run_of_log(&citation.log_id);
+        citations.iter().filter_map(of_log).collect()
+    };
+    let killed_ms = runs_of(&killer.citations)
+        .into_iter()
+        .map(|run| run.created_ms)
+        .max();
+    let newer = |run: &&Run| killed_ms.is_none_or(|killed_ms| run.created_ms > killed_ms);
+    let measured = state.observations_of(id).into_iter().filter(|found| {
+        found.body.kind == ObservationKind::Measurement && found.body.bearing == Bearing::For
+    });
+    measured
+        .map(|found| {
+            let runs = runs_of(&found.body.citations).into_iter().filter(newer);
+            let ids: BTreeSet<RunId> = runs.map(|run| run.run_id.clone()).collect();
+            (found.id.clone(), ids)
+        })
+        .filter(|(_, runs)| !runs.is_empty())
+        .collect()
+}
+
+/// Every reason why a dead hypothesis stays dead. `runs` are those of [`newer_measurements`].
+#[must_use]
+pub fn admit_revival(
+    state: &LoopState,
+    id: &HypothesisId,
+    runs: &[NewerRun],
+    reason: &str,
+    rulebook: &Rulebook,
+) -> Vec<Refusal> {
+    let mut refused = Vec::new();
+    let Some(dead) = state
+        .hypotheses
+        .get(id)
+        .filter(|found| found.status == HypothesisStatus::Falsified)
+    else {
+        return vec![Refusal::new(
+            "hypothesis_not_dead",
+            "hypothesis_id",
+            format!("{id} lives, or the ledger has no such hypothesis"),
+            "act on it as it is; `greenloop hypotheses --status falsified` lists the dead",
+        )];
+    };
+    if reason.split_whitespace().count() < STATEMENT_WORDS {
+        refused.push(Refusal::new(
+            "reason_missing",
+            "reason",
+            "it is not said why the newer evidence counts for more",
+            "say in a sentence what it shows that the killer did not",
+        ));
+    }
+    if runs.is_empty() {
+        refused.push(Refusal::new(
+            "evidence_not_newer",
+            "observations",
+            format!(
+                "nothing measured for {id} comes from a run newer than what killed it: {}",
+                killer_reason(dead)
+            ),
+            format!(
+                "run `{}` again and record what it shows with `record_observation` (kind `measurement`, for {id})",
+                dead.body.scope
+            ),
+        ));
+    }
+    let shown = |texts: &[String], run: &NewerRun| {
+        let mut graded = texts
+            .iter()
+            .filter_map(|text| rulebook.parse(text, "predicts").ok())
+            .map(|predicate| rulebook.evaluate(&predicate, &run.cells).truth);
+        graded.any(|truth| truth == Truth::Holds)
+    };
+    let contradicts = |run: &&NewerRun| {
+        let predicted = dead.body.predicts.is_empty() || shown(&dead.body.predicts, run);
+        predicted && !shown(&dead.body.forbids, run)
+    };
+    if !runs.is_empty() && !runs.iter().any(|run| contradicts(&run)) {
+        refused.push(Refusal::new(
+            "evidence_does_not_contradict",
+            "observations",
+            format!("no newer run shows what {id} predicts and nothing that it forbids"),
+            format!("leave {id} dead, and open the cause that the newer run does show"),
+        ));
+    }
+    refused
+}
+
 /// The dead hypothesis that a new one repeats in other words: same scope, same mechanism, and half of
 /// the symbols of the quoted lines. `other` names no mechanism, so it is the same as any.
 #[must_use]
@@ -141,7 +263,7 @@ fn resemblance(dead: &Hypothesis) -> Refusal {
             killer_reason(dead)
         ),
         format!(
-            "quote other lines or name another mechanism; to revive {}, show a person evidence newer than its killer",
+            "quote other lines or name another mechanism; to revive {0}, record what a newer run shows for it and have a person run `greenloop revive {0}`",
             dead.id
         ),
     )

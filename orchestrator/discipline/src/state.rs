@@ -5,6 +5,7 @@ mod query;
 mod table;
 mod trial;
 
+use attest::approval::RevivalSubject;
 use attest::claim::Citation;
 use attest::digest::Digest;
 use serde::{Deserialize, Serialize};
@@ -129,6 +130,19 @@ pub struct Killer {
     pub author: Author,
 }
 
+/// How a dead hypothesis came to live again.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Revival {
+    /// What had killed it.
+    pub killer: Killer,
+    /// What was signed.
+    pub subject: RevivalSubject,
+    /// Armored SSHSIG.
+    pub signature: String,
+    /// Principal of the signer.
+    pub signer: String,
+}
+
 /// A cause with its falsifier.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Hypothesis {
@@ -140,8 +154,11 @@ pub struct Hypothesis {
     pub body: HypothesisBody,
     /// How it stands.
     pub status: HypothesisStatus,
-    /// What killed it.
+    /// What killed it; `None` while it lives.
     pub killer: Option<Killer>,
+    /// Its earlier deaths, each with what brought it back.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub revivals: Vec<Revival>,
     /// Who opened it.
     pub author: Author,
 }

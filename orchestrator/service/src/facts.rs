@@ -375,6 +375,15 @@ pub(crate) fn signers(
     base: &BaseFacts,
     body: &ClaimBody,
 ) -> Result<Signers, ServiceError> {
+    signers_at(shared, base, &body.parent)
+}
+
+/// As [`signers`], at a commit with its facts.
+pub(crate) fn signers_at(
+    shared: &Shared,
+    base: &BaseFacts,
+    commit: &str,
+) -> Result<Signers, ServiceError> {
     if let Some(path) = &shared.config.machine.signers {
         let bytes = std::fs::read(path).map_err(ServiceError::io(format!(
             "cannot read pinned signers {}",
@@ -383,7 +392,7 @@ pub(crate) fn signers(
         return Ok(Signers::parse(&bytes)?);
     }
     let reader = shared.reader()?;
-    let tree = reader.commit_info(&body.parent)?.tree;
+    let tree = reader.commit_info(commit)?.tree;
     let path = &base.facts.policy.repo.signers;
     let bytes = reader.blob_at(&tree, path)?.unwrap_or_default();
     Ok(Signers::parse(&bytes)?)

@@ -23,6 +23,7 @@ mod reject;
 mod reopen;
 mod revert;
 mod review;
+mod revive;
 mod run;
 mod runs;
 mod state;
@@ -92,6 +93,7 @@ enum Verb {
     Push(push::Args),
     Verify(verify::Args),
     Revert(revert::Args),
+    Revive(revive::Args),
     Reopen(reopen::Args),
     Why(why::Args),
     Audit(audit::Args),
@@ -180,6 +182,7 @@ fn dispatch(verb: &Verb, context: &Context<'_>) -> Result<Exit> {
         Verb::Verify(args) => verify::run(args, context),
         Verb::Reopen(args) => reopen::run(args, context),
         Verb::Revert(args) => revert::run(args, context),
+        Verb::Revive(args) => revive::run(args, context),
         Verb::Why(args) => why::run(args, context),
         Verb::Audit(args) => audit::run(args, context),
         Verb::State(args) => state::run(args, context),

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use attest::claim::{ClaimBody, ClaimKind};
+use attest::digest::Digest;
 use markers::Truth;
 
 use super::{Claim, LoopState, RecordedObservation, ScopeClosure};
@@ -179,6 +180,19 @@ impl LoopState {
             .into_iter()
             .map(|claim| attempt(claim, changed))
             .collect()
+    }
+
+    /// The run whose log this is: of a job, outranked, or out of an artifact.
+    #[must_use]
+    pub fn run_of_log(&self, log_id: &Digest) -> Option<&Run> {
+        self.runs.values().find(|run| {
+            let jobs = run.jobs.iter();
+            let of_jobs = jobs.flat_map(|job| job.log.iter().chain(&job.outranked));
+            let of_artifacts = run.artifacts.iter().flat_map(|artifact| &artifact.logs);
+            of_jobs
+                .chain(of_artifacts.map(|entry| &entry.log))
+                .any(|log| &log.log_id == log_id)
+        })
     }
 
     /// Runs of a scope, newest first.

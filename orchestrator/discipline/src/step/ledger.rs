@@ -2,12 +2,15 @@
 
 use std::collections::BTreeMap;
 
+use attest::approval::RevivalSubject;
+
 use super::{IllegalEvent, counters, equal, fresh, fresh_key, known, open};
 use crate::event::{Author, HypothesisBody, TurnEnd};
-use crate::model::{Counters, HypothesisId, LoopId, Refusal, Run, RunStatus};
+use crate::hypothesis::killer_digest;
+use crate::model::{Counters, HypothesisId, LoopId, ObservationId, Refusal, Run, RunStatus};
 use crate::state::{
     Hypothesis, HypothesisStatus, Killer, Loop, LoopState, Operation, ProcessGroup,
-    RecordedObservation,
+    RecordedObservation, Revival,
 };
 
 pub(super) fn open_loop(
@@ -94,6 +97,7 @@ pub(super) fn open_hypothesis(
         body: body.clone(),
         status: HypothesisStatus::Open,
         killer: None,
+        revivals: Vec::new(),
         author: author.clone(),
     };
     state.idempotency.insert(operation.key(key), id.to_string());
@@ -157,6 +161,53 @@ pub(super) fn falsify(
     }
     if let Some(counters) = counters(state, &loop_id) {
         counters.hypotheses_killed += 1;
+    }
+    Ok(())
+}
+
+pub(super) fn revive(
+    state: &mut LoopState,
+    id: &HypothesisId,
+    subject: &RevivalSubject,
+    signature: &str,
+    signer: &str,
+) -> Result<(), IllegalEvent> {
+    let dead = known(&state.hypotheses, id, "hypothesis", id.as_str())?;
+    let name = format!("hypothesis {id}");
+    equal(&name, "revives", id.as_str(), &subject.revives)?;
+    let Some(killer) = dead.killer.clone() else {
+        return Err(IllegalEvent::NotFalsifiable {
+            hypothesis: id.to_string(),
+            reason: "it lives, so nothing can revive it",
+        });
+    };
+    equal(
+        &name,
+        "killer_digest",
+        &killer_digest(&killer)?,
+        &subject.killer_digest,
+    )?;
+    let named = |observation: &&String| {
+        let found = state
+            .observations
+            .get(&ObservationId((*observation).clone()));
+        found.is_none_or(|found| &found.body.hypothesis_id != id)
+    };
+    if let Some(unknown) = subject.observations.iter().find(named) {
+        return Err(IllegalEvent::Unknown {
+            what: "observation",
+            id: unknown.clone(),
+        });
+    }
+    if let Some(revived) = state.hypotheses.get_mut(id) {
+        revived.status = HypothesisStatus::Open;
+        revived.killer = None;
+        revived.revivals.push(Revival {
+            killer,
+            subject: subject.clone(),
+            signature: signature.to_owned(),
+            signer: signer.to_owned(),
+        });
     }
     Ok(())
 }

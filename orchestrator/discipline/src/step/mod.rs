@@ -136,6 +136,12 @@ fn apply(state: &mut LoopState, event: &Event) -> Result<(), IllegalEvent> {
             };
             ledger::falsify(state, hypothesis_id, killer)
         }
+        Event::HypothesisRevived {
+            hypothesis_id,
+            subject,
+            signature,
+            signer,
+        } => ledger::revive(state, hypothesis_id, subject, signature, signer),
         Event::ObservationRecorded {
             observation_id,
             loop_id,

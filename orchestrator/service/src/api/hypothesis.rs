@@ -82,3 +82,51 @@ pub struct FalsifyHypothesisAnswer {
     /// Why it still lives.
     pub refused: Vec<RefusalView>,
 }
+
+/// What would a person sign to let a dead cause live again?
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PrepareRevivalRequest {
+    /// The dead hypothesis.
+    pub hypothesis_id: String,
+    /// Why its newer evidence counts for more than what killed it.
+    pub reason: String,
+}
+
+/// What is shown, and the bytes to sign.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct PrepareRevivalAnswer {
+    /// The ledger's row.
+    pub hypothesis: HypothesisView,
+    /// Observations from newer runs that contradict the killer.
+    pub observations: Vec<String>,
+    /// Canonical bytes to sign, as text.
+    pub payload: Option<String>,
+    /// SSH signature namespace to sign in.
+    pub namespace: String,
+    /// Why it stays dead.
+    pub refused: Vec<RefusalView>,
+}
+
+/// Let a dead cause live again.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ReviveHypothesisRequest {
+    /// The dead hypothesis.
+    pub hypothesis_id: String,
+    /// The payload that was signed, byte for byte.
+    pub payload: String,
+    /// Armored SSH signature over it.
+    pub signature: String,
+}
+
+/// The ledger's row after it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ReviveHypothesisAnswer {
+    /// The row.
+    pub hypothesis: HypothesisView,
+    /// Principal of the key that signed.
+    pub signer: Option<String>,
+    /// Why it stays dead.
+    pub refused: Vec<RefusalView>,
+}

@@ -152,6 +152,8 @@ commands! {
     "prepare_approval" PrepareApproval(PrepareApprovalRequest) -> PrepareApprovalAnswer, Operator, Read;
     "approve_claim" ApproveClaim(ApproveClaimRequest) -> ApproveClaimAnswer, Operator, Write;
     "review_claim" ReviewClaim(ReviewClaimRequest) -> ReviewClaimAnswer, Operator, Read;
+    "prepare_revival" PrepareRevival(PrepareRevivalRequest) -> PrepareRevivalAnswer, Operator, Read;
+    "revive_hypothesis" ReviveHypothesis(ReviveHypothesisRequest) -> ReviveHypothesisAnswer, Operator, Write;
     "reopen_scope" ReopenScope(ReopenScopeRequest) -> ReopenScopeAnswer, Operator, Write;
     "prepare_rollback" PrepareRollback(PrepareRollbackRequest) -> PrepareRollbackAnswer, Operator, Write;
     "reject_claim" RejectClaim(RejectClaimRequest) -> RejectClaimAnswer, Operator, Write;

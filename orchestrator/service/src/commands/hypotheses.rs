@@ -112,7 +112,7 @@ fn answer(
     })
 }
 
-fn view(shared: &Shared, id: &HypothesisId) -> Result<HypothesisView, ServiceError> {
+pub(super) fn view(shared: &Shared, id: &HypothesisId) -> Result<HypothesisView, ServiceError> {
     let core = shared.core();
     Ok(views::hypothesis(find_hypothesis(
         &core.state,

@@ -21,6 +21,7 @@ mod path_delta;
 pub(crate) mod pull;
 mod push;
 mod review;
+mod revive;
 mod rollback;
 mod runs;
 mod search;
@@ -77,6 +78,8 @@ pub(crate) fn dispatch(
         Q::RejectClaim(r) => A::RejectClaim(approve::reject(shared, ctx, r)?),
         Q::VerifyClaim(r) => A::VerifyClaim(verify::verify_claim(shared, ctx, r)?),
         Q::ReviewClaim(r) => A::ReviewClaim(review::review_claim(shared, ctx, r)?),
+        Q::PrepareRevival(r) => A::PrepareRevival(revive::prepare(shared, ctx, &r)?),
+        Q::ReviveHypothesis(r) => A::ReviveHypothesis(revive::revive(shared, ctx, r)?),
         Q::ReopenScope(r) => A::ReopenScope(rollback::reopen_scope(shared, ctx, r)?),
         Q::PrepareRollback(r) => A::PrepareRollback(rollback::prepare_rollback(shared, ctx, r)?),
         Q::DaemonInfo(_) => A::DaemonInfo(machine::daemon_info(shared)),

@@ -21,6 +21,7 @@ mod interrupted;
 mod recorded;
 mod refusals;
 mod resume;
+mod revival;
 mod rollback;
 mod story;
 mod support;
