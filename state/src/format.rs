@@ -61,6 +61,13 @@ pub enum Note {
         /// `sha256:` and the digest of its bytes, hex.
         sha256: String,
     },
+    /// Stored bytes were dropped that nothing rests on.
+    Pruned {
+        /// Their digests.
+        files: Vec<String>,
+        /// What they took on disk.
+        bytes: u64,
+    },
     /// A person chose to go on with a journal its anchor did not confirm.
     RestoreAccepted {
         /// The person's reason.
@@ -182,11 +189,12 @@ mod tests {
     }
 
     /// Bodies as version 1 wrote them. Lines are added here, never changed.
-    const V1: [&str; 4] = [
+    const V1: [&str; 5] = [
         r#"{"v":1,"at_ms":1700000000123,"uid":1000,"by":"an agent","event":{"event":"group_ended","pgid":12,"start_ticks":345}}"#,
         r#"{"v":1,"at_ms":5,"uid":0,"by":"daemon","note":{"note":"quarantined","file":"f","bytes":9,"sha256":"ab","reason":"a record is cut short"}}"#,
         r#"{"v":1,"at_ms":6,"uid":0,"by":"daemon","note":{"note":"started","version":"0.1.0","toolchain":"rustc 1.95.0 sha256:cd"}}"#,
         r#"{"v":1,"at_ms":7,"uid":0,"by":"daemon","note":{"note":"folded","build":"0.1.0 1 2","sha256":"sha256:ef"}}"#,
+        r#"{"v":1,"at_ms":8,"uid":0,"by":"ana","note":{"note":"pruned","files":["sha256:ef"],"bytes":9}}"#,
     ];
 
     #[test]

@@ -30,6 +30,7 @@ pub mod model;
 pub mod observation;
 pub mod permit;
 pub mod policy;
+pub mod retention;
 pub mod rulebook;
 pub mod rules;
 pub mod run_facts;

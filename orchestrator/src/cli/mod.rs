@@ -10,6 +10,7 @@ mod completions;
 mod contrast;
 mod daemon;
 mod doctor;
+mod evidence;
 mod gates;
 mod hypotheses;
 mod init;
@@ -98,6 +99,7 @@ enum Verb {
     Why(why::Args),
     Audit(audit::Args),
     State(state::Args),
+    Evidence(evidence::Args),
     Daemon(daemon::Args),
     Stop(stop::Args),
     Doctor(doctor::Args),
@@ -186,6 +188,7 @@ fn dispatch(verb: &Verb, context: &Context<'_>) -> Result<Exit> {
         Verb::Why(args) => why::run(args, context),
         Verb::Audit(args) => audit::run(args, context),
         Verb::State(args) => state::run(args, context),
+        Verb::Evidence(args) => evidence::run(args, context),
         Verb::Daemon(args) => daemon::run(args, context),
         Verb::Stop(args) => stop::run(args, context),
         Verb::Doctor(args) => doctor::run(args, context),

@@ -169,9 +169,14 @@ fn an_interrupted_pull_goes_on_and_says_what_is_full_and_what_is_lost() {
         .unwrap();
     assert_eq!(line.out.as_bytes(), wanted);
 
-    home.greenloop(&["stop"]);
-    let verified = home.greenloop(&["state", "verify"]);
+    let verified = home.greenloop(&["evidence", "verify"]);
     assert_eq!(verified.code, 0, "{verified:?}");
+    let held = home.greenloop(&["evidence", "prune", "--keep", "0"]);
+    assert!(
+        held.code != 0 && held.err.contains("greenloop stop"),
+        "{held:?}"
+    );
+    home.greenloop(&["stop"]);
     let quiet = |said: &Said| !said.out.contains(TOKEN) && !said.err.contains(TOKEN);
     assert!(quiet(&second) && quiet(&verified) && !heard.contains(TOKEN));
     assert!(!heard.contains("SIGNATURE"), "{heard}");
@@ -206,4 +211,55 @@ fn a_refused_token_is_named_and_never_shown() {
         !said.err.contains(TOKEN) && !said.out.contains(TOKEN),
         "{said:?}"
     );
+}
+
+#[test]
+fn old_evidence_is_dropped_by_budget_and_what_is_gone_says_so() {
+    let forge = Forge::start();
+    let (home, head) = project(&forge);
+    let logs = [
+        &b"the older log\n".repeat(9)[..],
+        &b"the newest log\n".repeat(9)[..],
+    ];
+    for (id, log) in [7u64, 8].into_iter().zip(logs) {
+        let mut run = fake::run(id);
+        run["head_sha"] = json!(head);
+        run["created_at"] = json!(format!("2026-01-0{id}T00:00:00Z"));
+        forge.run(&run);
+        let rows = [fake::job(10 * id, "first")];
+        let listed = |key: &str, rows: &[Value]| ok(&json!({"total_count": rows.len(), key: rows}));
+        let base = format!("{REPO}/actions/runs/{id}");
+        forge
+            .api
+            .on(&format!("{base}/attempts/1/jobs"), listed("jobs", &rows));
+        forge
+            .api
+            .on(&format!("{base}/artifacts"), listed("artifacts", &[]));
+        forge.log(10 * id, log);
+        let pulled = home.greenloop(&["pull", &id.to_string()]);
+        assert_eq!(pulled.code, 0, "{pulled:?}");
+    }
+    home.greenloop(&["stop"]);
+    let older = Digest::of(logs[0]).to_string();
+    let looked = home
+        .greenloop(&["evidence", "prune", "--keep", "0", "--dry-run", "--json"])
+        .json();
+    assert_eq!(looked["dropped"], json!([older]), "{looked}");
+    let pruned = home
+        .greenloop(&["evidence", "prune", "--keep", "0", "--json"])
+        .json();
+    assert_eq!(pruned["dropped"], json!([older]), "{pruned}");
+    assert_eq!(
+        pruned["within_budget"], false,
+        "the newest run of a scope stays: {pruned}"
+    );
+    let kept = home.greenloop(&["log", &Digest::of(logs[1]).to_string(), "--raw"]);
+    assert_eq!(kept.out.as_bytes(), logs[1]);
+    let gone = home.greenloop(&["log", &older, "--raw"]);
+    assert!(gone.code != 0 && gone.err.contains("no log"), "{gone:?}");
+    // It can be had again as long as its source has it.
+    let again = home.greenloop(&["pull", "7", "--refresh"]);
+    assert_eq!(again.code, 0, "{again:?}");
+    let back = home.greenloop(&["log", &older, "--raw"]);
+    assert_eq!(back.out.as_bytes(), logs[0]);
 }

@@ -180,6 +180,23 @@ impl EvidenceStore {
         Ok(stored)
     }
 
+    /// What a file takes on disk, bytes.
+    pub fn size(&self, stored: &Stored) -> Result<u64, Error> {
+        let path = self.path(&stored.digest, stored.kind);
+        let file = self.open_stored(&stored.digest, stored.kind)?;
+        file.size().map_err(Error::io("measure", &path))
+    }
+
+    /// Removes a file. Who calls has made sure that nothing rests on it.
+    pub fn remove(&self, stored: &Stored) -> Result<(), Error> {
+        let path = self.path(&stored.digest, stored.kind);
+        let removed = self.storage.remove(&path);
+        removed.map_err(Error::io("remove", &path))?;
+        let folder = path.parent().unwrap_or(&self.root);
+        let synced = self.storage.sync_dir(folder);
+        synced.map_err(Error::io("sync", folder))
+    }
+
     /// Reads everything and compares it with its name.
     pub fn verify_all(&self) -> Result<Verified, Error> {
         let mut verified = Verified::default();
