@@ -1,4 +1,4 @@
-//! Questions to the API: GET alone, within limits, asked again where that can help.
+//! Questions to the API: within limits, asked again where that can help; and orders, which never are.
 
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -209,6 +209,58 @@ impl Client {
         self.asking.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Sends an order, once. A failure of the network leaves open whether it arrived.
+    pub(super) fn post(
+        &self,
+        path: &str,
+        doing: &str,
+        cancel: &Cancel,
+    ) -> Result<Answer, ForgeError> {
+        self.wait_for_turn(doing, cancel)?;
+        let octocrab = self.octocrab(cancel)?;
+        let uri: Uri = path
+            .parse()
+            .map_err(|_| ForgeError::malformed(doing, "no path of the API"))?;
+        let answer = self.block_on(async {
+            let sent = octocrab._post(uri, None::<&()>);
+            let response = self.within(sent, doing, cancel).await?;
+            self.answer(response, doing, cancel).await
+        })?;
+        if answer.status == StatusCode::UNAUTHORIZED {
+            return Err(ForgeError::Unauthorised {
+                what: "status 401".into(),
+            });
+        }
+        let secondary = self.settings.patience.secondary;
+        match rate::pause(answer.status, &answer.headers, &answer.body, secondary) {
+            None => Ok(answer),
+            Some(slow) => Err(ForgeError::RateLimited {
+                wait_s: slow.as_secs(),
+            }),
+        }
+    }
+
+    /// An answer with its body.
+    async fn answer<B>(
+        &self,
+        response: Result<Response<B>, octocrab::Error>,
+        doing: &str,
+        cancel: &Cancel,
+    ) -> Result<Answer, ForgeError>
+    where
+        B: http_body::Body<Data = Bytes, Error = octocrab::Error> + Send + Sync + 'static,
+    {
+        let response = response.map_err(|error| network(doing, cause(&error)))?;
+        let (parts, body) = response.into_parts();
+        let mut body = body.map_err(|error| cause(&error)).boxed();
+        let body = self.whole(&mut body, doing, cancel).await?;
+        Ok(Answer {
+            status: parts.status,
+            headers: parts.headers,
+            body,
+        })
+    }
+
     fn once(&self, path: &str, doing: &str, cancel: &Cancel) -> Result<Answer, ForgeError> {
         let octocrab = self.octocrab(cancel)?;
         let known = self.asking().kept.get(path).cloned();
@@ -230,15 +282,7 @@ impl Client {
         let answer = self.block_on(async {
             let asked = octocrab._get_with_headers(uri, Some(headers));
             let response = self.within(asked, doing, cancel).await?;
-            let response = response.map_err(|error| network(doing, cause(&error)))?;
-            let (parts, body) = response.into_parts();
-            let mut body = body.map_err(|error| cause(&error)).boxed();
-            let body = self.whole(&mut body, doing, cancel).await?;
-            Ok(Answer {
-                status: parts.status,
-                headers: parts.headers,
-                body,
-            })
+            self.answer(response, doing, cancel).await
         })?;
         if answer.status == StatusCode::NOT_MODIFIED
             && let Some((_, known)) = known

@@ -1,11 +1,12 @@
 //! The `github` source: GitHub Actions over its REST API.
 //!
-//! `client` asks, `pages` lists, `download` fetches files, `rate` knows when to wait,
+//! `client` asks, `pages` lists, `download` fetches files, `orders` cancels and runs again, `rate` knows when to wait,
 //! `redirect` where not to go. The runtime inside is this module's own; everything outside is
 //! plain functions that can be cancelled.
 
 mod client;
 mod download;
+mod orders;
 mod pages;
 mod rate;
 mod redirect;
@@ -18,6 +19,7 @@ use crate::forge::model::{Artifact, Runner, WorkflowJob, WorkflowRun, typed};
 use crate::forge::{FetchHooks, Fetched, Forge, ForgeError, RunQuery, Target};
 use client::Client;
 
+pub use orders::Rerun;
 pub use settings::{Credential, GITHUB_API, GithubSettings, Patience, SecretSource};
 
 /// One repository at one forge.

@@ -8,6 +8,8 @@
 
 mod fake;
 mod login;
+mod openapi;
+mod orders;
 mod recorded;
 mod support;
 mod survives;
