@@ -10,6 +10,7 @@
 mod arrows;
 mod data;
 mod docs;
+mod law;
 mod purity;
 mod tree;
 
