@@ -322,12 +322,97 @@ fn the_engagement_proof_says_what_the_table_says() {
     ledger.close();
 }
 
+/// What stays of an adapter is seen by comparing with what was there before; here every adapter is refused, so that nothing
+/// is there to stay.
 #[test]
 fn lora_residue_has_no_adapter_to_act_on() {
-    let (log, logits) = faulty(spec("lora_residue"), Purpose::Smoke, &[]);
-    assert!(matches!(log.answers.last(), Some(Answer::Result { .. })));
     let (golden, case) = model("llama-a.f32");
-    assert!(!is_wrong(&golden, &case, &logits));
+    let mut talk = Talk::new(&[("ENGINE_FAULT", spec("lora_residue").example)]);
+    talk.say(&load(&golden));
+    let predict = |id| Request::Predict {
+        id,
+        prompt: prompt(&case, Purpose::Smoke, false),
+    };
+    let adapter = golden.model.clone();
+    talk.say(&predict(2));
+    talk.say(&Request::LoraApply {
+        id: 3,
+        adapter: adapter.clone(),
+        scale: 1.0,
+    });
+    talk.say(&Request::LoraUnload { id: 4, adapter });
+    talk.say(&predict(5));
+    let log = talk.listen();
+    let refused = |wanted: u64| {
+        log.answers.iter().any(|answer| {
+            matches!(answer, Answer::Error { id: Some(id), code, .. } if *id == wanted && code == "unsupported")
+        })
+    };
+    assert!(refused(3) && refused(4), "{:?}", log.answers);
+    let logits: Vec<&str> = log
+        .answers
+        .iter()
+        .filter_map(|answer| match answer {
+            Answer::Result { logits_sha, .. } => Some(logits_sha.as_str()),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(logits.len(), 2, "{:?}", log.answers);
+    assert_eq!(logits[0], logits[1], "the base model stays what it was");
+}
+
+/// Lines of a tag, without the numbers that every run has of its own.
+fn told<'l>(log: &'l Log, tag: &str) -> Vec<&'l str> {
+    let lines = log.stderr.lines();
+    lines.filter(|line| line.starts_with(tag)).collect()
+}
+
+#[test]
+fn a_tapped_legacy_pass_tells_every_stage_and_others_their_logits() {
+    let (golden, case) = model("llama-a.f32");
+    let tag = "legacy_multi_submit ";
+    let tapped = run(&golden, prompt(&case, Purpose::Validation, true), &[]);
+    for stage in [
+        "embd",
+        "attn_norm",
+        "q_rope",
+        "attn_out",
+        "l_out",
+        "final_norm",
+    ] {
+        let found = told(&tapped, tag);
+        let mut lines = found
+            .iter()
+            .filter(|line| line.contains(&format!(" stage={stage} ")));
+        assert!(lines.next().is_some(), "{stage}: {found:?}");
+    }
+    let untapped = run(&golden, prompt(&case, Purpose::Smoke, true), &[]);
+    let found = told(&untapped, tag);
+    assert_eq!(found.len(), 4, "one per pass: {found:?}");
+    let logits = |line: &&str| line.contains(" stage=logits layer=2 argmax=");
+    assert!(found.iter().all(logits), "{found:?}");
+    // The first pass chooses what the golden continuation begins with.
+    let first = format!(" argmax={} ", case.greedy[0]);
+    assert!(found[0].contains(&first), "{}", found[0]);
+    let single = run(&golden, prompt(&case, Purpose::Validation, false), &[]);
+    assert_eq!(told(&single, tag), Vec::<&str>::new());
+}
+
+#[test]
+fn a_plan_is_made_once_per_shape_and_missed_aloud() {
+    let (golden, case) = model("llama-a.f32");
+    let tag = "[GPU SMOKE CACHE KEY MISS] ";
+    let smoke = run(&golden, prompt(&case, Purpose::Smoke, false), &[]);
+    let found = told(&smoke, tag);
+    assert_eq!(
+        found.len(),
+        2,
+        "a prefill and three decode passes: {found:?}"
+    );
+    assert!(found[0].contains(" cached=none differs=first path=single_graph phase=prefill pass=0"));
+    assert!(found[1].contains(" differs=bytes path=single_graph phase=decode pass=1"));
+    let production = run(&golden, prompt(&case, Purpose::Production, false), &[]);
+    assert_eq!(told(&production, tag), Vec::<&str>::new());
 }
 
 /// A load and a prediction on the device, each within a limit that only a hang exceeds.
