@@ -12,7 +12,7 @@ mod support;
 
 use engine::EngineError;
 use engine::arch::Architecture;
-use engine::arch::dense::RopeScaling;
+use engine::arch::dense::{self, RopeScaling};
 use engine::cpu::{CpuReference, KeepTrace};
 use engine::gguf::{GgufFault, GgufWriter, TensorType};
 use engine::hazard;
@@ -198,6 +198,34 @@ fn yarn_is_read_with_the_papers_defaults_and_the_files_values() {
         beta_slow: 1.0,
     };
     assert_eq!(shrinking.attention_factor(), 1.0);
+}
+
+/// No golden file is scaled like this: the definitions themselves, at powers of two, where division is exact.
+#[test]
+fn linear_scaling_and_factors_divide_the_frequencies() {
+    let params = |scaling: Scaling| {
+        let file = seeded::scaled_model(&QWEN3, scaling, 7);
+        Model::load(&file, None).unwrap().params
+    };
+    let (plain, linear) = (params(Scaling::Plain), params(Scaling::Linear(4.0)));
+    let quarters: Vec<f32> = dense::inverse_frequencies(&plain)
+        .iter()
+        .map(|frequency| frequency / 4.0)
+        .collect();
+    assert_eq!(dense::inverse_frequencies(&linear), quarters);
+    for pos in [0, 1, 9] {
+        let stretched = dense::table(&linear, 4 * pos, 1);
+        assert_eq!(stretched, dense::table(&plain, pos, 1), "position {pos}");
+    }
+    let factors = params(Scaling::Factors);
+    let plain = dense::inverse_frequencies(&plain);
+    for (pair, found) in dense::inverse_frequencies(&factors).iter().enumerate() {
+        assert_eq!(
+            *found,
+            plain[pair] / (1.0 + pair as f32 / 3.0),
+            "pair {pair}"
+        );
+    }
 }
 
 #[test]
