@@ -263,3 +263,140 @@ fn old_evidence_is_dropped_by_budget_and_what_is_gone_says_so() {
     let back = home.greenloop(&["log", &older, "--raw"]);
     assert_eq!(back.out.as_bytes(), logs[0]);
 }
+
+/// What stands in fenced blocks of a language, without the indent of the list around them.
+fn blocks(document: &str, language: &str) -> Vec<String> {
+    let mut found = Vec::new();
+    let mut open: Option<(usize, String)> = None;
+    for line in document.lines() {
+        let fence = line.trim_start().strip_prefix("```");
+        match (&mut open, fence) {
+            (Some((indent, text)), None) => {
+                text.push_str(line.get(*indent..).unwrap_or_default());
+                text.push('\n');
+            }
+            (Some(_), Some(_)) => found.extend(open.take().map(|(_, text)| text)),
+            (None, Some(named)) if named == language => {
+                open = Some((line.len() - line.trim_start().len(), String::new()));
+            }
+            _ => {}
+        }
+    }
+    found
+}
+
+#[test]
+fn the_guide_to_evidence_is_what_happens() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/evidence.md");
+    let guide = std::fs::read_to_string(path).unwrap();
+    let (settings, consoles) = (blocks(&guide, "toml"), blocks(&guide, "console"));
+    assert_eq!(
+        (settings.len(), consoles.len()),
+        (3, 3),
+        "{settings:?} {consoles:?}"
+    );
+    let forge = Forge::start();
+    let (home, _) = project(&forge);
+    // The guide's own settings and policy, for a forge on this machine.
+    let policy = format!(
+        "schema = 1\n[repo]\nremote = \"origin\"\nbranch = \"main\"\n{}",
+        settings[2].replace(
+            "# repository = \"owner/name\"",
+            "repository = \"octo/gpu\" #"
+        )
+    );
+    home.write(&[("greenloop.toml", &policy)]);
+    home.git(&["commit", "--quiet", "--all", "-m", "As the guide says"]);
+    home.git(&["push", "--quiet", "origin", "main"]);
+    let address = format!(
+        "{}api_url = \"http://127.0.0.1:{}\"\nallow_insecure_loopback = true\n",
+        settings[0], forge.api.port
+    );
+    let config = home.path().join("config/greenloop/config.toml");
+    std::fs::write(&config, address).unwrap();
+    let head = home.git(&["rev-parse", "HEAD"]);
+
+    let log = b"2026-01-02T03:04:05.0000000Z test a ... ok\n".as_slice();
+    let harness = zip_of(&[("gpu_test_output.log", b"test a ... ok\n")]);
+    let id = 17_433_214;
+    let mut run = fake::run(id);
+    run["head_sha"] = json!(head);
+    forge.run(&run);
+    let base = format!("{REPO}/actions");
+    let list = |path: &str, key: &str, rows: &[Value]| {
+        let answer = ok(&json!({"total_count": rows.len(), key: rows}));
+        forge.api.on(&format!("{base}/{path}"), answer);
+    };
+    list(
+        &format!("runs/{id}/attempts/1/jobs"),
+        "jobs",
+        &[fake::job(1, "gpu (0, full)")],
+    );
+    let artifact = json!({"id": 2, "name": "gpu-test-output-noop-0-full"});
+    list(&format!("runs/{id}/artifacts"), "artifacts", &[artifact]);
+    list("runs", "workflow_runs", std::slice::from_ref(&run));
+    list(
+        "workflows/gpu-tests.yml/runs",
+        "workflow_runs",
+        std::slice::from_ref(&run),
+    );
+    forge.log(1, log);
+    forge.artifact(2, &harness);
+
+    let typed = |home: &Home, line: &str| {
+        let said = home.shell(&format!("export GITHUB_TOKEN={TOKEN}; {line}"));
+        assert_eq!(said.code, 0, "{line}: {said:?}");
+        said
+    };
+    let lines = |text: &str| -> Vec<String> {
+        let lines = text.lines().filter_map(|line| line.strip_prefix("$ "));
+        lines.map(str::to_owned).collect()
+    };
+    for line in lines(&consoles[0]) {
+        typed(&home, &line);
+    }
+    let pulled = home.greenloop(&["pull", "17433214", "--json"]).json();
+    let job = log_of(&pulled, "noop-0-full");
+    // The harness's own output outranks the job's log, which stays beside it.
+    assert_eq!(
+        job["log"]["log_id"],
+        Digest::of(b"test a ... ok\n").to_string()
+    );
+    assert_eq!(job["outranked"][0]["log_id"], Digest::of(log).to_string());
+    let log_id = job["log"]["log_id"].as_str().unwrap();
+    for line in [
+        "greenloop classify R1",
+        "greenloop markers R1",
+        "greenloop log LOG",
+    ] {
+        assert!(guide.contains(&format!("`{line}`")), "{line}");
+        let said = home.shell(&line.replace("LOG", log_id));
+        assert!([0, 5, 6].contains(&said.code), "{line}: {said:?}");
+    }
+    for line in lines(&consoles[1]) {
+        home.greenloop(&["stop"]);
+        typed(&home, &line);
+    }
+
+    // A folder instead of a forge.
+    let recorded = Home::with(ADDER);
+    let policy = "schema = 1\n[source]\nkind = \"recorded\"\npath = \"evidence\"\n[scope.path_equivalence]\npackage = \"adder\"\nargv = [\"true\"]\n";
+    recorded.write(&[
+        ("greenloop.toml", policy),
+        (
+            "evidence/yesterday/paths.log",
+            std::str::from_utf8(log).unwrap(),
+        ),
+    ]);
+    recorded.git(&["add", "--all"]);
+    recorded.git(&["commit", "--quiet", "-m", "Care"]);
+    let remote = recorded.path().join("remote.git");
+    let remote = remote.to_str().unwrap();
+    recorded.git(&["init", "--quiet", "--bare", remote]);
+    recorded.git(&["remote", "add", "origin", remote]);
+    recorded.git(&["push", "--quiet", "origin", "main"]);
+    let head = recorded.git(&["rev-parse", "HEAD"]);
+    for line in lines(&consoles[2]) {
+        typed(&recorded, &line.replace("4f1c0de9…", &head));
+    }
+}

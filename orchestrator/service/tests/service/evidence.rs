@@ -325,3 +325,74 @@ fn a_model_elsewhere_is_refused_and_a_missing_engine_is_named() {
     assert_eq!(missing.code(), "wrong_state");
     assert!(missing.to_string().contains("script/install"));
 }
+
+#[test]
+fn a_person_exports_what_a_run_showed_value_by_value() {
+    let bench = Bench::new();
+    let run = bench.run_scope();
+    let request = || api::ExportMarkersRequest {
+        run_id: run.run_id.clone(),
+        cursor: None,
+    };
+    let answer = bench.person(request()).unwrap();
+    assert!(answer.untrusted && answer.next_cursor.is_none());
+    let rows: Vec<export::Row> = answer
+        .rows
+        .iter()
+        .map(|row| {
+            serde_json::to_value(row)
+                .unwrap()
+                .as_object()
+                .unwrap()
+                .clone()
+        })
+        .collect();
+    // The one schema, and nothing beside it.
+    for row in &rows {
+        let names: Vec<&str> = row.keys().map(String::as_str).collect();
+        let mut schema: Vec<&str> = export::SCHEMA.iter().map(|column| column.name).collect();
+        schema.sort_unstable();
+        assert_eq!(names, schema);
+    }
+    let bytes = export::encode(export::Format::Parquet, &rows).unwrap();
+    assert!(bytes.len() > 1_000 && bytes.ends_with(b"PAR1"));
+    // What extraction gives, each value once.
+    let log = log_of(&run);
+    let extracted = bench
+        .agent(api::ExtractMarkersRequest {
+            log_id: log.clone(),
+            kinds: Some(vec!["first_divergence".into()]),
+            r#where: None,
+            cursor: None,
+            limit: None,
+        })
+        .unwrap();
+    let first = &extracted.observations[0];
+    let values: Vec<_> = answer
+        .rows
+        .iter()
+        .filter(|row| row.log_id == log && row.kind == first.kind)
+        .filter(|row| row.line == i64::try_from(first.line).unwrap())
+        .collect();
+    assert_eq!(values.len(), first.fields.len());
+    let cpu = values
+        .iter()
+        .find(|row| row.field.as_deref() == Some("cpu"))
+        .unwrap();
+    assert_eq!(
+        cpu.text.as_deref(),
+        first.fields["cpu"].as_str(),
+        "{:?}",
+        first.fields
+    );
+    assert_eq!(cpu.number, cpu.text.as_ref().unwrap().parse().ok());
+    assert_eq!(
+        (cpu.scope.as_str(), cpu.green, cpu.path.as_deref()),
+        (SCOPE, Some(false), first.fields["path"].as_str())
+    );
+    // A file for a person's query engine is no business of an agent.
+    assert!(matches!(
+        bench.agent(request()),
+        Err(ServiceError::OperatorOnly { .. })
+    ));
+}
