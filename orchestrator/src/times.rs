@@ -41,6 +41,12 @@ impl Times {
         format!("{clock} ({age})")
     }
 
+    /// `2026-11-24 15:04`, for what is yet to come.
+    pub(crate) fn at(self, at_ms: i64) -> String {
+        let at = self.local(at_ms);
+        at.map_or_else(String::new, |at| at.format("%Y-%m-%d %H:%M").to_string())
+    }
+
     /// The same for something of that age.
     pub(crate) fn ago(self, age_ms: i64) -> String {
         self.when(self.now_ms.saturating_sub(age_ms))

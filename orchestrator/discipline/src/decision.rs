@@ -8,8 +8,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::diff::ChangedPath;
 use crate::event::Mechanism;
-use crate::model::{GateResult, Refusal, RunId};
+use crate::model::{GateResult, OverrideId, Refusal, RunId};
 use crate::observation::Grade;
+use crate::overrides::Override;
 use crate::policy::Policy;
 
 /// Version of the rule set. A stored decision is replayed only under the version that made it.
@@ -41,6 +42,9 @@ pub struct DecisionInput {
     /// The hypotheses that a diagnostic's outcomes would kill, as far as the ledger has them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub rivals: Vec<HypothesisFacts>,
+    /// A person's words against rules of cost that count in the proof scope now.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub overrides: Vec<Override>,
     /// Earlier attempts at the same invariant that failed, newest first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub attempts: Vec<AttemptFact>,
@@ -123,6 +127,9 @@ pub struct DiffFacts {
     pub behavioural_lines: u32,
     /// Changed lines that cannot: comments, blank lines, imports, moved text.
     pub mechanical_lines: u32,
+    /// Test functions that no file of the base has.
+    #[serde(default)]
+    pub tests_added: u32,
     /// Files of `pinned_test.files` that hold anything but test code.
     pub impure_test_files: Vec<String>,
     /// True when the pinned test's function exists in the head tree as an integration test.
@@ -284,11 +291,14 @@ pub struct TargetFacts {
     pub scope_closed: Option<String>,
     /// Ids of live runs of the scope's concurrency group.
     pub live_runs: Vec<RunId>,
-    /// Minutes of the runner left today.
+    /// Minutes of the runner that the day and the scope have left, without what other claims keep.
     pub minutes_left: u32,
     /// Diagnostic runs left today; only looked up for a diagnostic.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub diagnostics_left: Option<u32>,
+    /// The scope's last pushes, as far as they told nothing one after the other, newest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub empty_results: Vec<String>,
     /// True when this claim was pushed before.
     pub already_pushed: bool,
     /// True when an executed signal exists for the parent commit in this scope.
@@ -317,6 +327,19 @@ pub struct RuleResult {
     pub stage: Stage,
     /// Everything it refuses; empty when it passes.
     pub refused: Vec<Refusal>,
+    /// What it refused and a person passed over.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub overridden: Vec<Overridden>,
+}
+
+/// A refusal that a person's override passes over.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Overridden {
+    /// The override.
+    pub by: OverrideId,
+    /// What was refused.
+    pub refusal: Refusal,
 }
 
 /// The answer of `decide`.

@@ -12,6 +12,7 @@ use crate::model::{
     Verdict,
 };
 use crate::observation::ObservationBody;
+use crate::overrides::Override;
 
 /// Mechanism of a hypothesis: a closed list, so that a reworded dead theory is recognised.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -362,6 +363,11 @@ pub enum Event {
         reason: String,
         /// Who.
         author: Author,
+    },
+    /// A person passed over a rule of cost, for a while.
+    OverrideGranted {
+        /// The override.
+        granted: Override,
     },
     /// An agent asked to end its turn.
     TurnEndAsked {

@@ -441,6 +441,7 @@ pub fn good_input() -> DecisionInput {
             site_findings: Vec::new(),
             behavioural_lines: 14,
             mechanical_lines: 0,
+            tests_added: 1,
             impure_test_files: Vec::new(),
             pinned_test_exists: true,
         },
@@ -475,6 +476,7 @@ pub fn good_input() -> DecisionInput {
         }),
         reverted: None,
         rivals: Vec::new(),
+        overrides: Vec::new(),
         attempts: Vec::new(),
         gates: Some(GateFacts {
             results: gate_results(),
@@ -492,6 +494,7 @@ pub fn good_input() -> DecisionInput {
             live_runs: Vec::new(),
             minutes_left: 58,
             diagnostics_left: None,
+            empty_results: Vec::new(),
             already_pushed: false,
             signal_exists: true,
         },

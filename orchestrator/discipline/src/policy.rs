@@ -185,6 +185,9 @@ pub struct ScopePolicy {
     /// True when the run needs the machine-wide GPU lease.
     #[serde(default)]
     pub gpu: bool,
+    /// Minutes of the runner that a day of this scope may cost; the day's own limit holds besides.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub runner_minutes_per_day: Option<u32>,
 }
 
 /// `[gate.NAME]`: a local question about a claim.

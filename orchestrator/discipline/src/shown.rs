@@ -335,6 +335,15 @@ fn labels(input: &DecisionInput) -> Vec<String> {
             input.body.budget.cancels.join(", ")
         ));
     }
+    labels.extend(input.overrides.iter().map(|granted| {
+        format!(
+            "{} passes over `{}`, on the word of {}: {}",
+            granted.id,
+            granted.code,
+            clean(&granted.author.name),
+            clean(&granted.reason)
+        )
+    }));
     let elsewhere = input
         .body
         .guards

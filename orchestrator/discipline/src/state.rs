@@ -12,9 +12,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::event::{Author, HypothesisBody, TurnEnd};
 use crate::model::{
-    ClaimId, Counters, GateResult, GateRunId, HypothesisId, LoopId, ObservationId, Run, RunId,
+    ClaimId, Counters, GateResult, GateRunId, HypothesisId, LoopId, ObservationId, OverrideId, Run,
+    RunId,
 };
 use crate::observation::ObservationBody;
+use crate::overrides::Override;
 
 pub use claim::{ApprovalRecord, Claim, ClaimPhase, PushRecord};
 pub use query::Operation;
@@ -47,6 +49,9 @@ pub struct LoopState {
     pub gate_runs: Table<GateRunId, GateRun>,
     /// Scopes that wait for a rollback.
     pub closed_scopes: Table<String, ScopeClosure>,
+    /// Every override that was ever granted.
+    #[serde(default)]
+    pub overrides: Table<OverrideId, Override>,
     /// Process groups that were started and have not been seen to end.
     pub live_groups: Vec<ProcessGroup>,
     /// Callers' idempotency keys and the ids they stand for.

@@ -12,7 +12,7 @@ use crate::green::Colour;
 use crate::model::{Conclusion, LoopId, Refusal, RunId};
 use crate::state::{ClaimPhase, Loop, LoopState};
 
-pub use next::next_actions;
+pub use next::{next_actions, next_write};
 
 /// Something legal and useful to do now.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -60,6 +60,8 @@ pub struct Orientation {
     pub nothing_new: bool,
     /// What to say then; `None` when there is news.
     pub note: Option<String>,
+    /// What moves the loop on, when there is no news; `None` when there is.
+    pub next_write: Option<NextAction>,
     /// To be handed in the next time.
     pub news_seq: u64,
 }
@@ -254,14 +256,18 @@ pub fn summary(state: &LoopState, scope: &str, now_ms: i64) -> ScopeSummary {
 #[must_use]
 pub fn orient(state: &LoopState, loop_id: &LoopId, seen_news_seq: Option<u64>) -> Orientation {
     let nothing_new = seen_news_seq == Some(state.news_seq);
+    let next_write = nothing_new.then(|| next_write(state, loop_id)).flatten();
     let note = nothing_new.then(|| {
-        let next = next_actions(state, loop_id).into_iter().next();
-        let next = next.map_or_else(String::new, |next| format!(" Next: `{}`, because {}.", next.tool, next.why));
+        let next = next_write.as_ref();
+        let next = next.map_or_else(String::new, |next| {
+            format!(" Looking again finds nothing; go on with `{}`: {}.", next.tool, next.why)
+        });
         format!("Nothing has changed since you last asked: no new bytes, runs, commits or decisions.{next}")
     });
     Orientation {
         nothing_new,
         note,
+        next_write,
         news_seq: state.news_seq,
     }
 }

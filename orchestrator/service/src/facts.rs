@@ -15,6 +15,7 @@ use discipline::decision::{
 };
 use discipline::model::{HypothesisId, RunId};
 use discipline::observation::grade_of;
+use discipline::spend::{empty_in_a_row, minutes_left};
 use discipline::state::{Claim, ClaimPhase, HypothesisStatus, LoopState};
 use gitread::GitReader;
 use markers::{Catalogue, Observation, Predicate};
@@ -98,6 +99,7 @@ pub(crate) fn gather(
         baseline: place.baseline(&state)?,
         hypothesis: hypothesis_facts(&state, body),
         rivals: rivals(&state, body),
+        overrides: state.overrides_in_force(&body.proof_scope, now_ms),
         attempts: state.failed_attempts(body, &changed),
         reverted: reverted(&reader, &state, body)?,
         gates: circumstances
@@ -406,8 +408,8 @@ fn target_facts(
     now_ms: i64,
 ) -> TargetFacts {
     let scope = &body.proof_scope;
-    let spent = state.runner_minutes_today(now_ms);
-    let allowed = base.facts.policy.budget.runner_minutes_per_day;
+    let policy = &base.facts.policy;
+    let own = circumstances.claim.map(|claim| &claim.id);
     let pushed = |claim: &Claim| {
         matches!(
             claim.phase,
@@ -427,11 +429,12 @@ fn target_facts(
             .get(scope)
             .map(|closure| closure.reason.clone()),
         live_runs: state.live_runs(scope),
-        minutes_left: allowed.saturating_sub(spent),
+        minutes_left: minutes_left(state, policy, scope, own, now_ms),
         diagnostics_left: (body.kind == ClaimKind::Diagnostic).then(|| {
-            let allowed = base.facts.policy.budget.diagnostic_runs;
+            let allowed = policy.budget.diagnostic_runs;
             allowed.saturating_sub(state.diagnostics_today(now_ms))
         }),
+        empty_results: empty_in_a_row(state, scope),
         already_pushed: circumstances.claim.is_some_and(pushed),
         signal_exists: state.signal_exists(scope, &body.parent),
     }

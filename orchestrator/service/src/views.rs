@@ -2,18 +2,22 @@
 
 use attest::claim::Citation;
 use attest::digest::Digest;
+use discipline::hit_rate::{HitRate, by_author};
 use discipline::model::{
     Counters, GateResult, GateVerdict, Grade, Job, LogRef, Refusal, Run, RunStatus, Trigger,
     Verdict, VerdictKind, WhyEmpty,
 };
+use discipline::overrides::Override;
+use discipline::spend::Spend;
 use discipline::state::{Claim, Hypothesis, LoopState};
 use discipline::turn::{NextAction, ScopeSummary};
 use markers::{Observation, Truth};
 
 use crate::ServiceError;
 use crate::api::{
-    ActionView, CitationView, ClaimSummary, CountersView, GateView, GradeView, HypothesisView,
-    JobView, LogView, ObservationView, RefusalView, RunView, ScopeView, VerdictView,
+    ActionView, CitationView, ClaimSummary, CountersView, GateView, GradeView, HitRateView,
+    HypothesisView, JobView, LogView, ObservationView, OverrideView, RefusalView, RunView,
+    ScopeView, SpendView, VerdictView,
 };
 
 pub(crate) fn refusals(refused: &[Refusal]) -> Vec<RefusalView> {
@@ -99,7 +103,7 @@ pub(crate) fn run(state: &LoopState, run: &Run) -> RunView {
     }
 }
 
-pub(crate) fn scope(summary: &ScopeSummary) -> ScopeView {
+pub(crate) fn scope(summary: &ScopeSummary, minutes_left: Option<u32>) -> ScopeView {
     ScopeView {
         scope: summary.scope.clone(),
         signal: summary.colour.as_str().into(),
@@ -107,17 +111,19 @@ pub(crate) fn scope(summary: &ScopeSummary) -> ScopeView {
         head_sha: summary.commit.clone(),
         age_ms: summary.age_ms,
         closed: summary.closed.clone(),
+        minutes_left,
     }
 }
 
 pub(crate) fn actions(actions: &[NextAction]) -> Vec<ActionView> {
-    actions
-        .iter()
-        .map(|action| ActionView {
-            tool: action.tool.clone(),
-            why: action.why.clone(),
-        })
-        .collect()
+    actions.iter().map(action).collect()
+}
+
+pub(crate) fn action(action: &NextAction) -> ActionView {
+    ActionView {
+        tool: action.tool.clone(),
+        why: action.why.clone(),
+    }
 }
 
 pub(crate) fn claim(claim: &Claim) -> ClaimSummary {
@@ -215,6 +221,47 @@ pub(crate) fn counters(counters: &Counters) -> CountersView {
         pushes: counters.pushes,
         runner_ms: counters.runner_ms,
         refused_ends: counters.refused_ends,
+        lines_written: counters.lines_written,
+        tests_added: counters.tests_added,
+    }
+}
+
+pub(crate) fn spend(row: &Spend) -> SpendView {
+    SpendView {
+        scope: row.scope.clone(),
+        loop_id: row.loop_id.as_ref().map(ToString::to_string),
+        claim_id: row.claim_id.as_ref().map(ToString::to_string),
+        runs: row.runs.iter().map(ToString::to_string).collect(),
+        state: row.state.as_str().into(),
+        reserved_minutes: row.reserved_minutes,
+        spent_ms: row.spent_ms,
+        bought: row.bought.as_ref().map(|bought| bought.what.clone()),
+        empty: row.bought.as_ref().is_some_and(|bought| bought.empty),
+    }
+}
+
+pub(crate) fn hit_rates(state: &LoopState) -> Vec<HitRateView> {
+    let view = |rate: &HitRate| HitRateView {
+        author: rate.author.clone(),
+        claims: rate.claims,
+        hits: rate.hits,
+        misses: rate.misses,
+        not_observable: rate.not_observable,
+        percent: rate.percent(),
+    };
+    by_author(state).iter().map(view).collect()
+}
+
+pub(crate) fn granted(granted: &Override, now_ms: i64) -> OverrideView {
+    OverrideView {
+        override_id: granted.id.to_string(),
+        code: granted.code.clone(),
+        scope: granted.scope.clone(),
+        reason: granted.reason.clone(),
+        by: granted.author.name.clone(),
+        granted_ms: granted.granted_ms,
+        expires_ms: granted.expires_ms,
+        in_force: granted.in_force(now_ms),
     }
 }
 

@@ -36,7 +36,7 @@ enum Action {
 pub(super) fn run(args: &Args, context: &Context<'_>) -> Result<Exit> {
     let id = match (&args.action, &args.id) {
         (Some(Action::Show { id }), _) | (None, Some(id)) => id,
-        (None, None) => return super::claims::list(context),
+        (None, None) => return super::claims::run(&super::claims::Args::default(), context),
     };
     let mut client = context.client()?;
     let output = context.output;

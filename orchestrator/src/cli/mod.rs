@@ -18,6 +18,7 @@ mod log;
 mod man;
 mod markers;
 mod mcp;
+mod overrides;
 mod pull;
 mod push;
 mod reject;
@@ -96,6 +97,8 @@ enum Verb {
     Revert(revert::Args),
     Revive(revive::Args),
     Reopen(reopen::Args),
+    #[command(name = "override")]
+    Overrides(overrides::Args),
     Why(why::Args),
     Audit(audit::Args),
     State(state::Args),
@@ -183,6 +186,7 @@ fn dispatch(verb: &Verb, context: &Context<'_>) -> Result<Exit> {
         Verb::Push(args) => push::run(args, context),
         Verb::Verify(args) => verify::run(args, context),
         Verb::Reopen(args) => reopen::run(args, context),
+        Verb::Overrides(args) => overrides::run(args, context),
         Verb::Revert(args) => revert::run(args, context),
         Verb::Revive(args) => revive::run(args, context),
         Verb::Why(args) => why::run(args, context),

@@ -1,7 +1,9 @@
 //! `greenloop status`
 
 use anyhow::Result;
-use service::api::{ClaimSummary, LoopStatusAnswer, LoopStatusRequest, LoopView, ScopeView};
+use service::api::{
+    ClaimSummary, LoopStatusAnswer, LoopStatusRequest, LoopView, ScopeView, SpendView,
+};
 
 use super::Context;
 use crate::exit::Exit;
@@ -11,6 +13,8 @@ use crate::times::{Times, took};
 
 /// Claims and theories that fit on one screen.
 const ROWS: usize = 6;
+/// Rows of spending on one screen.
+const SPENDING: usize = 3;
 
 /// One screen: scopes, loop, claims, ledger, counters, next legal actions
 #[derive(Debug, clap::Args)]
@@ -56,6 +60,7 @@ fn screen(answer: &LoopStatusAnswer, mut page: Page, times: Times) -> String {
     if let Some(found) = &answer.r#loop {
         counters(&mut page, found);
     }
+    spending(&mut page, answer);
     for drift in &answer.drift {
         page.toned("drift", drift, Tone::Warn);
     }
@@ -106,6 +111,9 @@ fn scope_line(scope: &ScopeView, times: Times) -> String {
     }
     if let Some(age) = scope.age_ms {
         line.push_str(&format!(", {}", times.ago(age)));
+    }
+    if let Some(minutes) = scope.minutes_left {
+        line.push_str(&format!(", {minutes} runner minutes left today"));
     }
     line
 }
@@ -192,7 +200,9 @@ fn counters(page: &mut Page, found: &LoopView) {
     page.field(
         "acting",
         &format!(
-            "{} proposals, {} gate runs, {} theories opened, {} killed",
+            "{} lines, {} tests, {} proposals, {} gate runs, {} theories opened, {} killed",
+            counters.lines_written,
+            counters.tests_added,
             counters.proposals,
             counters.gate_runs,
             counters.hypotheses_opened,
@@ -207,6 +217,55 @@ fn counters(page: &mut Page, found: &LoopView) {
             took(counters.runner_ms)
         ),
     );
+}
+
+/// What the last runs cost and bought, whose predictions came true, and what a person passes over.
+fn spending(page: &mut Page, answer: &LoopStatusAnswer) {
+    let mut label = "bought";
+    for row in answer.spending.iter().take(SPENDING) {
+        let tone = match (row.empty, row.state.as_str()) {
+            (true, _) => Tone::Bad,
+            (false, "settled") => Tone::Good,
+            (false, _) => Tone::Warn,
+        };
+        page.toned(label, &spend_line(row), tone);
+        label = "";
+    }
+    let mut label = "hit rate";
+    for rate in answer.hit_rates.iter().take(SPENDING) {
+        page.field(
+            label,
+            &format!("{}: {}", rate.author, super::claims::hit_rate(rate)),
+        );
+        label = "";
+    }
+    for granted in &answer.overrides {
+        page.toned(
+            "override",
+            &format!(
+                "{} {} in {}: {} ({})",
+                granted.override_id, granted.code, granted.scope, granted.reason, granted.by
+            ),
+            Tone::Warn,
+        );
+    }
+}
+
+fn spend_line(row: &SpendView) -> String {
+    let who = row.claim_id.as_deref().unwrap_or("by hand");
+    let runs = row.runs.join(", ");
+    let bought = match (&row.bought, row.state.as_str()) {
+        (Some(what), _) if row.empty => format!("nothing: {what}"),
+        (Some(what), _) => what.clone(),
+        (None, "reserved") => format!("{} minutes reserved", row.reserved_minutes),
+        (None, "bound") => "on its way".to_owned(),
+        (None, _) => "not read yet".to_owned(),
+    };
+    format!(
+        "{} {who} {runs} {}: {bought}",
+        row.scope,
+        took(row.spent_ms)
+    )
 }
 
 /// What a person does first, then what an agent may.
@@ -273,6 +332,9 @@ mod tests {
             claims: Vec::new(),
             hypotheses: Vec::new(),
             drift: Vec::new(),
+            spending: Vec::new(),
+            hit_rates: Vec::new(),
+            overrides: Vec::new(),
             ..answer()
         };
         insta::assert_snapshot!(shown(&empty, 80));

@@ -12,6 +12,8 @@ use super::Context;
 use super::claim::verdict_block;
 use crate::exit::Exit;
 use crate::output::{Output, Tone};
+use crate::page::printable;
+use crate::times::Times;
 
 /// Explain why a push was allowed, by replaying the decision
 ///
@@ -84,7 +86,9 @@ fn block(output: Output, answer: &ExplainPushAnswer) -> String {
         answer.attestation_ref.as_deref().unwrap_or("nothing"),
     );
     for rule in &answer.rules {
-        let verdict = if rule.refused.is_empty() {
+        let verdict = if !rule.overridden.is_empty() && rule.refused.is_empty() {
+            output.paint(Tone::Warn, &rule.overridden.join("; "))
+        } else if rule.refused.is_empty() {
             output.paint(Tone::Good, "passes")
         } else {
             let reasons: Vec<&str> = rule
@@ -95,6 +99,17 @@ fn block(output: Output, answer: &ExplainPushAnswer) -> String {
             output.paint(Tone::Bad, &format!("refuses: {}", reasons.join("; ")))
         };
         line(&rule.stage, &format!("{:<22} {verdict}", rule.rule));
+    }
+    for granted in &answer.overrides {
+        let said = format!(
+            "{} of {} by {} until {}: {}",
+            granted.override_id,
+            granted.code,
+            printable(&granted.by),
+            Times::here().at(granted.expires_ms),
+            printable(&granted.reason)
+        );
+        line("override", &said);
     }
     line(
         "replay",

@@ -143,6 +143,7 @@ impl Case<'_> {
             }
         }
         report.hypothesis = input.hypothesis;
+        report.overrides = input.overrides;
         Ok(())
     }
 

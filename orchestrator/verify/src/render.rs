@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use discipline::model::{GateVerdict, Refusal, VerdictKind};
+use discipline::overrides::Override;
 
 use crate::audit::AuditReport;
 use crate::prereceive::PushReport;
@@ -53,6 +54,7 @@ pub fn audit_text(report: &AuditReport) -> String {
                 printable(&approver.principal)
             ));
         }
+        override_lines(&commit.overrides, &mut out);
         if let Some(verdict) = &commit.verdict {
             out.line(&format!(
                 "        verdict {}",
@@ -180,6 +182,30 @@ fn rule_lines(report: &CommitReport, out: &mut Text) {
             "REFUSED"
         };
         out.line(&format!("rule    {}: {mark}", rule.rule));
+        for passed in &rule.overridden {
+            let refusal = &passed.refusal;
+            out.line(&format!(
+                "        {} PASSES OVER [{}] {}",
+                passed.by,
+                refusal.code,
+                printable(&refusal.reason)
+            ));
+        }
+    }
+    override_lines(&report.overrides, out);
+}
+
+/// A person's words against rules of cost, as they stood when the push was decided.
+fn override_lines(overrides: &[Override], out: &mut Text) {
+    for granted in overrides {
+        out.line(&format!(
+            "override {} of {} by {} until {} ms: {}",
+            granted.id,
+            printable(&granted.code),
+            printable(&granted.author.name),
+            granted.expires_ms,
+            printable(&granted.reason)
+        ));
     }
 }
 

@@ -2,8 +2,10 @@
 
 use attest::claim::ClaimBody;
 use attest::digest::Digest;
+use attest::statement::JournalHead;
 use discipline::decision::{Decision, HypothesisFacts};
 use discipline::model::{GateResult, GateRole, GateVerdict, Refusal, Verdict};
+use discipline::overrides::Override;
 use serde::{Deserialize, Serialize};
 
 /// Something true that weakens the answer without refusing it.
@@ -81,6 +83,8 @@ pub struct VerdictView {
     pub signed_by: String,
     /// True when the signers file names that key for verdicts.
     pub pinned: bool,
+    /// The journal's head when it was signed.
+    pub journal: JournalHead,
 }
 
 /// Everything said about one commit.
@@ -106,6 +110,9 @@ pub struct CommitReport {
     pub decision: Option<Decision>,
     /// Every gate process.
     pub gates: Vec<GateView>,
+    /// Rules of cost that a person passed over when the push was decided.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub overrides: Vec<Override>,
     /// Who approved.
     pub approver: Option<ApproverView>,
     /// What the run then said; absent while there is none.

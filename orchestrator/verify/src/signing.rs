@@ -50,6 +50,7 @@ pub(crate) fn check_verdict(
         at_ms: predicate.at_ms,
         signed_by: verdict.signature.fingerprint.clone(),
         pinned,
+        journal: predicate.journal.clone(),
     });
     Ok(Some(verdict))
 }

@@ -101,6 +101,7 @@ pub fn facts(
         site_findings: tidy(sites::findings(diff, &hunks, claim, base)),
         behavioural_lines: lines.behavioural,
         mechanical_lines: lines.mechanical,
+        tests_added: shape::tests_added(&sides),
         impure_test_files: test_code::impure_files(claim.pinned_test, head),
         pinned_test_exists: claim
             .pinned_test

@@ -55,6 +55,24 @@ pub(super) fn count(pairs: &[Pair<'_>]) -> Lines {
     lines
 }
 
+/// Test functions of the head that the changed files had under no name of theirs.
+pub(super) fn tests_added(pairs: &[Pair<'_>]) -> u32 {
+    let names = |side: Option<&Side>| -> Vec<String> {
+        let functions = side.and_then(Side::rust).map(|file| &file.functions);
+        let tests = functions
+            .into_iter()
+            .flatten()
+            .filter(|function| function.test);
+        tests.map(|function| function.path.clone()).collect()
+    };
+    let had: BTreeSet<String> = pairs
+        .iter()
+        .flat_map(|pair| names(pair.old.as_ref()))
+        .collect();
+    let has = pairs.iter().flat_map(|pair| names(pair.new.as_ref()));
+    u32::try_from(has.filter(|name| !had.contains(name)).count()).unwrap_or(u32::MAX)
+}
+
 /// Changed lines of one side, one block per hunk.
 fn blocks<'a>(pair: &'a Pair<'_>, head: bool) -> Vec<Vec<Line<'a>>> {
     let Some(side) = (if head {

@@ -136,6 +136,13 @@ fn check_scope(name: &str, scope: &ScopePolicy, mut at: impl FnMut(&[Step<'_>], 
     check_argv("argv", &scope.argv, &mut at);
     check_cargo(&scope.argv, &scope.package, &scope.features, &mut at);
     check_timeout(scope.timeout_s, &mut at);
+    if scope.runner_minutes_per_day == Some(0) {
+        at(
+            &[Step::Key("runner_minutes_per_day")],
+            "a scope whose day has no minutes takes no push; write at least 1, or leave it out"
+                .into(),
+        );
+    }
     check_globs("when", &scope.when, &mut at);
     check_predicates("engage", &scope.engage, &mut at);
     check_predicates("guards", &scope.guards, &mut at);

@@ -187,6 +187,11 @@ const SCOPE: &[Key] = &[
         Kind::Bool,
         "true when the run needs the machine-wide GPU lease",
     ),
+    key(
+        "runner_minutes_per_day",
+        Kind::Integer,
+        "minutes of the runner that a day of this scope may cost, within the day's own",
+    ),
 ];
 
 const CELL: &[Key] = &[

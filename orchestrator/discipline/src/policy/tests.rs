@@ -27,6 +27,7 @@ when = ["engine/**"]
 pass_env = ["VK_ICD_FILENAMES"]
 timeout_s = 900
 gpu = true
+runner_minutes_per_day = 8
 [gate.engine]
 argv = ["cargo", "test", "-p", "engine", "--features", "gpu"]
 package = "engine"
@@ -102,7 +103,7 @@ fn each_mistake_is_named_with_its_place() {
         (
             "[budget]",
             "[bugdet]",
-            "38:2: unknown key `bugdet` in the top of the file; the nearest valid key is `budget`",
+            "39:2: unknown key `bugdet` in the top of the file; the nearest valid key is `budget`",
         ),
         (
             "kind = \"local\"",
@@ -192,6 +193,11 @@ fn each_mistake_is_named_with_its_place() {
             "40 lower-case hex digits",
         ),
         (
+            "runner_minutes_per_day = 8",
+            "runner_minutes_per_day = 0",
+            "25:26: a scope whose day has no minutes takes no push",
+        ),
+        (
             "expires_h = 24",
             "expires_h = 0",
             "a signature that expires at once permits nothing",
@@ -201,7 +207,7 @@ fn each_mistake_is_named_with_its_place() {
             "dirs = [\"/etc\"]",
             "is not a path below the root",
         ),
-        ("[attest]", "[attest", "47:8: "),
+        ("[attest]", "[attest", "48:8: "),
         ("[attest]", "[repo]", "duplicate key"),
     ];
     for (from, to, wanted) in cases {

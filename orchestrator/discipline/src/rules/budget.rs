@@ -31,8 +31,10 @@ pub(super) fn judge(case: &Case<'_>) -> Vec<Refusal> {
                 budget.runner_minutes, target.minutes_left
             ),
             format!(
-                "ask for at most {}, or push when the day's minutes are renewed",
-                target.minutes_left
+                "ask for at most {}, push when the day's minutes are renewed, or have a person type \
+                 `greenloop override budget_exceeded {} --reason …`",
+                target.minutes_left,
+                case.body().proof_scope
             ),
         ));
     }

@@ -32,6 +32,7 @@ pub use case::{Case, Demands, demands};
 
 use crate::decision::{Decision, DecisionInput, RULES_VERSION, RuleResult, Stage};
 use crate::model::Refusal;
+use crate::overrides::part;
 use crate::rulebook::Rulebook;
 
 /// One rule.
@@ -186,10 +187,16 @@ pub fn decide(input: &DecisionInput, rulebook: &Rulebook, stage: Stage) -> Decis
     let rules: Vec<RuleResult> = RULES
         .iter()
         .filter(|rule| rule.stage <= stage)
-        .map(|rule| RuleResult {
-            rule: rule.name.to_owned(),
-            stage: rule.stage,
-            refused: (rule.judge)(&case),
+        .map(|rule| {
+            let scope = &input.body.proof_scope;
+            let all = (rule.judge)(&case);
+            let (refused, overridden) = part(all, &input.overrides, scope, input.now_ms);
+            RuleResult {
+                rule: rule.name.to_owned(),
+                stage: rule.stage,
+                refused,
+                overridden,
+            }
         })
         .collect();
     let allowed = rules.iter().all(|rule| rule.refused.is_empty());

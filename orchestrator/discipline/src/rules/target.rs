@@ -4,6 +4,7 @@ use attest::claim::ClaimKind;
 
 use super::Case;
 use crate::model::Refusal;
+use crate::spend::EMPTY_IN_A_ROW;
 
 pub(super) fn judge(case: &Case<'_>) -> Vec<Refusal> {
     let mut refused = remote(case);
@@ -28,6 +29,7 @@ pub(super) fn judge(case: &Case<'_>) -> Vec<Refusal> {
             "push the rollback first (`kind` = `rollback`), or have a person reopen the scope with a reason",
         ));
     }
+    refused.extend(empty_results(case));
     let live = target
         .live_runs
         .iter()
@@ -43,6 +45,29 @@ pub(super) fn judge(case: &Case<'_>) -> Vec<Refusal> {
         )
     }));
     refused
+}
+
+/// Pushes that told nothing are not repeated until a person has looked at why.
+fn empty_results(case: &Case<'_>) -> Option<Refusal> {
+    let (body, empty) = (case.body(), &case.input.target.empty_results);
+    if body.kind == ClaimKind::Rollback || empty.len() < EMPTY_IN_A_ROW {
+        return None;
+    }
+    Some(Refusal::new(
+        "empty_results_in_a_row",
+        "proof_scope",
+        format!(
+            "the last {} pushes of `{}` bought nothing: {}",
+            empty.len(),
+            body.proof_scope,
+            empty.join("; ")
+        ),
+        format!(
+            "find out why with `classify_run`; then a person types `greenloop override \
+             empty_results_in_a_row {} --reason …`",
+            body.proof_scope
+        ),
+    ))
 }
 
 fn remote(case: &Case<'_>) -> Vec<Refusal> {

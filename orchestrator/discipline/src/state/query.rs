@@ -9,16 +9,16 @@ use markers::Truth;
 use super::{Claim, LoopState, RecordedObservation, ScopeClosure};
 use crate::decision::AttemptFact;
 use crate::model::{
-    ClaimId, GateRunId, HypothesisId, LoopId, ObservationId, Run, RunId, RunStatus, Trigger,
-    VerdictKind,
+    ClaimId, GateRunId, HypothesisId, LoopId, ObservationId, OverrideId, Run, RunId, RunStatus,
+    Trigger, VerdictKind,
 };
+use crate::spend::{cost_ms, minutes};
 
 /// Earlier attempts that a claim has to answer for; each costs a run of the pinned test.
 const MAX_ATTEMPTS: usize = 3;
 
 /// Milliseconds of a day; budgets are per UTC day.
 const DAY_MS: i64 = 24 * 60 * 60 * 1000;
-const MINUTE_MS: u64 = 60 * 1000;
 
 /// Calls that a caller may retry with the same key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -117,6 +117,12 @@ impl LoopState {
     #[must_use]
     pub fn next_gate_run_id(&self) -> GateRunId {
         GateRunId::nth(next("G", self.gate_runs.keys().map(GateRunId::as_str)))
+    }
+
+    /// The id the next override gets.
+    #[must_use]
+    pub fn next_override_id(&self) -> OverrideId {
+        OverrideId::nth(next("V", self.overrides.keys().map(OverrideId::as_str)))
     }
 
     /// The id that an earlier call with the same key made, if there was one.
@@ -244,25 +250,18 @@ impl LoopState {
         })
     }
 
-    /// Minutes that runs created on the UTC day of `now_ms` have cost, rounded up. Minutes of runs
-    /// that are still live count up to `now_ms`. Runs of later days, which a clock that was set back
-    /// leaves behind, count too.
+    /// Minutes that runs created on the UTC day of `now_ms` have cost, rounded up; of one scope, or of
+    /// all. Minutes of runs that are still live count up to `now_ms`. Runs of later days, which a
+    /// clock that was set back leaves behind, count too.
     #[must_use]
-    pub fn runner_minutes_today(&self, now_ms: i64) -> u32 {
+    pub fn runner_minutes_today(&self, scope: Option<&str>, now_ms: i64) -> u32 {
         let today = now_ms.div_euclid(DAY_MS);
-        let of_today = self
-            .runs
-            .values()
-            .filter(|run| run.created_ms.div_euclid(DAY_MS) >= today);
-        let spent: u64 = of_today
-            .map(|run| {
-                run.finished_ms
-                    .unwrap_or(now_ms)
-                    .saturating_sub(run.created_ms)
-            })
-            .map(|ms| u64::try_from(ms).unwrap_or(0))
-            .sum();
-        u32::try_from(spent.div_ceil(MINUTE_MS)).unwrap_or(u32::MAX)
+        let of_today = self.runs.values().filter(|run| {
+            run.created_ms.div_euclid(DAY_MS) >= today
+                && scope.is_none_or(|scope| run.scope == scope)
+        });
+        let spent = of_today.map(|run| cost_ms(run, now_ms));
+        minutes(spent.fold(0, u64::saturating_add))
     }
 
     /// Runs of diagnostics created on the UTC day of `now_ms`.

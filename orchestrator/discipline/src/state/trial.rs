@@ -26,6 +26,7 @@ macro_rules! each_table {
             claims,
             gate_runs,
             closed_scopes,
+            overrides,
             live_groups: _,
             idempotency,
             held: _,
@@ -38,6 +39,7 @@ macro_rules! each_table {
         claims.$call();
         gate_runs.$call();
         closed_scopes.$call();
+        overrides.$call();
         idempotency.$call();
     }};
 }

@@ -8,6 +8,7 @@ use super::{IllegalEvent, counters, equal, fresh, fresh_key, known, open};
 use crate::event::{Author, HypothesisBody, TurnEnd};
 use crate::hypothesis::killer_digest;
 use crate::model::{Counters, HypothesisId, LoopId, ObservationId, Refusal, Run, RunStatus};
+use crate::overrides::Override;
 use crate::state::{
     Hypothesis, HypothesisStatus, Killer, Loop, LoopState, Operation, ProcessGroup,
     RecordedObservation, Revival,
@@ -231,6 +232,16 @@ pub(super) fn end_turn(
     }
     asked.last_turn_end = Some(end.clone());
     asked.open &= *end != TurnEnd::Green;
+    Ok(())
+}
+
+pub(super) fn grant_override(
+    state: &mut LoopState,
+    granted: &Override,
+) -> Result<(), IllegalEvent> {
+    let id = &granted.id;
+    fresh(&state.overrides, id, "override", id.as_str())?;
+    state.overrides.insert(id.clone(), granted.clone());
     Ok(())
 }
 

@@ -173,6 +173,7 @@ fn apply(state: &mut LoopState, event: &Event) -> Result<(), IllegalEvent> {
                 id: scope.clone(),
             }),
         },
+        Event::OverrideGranted { granted } => ledger::grant_override(state, granted),
         Event::TurnEndAsked {
             loop_id,
             end,

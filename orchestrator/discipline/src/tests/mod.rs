@@ -9,5 +9,6 @@ mod observation;
 mod permit;
 mod run_facts;
 mod shown;
+mod spend;
 mod turn;
 mod verification;

@@ -251,9 +251,15 @@ fn asking_twice_without_news_says_so() {
     step(&mut state, &fixtures::counted("reorientations", 1)).unwrap();
     let second = orient(&state, &LoopId::nth(1), Some(first.news_seq));
     assert!(second.nothing_new);
+    assert_eq!(second.next_write.unwrap().tool, "propose_claim");
+    // A staged claim lets the turn end, which writes nothing: the next look is told to work on.
+    let staged = until(ClaimPhase::Staged);
+    let again = orient(&staged, &LoopId::nth(1), Some(staged.news_seq));
+    assert_eq!(tools(&staged)[0], "end_turn");
+    assert_eq!(again.next_write.unwrap().tool, "edit");
     insta::assert_snapshot!(
         second.note.unwrap(),
-        @"Nothing has changed since you last asked: no new bytes, runs, commits or decisions. Next: `propose_claim`, because H1 stands: fix it, pin it with a test, and propose."
+        @"Nothing has changed since you last asked: no new bytes, runs, commits or decisions. Looking again finds nothing; go on with `propose_claim`: H1 stands: fix it, pin it with a test, and propose."
     );
     step(&mut state, &fixtures::proposal()).unwrap();
     assert!(!orient(&state, &LoopId::nth(1), Some(second.news_seq)).nothing_new);

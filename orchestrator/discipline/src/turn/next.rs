@@ -38,6 +38,18 @@ pub fn next_actions(state: &LoopState, loop_id: &LoopId) -> Vec<NextAction> {
     actions
 }
 
+/// Tools that only look, or end the turn; everything else moves the loop on.
+const LOOKS: &[&str] = &["end_turn", "get_claim"];
+
+/// The most useful action that writes something; the end of the turn when there is nothing to write.
+#[must_use]
+pub fn next_write(state: &LoopState, loop_id: &LoopId) -> Option<NextAction> {
+    let actions = next_actions(state, loop_id);
+    let writes = |action: &&NextAction| !LOOKS.contains(&action.tool.as_str());
+    let chosen = actions.iter().find(writes).or_else(|| actions.first());
+    chosen.cloned()
+}
+
 fn action(tool: &str, why: String) -> NextAction {
     NextAction {
         tool: tool.to_owned(),

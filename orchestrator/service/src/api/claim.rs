@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{CitationView, ClaimSummary, GateView, RefusalView, VerdictView};
+use super::{CitationView, ClaimSummary, GateView, OverrideView, RefusalView, VerdictView};
 
 /// Where the change is.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -319,6 +319,9 @@ pub struct RuleView {
     pub stage: String,
     /// What it refused; empty when it passed.
     pub refused: Vec<RefusalView>,
+    /// What it refused and a person passed over, each with the id of the override.
+    #[serde(default)]
+    pub overridden: Vec<String>,
 }
 
 /// The decision, replayed.
@@ -338,6 +341,9 @@ pub struct ExplainPushAnswer {
     pub approved_by: Option<String>,
     /// What the run then said.
     pub verdict: Option<VerdictView>,
+    /// Rules of cost that a person passed over when the push was decided.
+    #[serde(default)]
+    pub overrides: Vec<OverrideView>,
     /// Ref that carries the attestation.
     pub attestation_ref: Option<String>,
 }

@@ -3,7 +3,10 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{ActionView, ClaimSummary, CountersView, HypothesisView, RefusalView, ScopeView};
+use super::{
+    ActionView, ClaimSummary, CountersView, HitRateView, HypothesisView, OverrideView, RefusalView,
+    ScopeView, SpendView,
+};
 
 /// Where do we stand?
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -48,6 +51,21 @@ pub struct LoopStatusAnswer {
     pub drift: Vec<String>,
     /// Set when nothing changed since the last call: the state below is the one already given.
     pub unchanged_since_last_call: bool,
+    /// What to say then.
+    #[serde(default)]
+    pub note: Option<String>,
+    /// The next step that writes something, when nothing changed since the last call.
+    #[serde(default)]
+    pub next_write: Option<ActionView>,
+    /// What runs cost and what each bought, newest first.
+    #[serde(default)]
+    pub spending: Vec<SpendView>,
+    /// How often predictions came true, by author.
+    #[serde(default)]
+    pub hit_rates: Vec<HitRateView>,
+    /// Rules of cost that a person passes over now.
+    #[serde(default)]
+    pub overrides: Vec<OverrideView>,
     /// Commit at the tip of the branch under care, as last seen.
     pub branch_tip: Option<String>,
     /// Sequence number of the newest journal record.

@@ -154,6 +154,9 @@ commands! {
     "review_claim" ReviewClaim(ReviewClaimRequest) -> ReviewClaimAnswer, Operator, Read;
     "prepare_revival" PrepareRevival(PrepareRevivalRequest) -> PrepareRevivalAnswer, Operator, Read;
     "revive_hypothesis" ReviveHypothesis(ReviveHypothesisRequest) -> ReviveHypothesisAnswer, Operator, Write;
+    "list_claims" ListClaims(ListClaimsRequest) -> ListClaimsAnswer, Operator, Read;
+    "override_rule" OverrideRule(OverrideRuleRequest) -> OverrideRuleAnswer, Operator, Write;
+    "list_overrides" ListOverrides(ListOverridesRequest) -> ListOverridesAnswer, Operator, Read;
     "reopen_scope" ReopenScope(ReopenScopeRequest) -> ReopenScopeAnswer, Operator, Write;
     "prepare_rollback" PrepareRollback(PrepareRollbackRequest) -> PrepareRollbackAnswer, Operator, Write;
     "reject_claim" RejectClaim(RejectClaimRequest) -> RejectClaimAnswer, Operator, Write;

@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{ClaimSummary, RefusalView, RunView};
+use super::{ClaimSummary, HitRateView, OverrideView, RefusalView, RunView};
 
 /// Run a scope now, at the tip of the branch or at a commit.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -94,6 +94,64 @@ pub struct RejectClaimAnswer {
     pub state: String,
     /// Why it was not recorded.
     pub refused: Vec<RefusalView>,
+}
+
+/// Which claims are there?
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ListClaimsRequest {
+    /// Those of this loop; those of the newest open one when absent.
+    #[serde(default)]
+    pub loop_id: Option<String>,
+    /// True for those of every loop, closed ones included.
+    #[serde(default)]
+    pub all: bool,
+}
+
+/// Claims, and how often predictions came true.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ListClaimsAnswer {
+    /// Newest first.
+    pub claims: Vec<ClaimSummary>,
+    /// By author, over all loops.
+    pub hit_rates: Vec<HitRateView>,
+}
+
+/// Pass over a rule of cost, for a while.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct OverrideRuleRequest {
+    /// Code of the refusal to pass over.
+    pub code: String,
+    /// Scope whose claims it is for.
+    pub scope: String,
+    /// Why; who audits a push reads it.
+    pub reason: String,
+    /// How long it counts.
+    pub hours: u32,
+}
+
+/// The override.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct OverrideRuleAnswer {
+    /// As recorded; null when it was not granted.
+    pub granted: Option<OverrideView>,
+    /// Why it was not.
+    pub refused: Vec<RefusalView>,
+}
+
+/// Which rules were passed over?
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ListOverridesRequest {}
+
+/// Every override that was ever granted.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ListOverridesAnswer {
+    /// Newest first.
+    pub overrides: Vec<OverrideView>,
+    /// Codes of refusals that can be passed over.
+    pub overridable: Vec<String>,
 }
 
 /// Who are you?

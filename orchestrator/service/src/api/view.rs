@@ -95,6 +95,9 @@ pub struct ScopeView {
     pub age_ms: Option<i64>,
     /// Why it is closed for pushes, if it is.
     pub closed: Option<String>,
+    /// Runner minutes that a claim of it may still ask for today; null while no policy was read.
+    #[serde(default)]
+    pub minutes_left: Option<u32>,
 }
 
 /// A legal next step.
@@ -230,6 +233,73 @@ pub struct CountersView {
     pub runner_ms: u64,
     /// Turn ends refused.
     pub refused_ends: u64,
+    /// Changed lines of the trees that were proposed.
+    #[serde(default)]
+    pub lines_written: u64,
+    /// Test functions that those trees add.
+    #[serde(default)]
+    pub tests_added: u64,
+}
+
+/// One row of the spend ledger: a claim with its runs, or a run by hand.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct SpendView {
+    /// Proof scope that ran.
+    pub scope: String,
+    /// Loop that pays.
+    pub loop_id: Option<String>,
+    /// Claim whose push spends; null for a run by hand.
+    pub claim_id: Option<String>,
+    /// Runs it is bound to, oldest first.
+    pub runs: Vec<String>,
+    /// `reserved`, `bound` or `settled`.
+    pub state: String,
+    /// Minutes kept for it and not spent yet.
+    pub reserved_minutes: u32,
+    /// Milliseconds of the runner spent.
+    pub spent_ms: u64,
+    /// What that bought, once settled.
+    pub bought: Option<String>,
+    /// True when it bought nothing that was not known before.
+    pub empty: bool,
+}
+
+/// How often an author's predictions came true.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct HitRateView {
+    /// Who proposed the claims; self-declared.
+    pub author: String,
+    /// Claims whose run was graded.
+    pub claims: u64,
+    /// Predictions that held.
+    pub hits: u64,
+    /// Predictions that failed.
+    pub misses: u64,
+    /// Predictions that the run could not show.
+    pub not_observable: u64,
+    /// Hits of a hundred that could be seen; null when none could.
+    pub percent: Option<u64>,
+}
+
+/// A person's word against a rule of cost.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct OverrideView {
+    /// Id, such as `V1`.
+    pub override_id: String,
+    /// Code of the refusal that it passes over.
+    pub code: String,
+    /// Scope whose claims it is for.
+    pub scope: String,
+    /// Why.
+    pub reason: String,
+    /// Who granted it.
+    pub by: String,
+    /// When, unix milliseconds.
+    pub granted_ms: i64,
+    /// When it ends, unix milliseconds.
+    pub expires_ms: i64,
+    /// True while it counts.
+    pub in_force: bool,
 }
 
 /// One row of the ledger.

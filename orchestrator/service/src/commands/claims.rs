@@ -1,5 +1,7 @@
 //! `check_claim`, `propose_claim`, `get_claim`.
 
+use std::collections::BTreeMap;
+
 use attest::approval::claim_digest;
 use attest::claim::ClaimBody;
 use attest::json::canonical;
@@ -9,12 +11,13 @@ use discipline::model::{ClaimId, LoopId};
 use discipline::rules::decide;
 use discipline::state::{Claim, ClaimPhase, LoopState, Operation};
 
-use super::{check_key, draft, find_claim, find_loop};
+use super::{check_key, draft, find_claim, find_loop, status};
 use crate::ServiceError;
 use crate::api::{
     CheckClaimAnswer, CheckClaimRequest, ClaimDraft, GetClaimAnswer, GetClaimRequest,
-    ProposeClaimAnswer, ProposeClaimRequest,
+    ListClaimsAnswer, ListClaimsRequest, ProposeClaimAnswer, ProposeClaimRequest,
 };
+use crate::core::Core;
 use crate::facts::{Circumstances, Gathered, gather};
 use crate::shared::{Ctx, Shared};
 use crate::views;
@@ -101,8 +104,38 @@ pub(super) fn propose_claim(
         }))
     })?;
     let id = proposed.ok_or_else(|| ServiceError::Internal("no claim was made".into()))?;
+    count_work(shared, ctx, &id, &judged.gathered)?;
     let core = shared.core();
     Ok(answer(find_claim(&core.state, id.as_str())?))
+}
+
+/// Counts what a tree that nobody proposed before holds: the work behind the proposals.
+fn count_work(
+    shared: &Shared,
+    ctx: Ctx<'_>,
+    id: &ClaimId,
+    gathered: &Gathered,
+) -> Result<(), ServiceError> {
+    let diff = &gathered.input.diff;
+    let lines = diff.behavioural_lines.saturating_add(diff.mechanical_lines);
+    let grew = [("lines_written", lines), ("tests_added", diff.tests_added)];
+    let grew: BTreeMap<String, u64> = grew
+        .into_iter()
+        .filter(|(_, by)| *by > 0)
+        .map(|(name, by)| (name.to_owned(), u64::from(by)))
+        .collect();
+    let counted = |core: &Core| {
+        let claim = core.state.claims.get(id)?;
+        let mut others = core.state.claims.values();
+        let known = others.any(|other| other.id != *id && other.body.tree == claim.body.tree);
+        (!known && !grew.is_empty()).then(|| Event::Counted {
+            loop_id: claim.loop_id.clone(),
+            grew,
+        })
+    };
+    shared
+        .append_with(&ctx.caller.author(), |core| Ok(counted(core)))
+        .map(|_| ())
 }
 
 fn known(state: &LoopState, loop_id: &LoopId, key: &str) -> Option<Claim> {
@@ -143,6 +176,30 @@ fn answer(claim: &Claim) -> ProposeClaimAnswer {
         state: claim.phase.as_str().into(),
         refused: views::refusals(&claim.refused),
     }
+}
+
+/// Claims of one loop or of all, newest first.
+pub(super) fn list_claims(
+    shared: &Shared,
+    request: &ListClaimsRequest,
+) -> Result<ListClaimsAnswer, ServiceError> {
+    let core = shared.core();
+    let state = &core.state;
+    let of_loop = match (&request.loop_id, request.all) {
+        (Some(id), _) => Some(find_loop(state, id)?.id.clone()),
+        (None, true) => None,
+        (None, false) => status::newest_open(&core),
+    };
+    let mut claims: Vec<&Claim> = state
+        .claims
+        .values()
+        .filter(|claim| of_loop.as_ref().is_none_or(|id| &claim.loop_id == id))
+        .collect();
+    claims.sort_by_key(|claim| std::cmp::Reverse(claim.proposed_seq));
+    Ok(ListClaimsAnswer {
+        claims: claims.into_iter().map(views::claim).collect(),
+        hit_rates: views::hit_rates(state),
+    })
 }
 
 /// Everything about a claim.

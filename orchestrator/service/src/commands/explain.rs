@@ -87,6 +87,11 @@ fn answer(shared: &Shared, claim: &Claim, report: &CommitReport) -> ExplainPushA
             .is_some_and(|decision| decision.allowed),
         approved_by: claim.approval.as_ref().map(|record| record.signer.clone()),
         verdict: claim.verdict.as_ref().map(views::verdict),
+        overrides: report
+            .overrides
+            .iter()
+            .map(|granted| views::granted(granted, shared.now()))
+            .collect(),
         attestation_ref: claim.commit.as_deref().map(repo::attestation_ref),
     }
 }
@@ -96,6 +101,11 @@ fn rules(decision: &Decision) -> Vec<RuleView> {
         rule: rule.rule.clone(),
         stage: views::word(&rule.stage),
         refused: views::refusals(&rule.refused),
+        overridden: rule
+            .overridden
+            .iter()
+            .map(|passed| format!("{} passes over {}", passed.by, passed.refusal.code))
+            .collect(),
     };
     decision.rules.iter().map(view).collect()
 }

@@ -17,6 +17,7 @@ mod ledger;
 mod logs;
 mod loops;
 mod machine;
+mod overrides;
 mod path_delta;
 pub(crate) mod pull;
 mod push;
@@ -80,6 +81,9 @@ pub(crate) fn dispatch(
         Q::ReviewClaim(r) => A::ReviewClaim(review::review_claim(shared, ctx, r)?),
         Q::PrepareRevival(r) => A::PrepareRevival(revive::prepare(shared, ctx, &r)?),
         Q::ReviveHypothesis(r) => A::ReviveHypothesis(revive::revive(shared, ctx, r)?),
+        Q::ListClaims(r) => A::ListClaims(claims::list_claims(shared, &r)?),
+        Q::OverrideRule(r) => A::OverrideRule(overrides::override_rule(shared, ctx, &r)?),
+        Q::ListOverrides(r) => A::ListOverrides(overrides::list_overrides(shared, r)),
         Q::ReopenScope(r) => A::ReopenScope(rollback::reopen_scope(shared, ctx, r)?),
         Q::PrepareRollback(r) => A::PrepareRollback(rollback::prepare_rollback(shared, ctx, r)?),
         Q::DaemonInfo(_) => A::DaemonInfo(machine::daemon_info(shared)),

@@ -6,6 +6,8 @@ use ci::forge::model::millis;
 use ci::forge::{RunQuery, run_key};
 use discipline::event::Event;
 use discipline::model::{Conclusion, Refusal, Run, RunId, RunStatus, Trigger};
+use discipline::policy::Policy;
+use discipline::spend::{minutes_left, reserved_minutes};
 use discipline::state::LoopState;
 
 use super::{cursor, find_run, unknown};
@@ -175,13 +177,12 @@ pub(super) fn start_run(
         Some(cell) => ci::cells_of(scope, Some(cell)).map_err(unknown_cell)?,
     };
     let cells: Vec<String> = cells.into_iter().map(|cell| cell.name).collect();
-    let budget = policy.budget.runner_minutes_per_day;
     let tree = shared.reader()?.commit_info(&commit)?.tree;
     let now = shared.now();
     let (mut id, mut refused) = (None, Vec::new());
     shared.append_with(&ctx.caller.author(), |core| {
         // Under the writer's lock: of two callers at once, the second sees the first one's run.
-        refused = unmet(&core.state, now, &request.scope, budget);
+        refused = unmet(&core.state, now, &request.scope, policy);
         if !refused.is_empty() {
             return Ok(None);
         }
@@ -245,7 +246,7 @@ fn unknown_cell(error: ci::CiError) -> ServiceError {
     }
 }
 
-fn unmet(state: &LoopState, now_ms: i64, scope: &str, budget: u32) -> Vec<Refusal> {
+fn unmet(state: &LoopState, now_ms: i64, scope: &str, policy: &Policy) -> Vec<Refusal> {
     let mut refused = Vec::new();
     if let Some(live) = state.live_runs(scope).first() {
         refused.push(Refusal::new(
@@ -255,13 +256,20 @@ fn unmet(state: &LoopState, now_ms: i64, scope: &str, budget: u32) -> Vec<Refusa
             format!("wait for it with `greenloop wait {live}`; an agent waits with `wait_for_run`"),
         ));
     }
-    let spent = state.runner_minutes_today(now_ms);
-    if spent >= budget {
+    if minutes_left(state, policy, scope, None, now_ms) == 0 {
+        let (spent, of_scope) = (
+            state.runner_minutes_today(None, now_ms),
+            state.runner_minutes_today(Some(scope), now_ms),
+        );
+        let kept = reserved_minutes(state, None, None, now_ms);
         refused.push(Refusal::new(
             "budget_spent",
             "scope",
-            format!("{spent} of {budget} runner minutes are spent today"),
-            "run it tomorrow, or raise `[budget] runner_minutes_per_day` by a policy_change claim",
+            format!(
+                "no runner minute is left today: {spent} are spent, {of_scope} of them by `{scope}`, and \
+                 {kept} are kept for claims that are signed"
+            ),
+            "run it tomorrow, or raise `runner_minutes_per_day` by a policy_change claim",
         ));
     }
     refused

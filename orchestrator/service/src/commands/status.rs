@@ -1,7 +1,9 @@
 //! `loop_status`: one cheap screen of state.
 
 use discipline::model::LoopId;
-use discipline::turn::{next_actions, orient, summary};
+use discipline::spend::{ledger, minutes_left};
+use discipline::state::LoopState;
+use discipline::turn::{Orientation, next_actions, orient, summary};
 
 use super::find_loop;
 use crate::ServiceError;
@@ -10,6 +12,9 @@ use crate::core::Core;
 use crate::drift;
 use crate::shared::{Ctx, Shared};
 use crate::views;
+
+/// Rows of the spend ledger that one screen takes.
+const SPENDING: usize = 8;
 
 /// Answers from the fold, and from trees of the daemon's repository when the branch has moved; the
 /// remote is not read.
@@ -20,16 +25,19 @@ pub(super) fn loop_status(
 ) -> Result<LoopStatusAnswer, ServiceError> {
     let target = shared.last_target();
     let now = shared.now();
-    let drift = drift::drift(shared, target.as_ref().map(|target| target.tip.as_str()));
+    let tip = target.as_ref().map(|target| target.tip.as_str());
+    let drift = drift::drift(shared, tip);
+    let policy = tip.and_then(|tip| shared.base(tip).ok());
+    let left = |state: &LoopState, scope: &str| {
+        let policy = &policy.as_ref()?.facts.policy;
+        Some(minutes_left(state, policy, scope, None, now))
+    };
     let mut core = shared.core();
     let loop_id = match &request.loop_id {
         Some(id) => Some(find_loop(&core.state, id)?.id.clone()),
         None => newest_open(&core),
     };
-    let unchanged = match &loop_id {
-        Some(id) => reoriented(&mut core, ctx, id),
-        None => false,
-    };
+    let looked = loop_id.as_ref().map(|id| reoriented(&mut core, ctx, id));
     let state = &core.state;
     let found = loop_id.as_ref().and_then(|id| state.loops.get(id));
     let scopes: Vec<String> = match found {
@@ -61,7 +69,7 @@ pub(super) fn loop_status(
         phase: phase(&core).into(),
         scopes: scopes
             .iter()
-            .map(|scope| views::scope(&summary(state, scope, now)))
+            .map(|scope| views::scope(&summary(state, scope, now), left(state, scope)))
             .collect(),
         claims,
         hypotheses: state
@@ -72,7 +80,22 @@ pub(super) fn loop_status(
             .collect(),
         next_actions: views::actions(&actions),
         drift,
-        unchanged_since_last_call: unchanged,
+        unchanged_since_last_call: looked.as_ref().is_some_and(|looked| looked.nothing_new),
+        note: looked.as_ref().and_then(|looked| looked.note.clone()),
+        next_write: looked
+            .and_then(|looked| looked.next_write)
+            .map(|next| views::action(&next)),
+        spending: ledger(state, loop_id.as_ref(), now, SPENDING)
+            .iter()
+            .map(views::spend)
+            .collect(),
+        hit_rates: views::hit_rates(state),
+        overrides: state
+            .overrides
+            .values()
+            .filter(|granted| granted.in_force(now))
+            .map(|granted| views::granted(granted, now))
+            .collect(),
         branch_tip: target.map(|target| target.tip),
         journal_seq: head.seq,
         journal_head: head.hash.to_string(),
@@ -81,7 +104,7 @@ pub(super) fn loop_status(
 }
 
 /// Notes what the caller has seen; a second look without news is counted.
-fn reoriented(core: &mut Core, ctx: Ctx<'_>, id: &LoopId) -> bool {
+fn reoriented(core: &mut Core, ctx: Ctx<'_>, id: &LoopId) -> Orientation {
     let key = (ctx.caller.uid, ctx.caller.name.clone(), id.clone());
     let seen = core.seen.get(&key).copied();
     let orientation = orient(&core.state, id, seen);
@@ -89,10 +112,10 @@ fn reoriented(core: &mut Core, ctx: Ctx<'_>, id: &LoopId) -> bool {
     if orientation.nothing_new {
         core.count(id, "reorientations");
     }
-    orientation.nothing_new
+    orientation
 }
 
-fn newest_open(core: &Core) -> Option<LoopId> {
+pub(super) fn newest_open(core: &Core) -> Option<LoopId> {
     let open = core.state.loops.values().filter(|found| found.open);
     open.map(|found| found.id.clone())
         .max_by_key(|id| (id.as_str().len(), id.clone()))

@@ -431,6 +431,7 @@ impl World {
                 cells: vec![log.into_cell("default")],
             }),
             rivals: Vec::new(),
+            overrides: Vec::new(),
             attempts: Vec::new(),
             hypothesis: Some(HypothesisFacts {
                 id: "H1".to_owned(),
@@ -455,6 +456,7 @@ impl World {
                 live_runs: Vec::new(),
                 minutes_left: 60,
                 diagnostics_left: None,
+                empty_results: Vec::new(),
                 already_pushed: false,
                 signal_exists: true,
             },
@@ -512,6 +514,26 @@ impl World {
                 .map(|(name, bytes)| (name.to_owned(), bytes))
                 .collect(),
         )
+    }
+
+    /// A checkpoint of the journal at `seq`, as a commit on `parent`.
+    pub fn checkpoint(&self, made: &Made, seq: u64, said: &[u8], parent: Option<&str>) -> String {
+        let journal = JournalHead {
+            seq,
+            head: Digest::of(said),
+        };
+        let key = key(VERDICT);
+        let at_ms = now_ms();
+        let files = build::checkpoint(MAIN, &made.commit, &made.tree, at_ms, journal, &key);
+        let files = files.unwrap().into_iter();
+        let tree = self.flat_tree(
+            &files
+                .map(|(name, bytes)| (name.to_owned(), bytes))
+                .collect(),
+        );
+        let mut args = vec!["commit-tree", "-m", "checkpoint", &tree];
+        args.extend(parent.iter().flat_map(|parent| ["-p", parent]));
+        self.git(&args)
     }
 
     /// A bare repository at the trusted root, guarded by the real binary as pre-receive hook.
