@@ -3,7 +3,7 @@
 //! A journal that was cut between two of its own anchors looks whole from inside. The newest
 //! checkpoint that this state folder's key has signed proves a record that must still be there.
 
-use std::sync::PoisonError;
+use std::sync::{MutexGuard, PoisonError};
 
 use attest::attestation::LOG_REF;
 use discipline::event::PushOutcome;
@@ -27,15 +27,31 @@ pub(crate) enum Compared {
 }
 
 /// Adds a checkpoint of the journal as it is, after the claim has been graded. One that cannot be
-/// added is not missed: the next takes its place.
-pub(crate) fn publish(shared: &Shared, id: &ClaimId, cancel: &Cancel) -> Result<(), ServiceError> {
+/// added is tried again when the remote is next read.
+pub(crate) fn publish(shared: &Shared, id: &ClaimId, cancel: &Cancel) {
+    let why = match add(shared, id, cancel) {
+        Ok(None) => return,
+        Ok(Some(message)) => message,
+        Err(error) => error.to_string(),
+    };
+    tracing::warn!(why, "checkpoint is not published yet");
+    *compared(shared) = Compared::NotYet;
+}
+
+fn compared(shared: &Shared) -> MutexGuard<'_, Compared> {
+    let lock = shared.compared.lock();
+    lock.unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Sends one checkpoint; `Some` says why the remote did not take it.
+fn add(shared: &Shared, id: &ClaimId, cancel: &Cancel) -> Result<Option<String>, ServiceError> {
     let graded = {
         let core = shared.core();
         let claim = core.state.claims.get(id);
         claim.and_then(|claim| Some((claim.body.clone(), claim.commit.clone()?)))
     };
     let Some((body, commit)) = graded else {
-        return Ok(());
+        return Ok(None);
     };
     let (head, at_ms) = (journal_head(shared), shared.now());
     let last = tip(shared, cancel)?;
@@ -75,49 +91,59 @@ pub(crate) fn publish(shared: &Shared, id: &ClaimId, cancel: &Cancel) -> Result<
     if let Some(group) = &group {
         shared.group_ended(group);
     }
-    if let PushOutcome::Refused { message } | PushOutcome::Unknown { message } = sent? {
-        tracing::warn!(message, "checkpoint is not published");
-    }
-    Ok(())
+    Ok(match sent? {
+        PushOutcome::Pushed => None,
+        PushOutcome::Refused { message } | PushOutcome::Unknown { message } => Some(message),
+    })
 }
 
 /// Compares the journal with its newest checkpoint at the remote, once in a daemon's life.
 pub(crate) fn compare_once(shared: &Shared, cancel: &Cancel) {
-    let lock = || {
-        shared
-            .compared
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-    };
-    if *lock() != Compared::NotYet {
+    if *compared(shared) != Compared::NotYet {
         return;
     }
     match compare(shared, cancel) {
-        Ok(found) => *lock() = found,
+        Ok((found, missing)) => {
+            *compared(shared) = found;
+            if let Some(id) = missing {
+                publish(shared, &id, cancel);
+            }
+        }
         Err(error) => tracing::warn!(%error, "checkpoints of the remote cannot be read"),
     }
 }
 
-fn compare(shared: &Shared, cancel: &Cancel) -> Result<Compared, ServiceError> {
-    let Some(tip) = tip(shared, cancel)? else {
-        return Ok(Compared::Fits);
-    };
+/// What the newest own checkpoint says, and the claim whose verdict no checkpoint follows: a daemon
+/// that was killed, or a remote that did not answer, left it without one.
+fn compare(shared: &Shared, cancel: &Cancel) -> Result<(Compared, Option<ClaimId>), ServiceError> {
     let own = shared.keys.verdict.fingerprint();
-    let Some(proven) = verify::newest_checkpoint(&shared.reader()?, &tip, &own)? else {
-        return Ok(Compared::Fits);
+    let newest = match tip(shared, cancel)? {
+        Some(tip) => verify::newest_checkpoint(&shared.reader()?, &tip, &own)?,
+        None => None,
     };
     let core = shared.core();
+    // A verdict that is not published yet brings its checkpoint with it.
+    let published = core.gated.graded.clone().filter(|(id, _)| {
+        let claim = core.state.claims.get(id);
+        claim.is_some_and(|claim| claim.verdict_object.is_some())
+    });
+    let Some(newest) = newest else {
+        return Ok((Compared::Fits, published.map(|(id, _)| id)));
+    };
+    let proven = newest.journal;
     let here = core.dir.journal.hash_at(proven.seq);
     let wanted = Hash::from_hex(&proven.head.to_hex());
     if here.is_some() && here == wanted {
-        return Ok(Compared::Fits);
+        let missing = published.filter(|(_, at_ms)| newest.at_ms < *at_ms);
+        return Ok((Compared::Fits, missing.map(|(id, _)| id)));
     }
-    Ok(Compared::Differs(format!(
+    let cut = Compared::Differs(format!(
         "the remote's checkpoint proves record {} of this journal, which ends at record {} and does not \
          hold it: it was cut or restored from a backup; put the newer journal back if there is one",
         proven.seq,
         core.dir.journal.head().seq
-    )))
+    ));
+    Ok((cut, None))
 }
 
 /// The newest checkpoint of anybody, its objects fetched.

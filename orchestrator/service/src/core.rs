@@ -190,6 +190,8 @@ pub(crate) struct Gated {
     pub(crate) at_ms: BTreeMap<ClaimId, i64>,
     /// Toolchain that they were built with.
     pub(crate) with: BTreeMap<ClaimId, String>,
+    /// The claim that was graded last, and when.
+    pub(crate) graded: Option<(ClaimId, i64)>,
     /// Toolchain of the daemon that writes, as it was noted last.
     toolchain: Option<String>,
 }
@@ -204,6 +206,9 @@ impl Gated {
                 self.with.insert(id.clone(), toolchain.clone());
             }
             self.at_ms.insert(id, at_ms);
+        }
+        if let Event::ClaimVerified { claim_id, .. } = event {
+            self.graded = Some((claim_id.clone(), at_ms));
         }
     }
 }

@@ -230,6 +230,8 @@ fn publish(shared: &Shared, id: &ClaimId, cancel: &Cancel) -> Result<(), Service
     };
     let ref_name = repo::verdict_ref(&verdict.commit);
     if let Some(there) = shared.repo.remote_tip(&shared.remote, &ref_name, cancel)? {
+        // Sent by a daemon that was killed before it could say so, and before its checkpoint.
+        checkpoint::publish(shared, id, cancel);
         return published(shared, id, there);
     }
     let at_ms = {
@@ -269,9 +271,7 @@ fn publish(shared: &Shared, id: &ClaimId, cancel: &Cancel) -> Result<(), Service
     }
     match outcome? {
         PushOutcome::Pushed => {
-            if let Err(error) = checkpoint::publish(shared, id, cancel) {
-                tracing::warn!(%error, "checkpoint is not published");
-            }
+            checkpoint::publish(shared, id, cancel);
             published(shared, id, object)
         }
         PushOutcome::Refused { message } | PushOutcome::Unknown { message } => {

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::VerifyError;
 use crate::check::{Moment, Terms, check_commit};
+use crate::checkpoint;
 use crate::evidence::Evidence;
 use crate::report::{CommitReport, Warning};
 use crate::trust::Trust;
@@ -96,6 +97,7 @@ pub fn audit(
         Some(root) => to_root(reader, &tip, root, &terms, &mut report)?,
         None => while_attested(reader, &tip, &terms, &mut report)?,
     }
+    checkpoint::check_chain(reader, clone, &mut report)?;
     let remedy = fetch_command(clone);
     let commits = report
         .commits

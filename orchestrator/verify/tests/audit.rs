@@ -589,6 +589,8 @@ fn a_fresh_clone_replays_the_push_offline() {
         &[],
         &[&format!("{verdict}:refs/greenloop/verdict/{}", made.commit)],
     );
+    let checkpoint = world.checkpoint(&made, 44, b"record 44", None);
+    remote.accepts(&[], &[&format!("{checkpoint}:refs/greenloop/log")]);
     let url = format!("file://{}", remote.path.display());
     git(world.dir.path(), &["clone", "-q", &url, "clone"], b"");
     let clone = world.path("clone");
@@ -745,4 +747,65 @@ fn usage_errors_have_their_own_exit_code() {
         );
         assert!(!output.stderr.is_empty(), "{args:?}");
     }
+}
+
+/// The chain of checkpoints is part of what a clone proves: later ones prove later records, and none
+/// contradicts another or a verdict.
+#[test]
+fn checkpoints_that_contradict_each_other_are_named() {
+    let world = World::new();
+    let made = world.make(Edits::default());
+    let point = |name: &str, object: &str| world.git(&["update-ref", name, object]);
+    point("refs/heads/main", &made.commit);
+    point(
+        &format!("refs/greenloop/attest/{}", made.commit),
+        &made.attestation,
+    );
+    let told = || -> (Vec<String>, Vec<String>) {
+        let trust = Trust::from_signers(Some(&world.path("signers"))).unwrap();
+        let tip = Some(made.commit.as_str());
+        let report =
+            verify::audit::audit(&world.reader(), tip, &world.work(), &trust, None).unwrap();
+        let warnings = report.warnings.into_iter().map(|warning| warning.code);
+        let about = |code: &String| code.starts_with("checkpoint");
+        (
+            report.refused.into_iter().map(|found| found.code).collect(),
+            warnings.filter(about).collect(),
+        )
+    };
+    let none: Vec<String> = Vec::new();
+    assert_eq!(
+        told(),
+        (none.clone(), none.clone()),
+        "nothing is graded yet"
+    );
+    point(
+        &format!("refs/greenloop/verdict/{}", made.commit),
+        &world.verdict(&made, VERDICT, now_ms()),
+    );
+    assert_eq!(told().1, ["checkpoints_missing"]);
+
+    // The verdict was signed at record 41.
+    let early = world.checkpoint(&made, 40, b"record 40", None);
+    point("refs/greenloop/log", &early);
+    assert_eq!(told(), (none.clone(), vec!["checkpoint_behind".into()]));
+    let later = world.checkpoint(&made, 44, b"record 44", Some(&early));
+    point("refs/greenloop/log", &later);
+    assert_eq!(told(), (none.clone(), none.clone()));
+
+    let cases: [(u64, &[u8], &str); 3] = [
+        (43, b"record 43", "checkpoint_rewound"),
+        (44, b"another record 44", "checkpoint_forked"),
+        (41, b"another record 41", "checkpoint_forked"),
+    ];
+    for (seq, said, code) in cases {
+        point(
+            "refs/greenloop/log",
+            &world.checkpoint(&made, seq, said, Some(&later)),
+        );
+        assert!(told().0.contains(&code.to_owned()), "{seq}: {:?}", told());
+    }
+    let foreign = world.git(&["commit-tree", "-m", "x", &made.tree, "-p", &later]);
+    point("refs/greenloop/log", &foreign);
+    assert_eq!(told(), (none, vec!["checkpoints_unreadable".into()]));
 }

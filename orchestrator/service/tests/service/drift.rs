@@ -75,9 +75,27 @@ fn a_journal_that_the_remote_knows_more_of_is_noticed() {
     copy(&state, &backup);
     bench.approve(&claim);
     assert_eq!(bench.push(&loop_id, &claim, &digest).refused, []);
+    let hook = bench.remote_path().join("hooks/update");
+    let no_checkpoint = "#!/bin/sh\nif [ \"$1\" = refs/greenloop/log ]; then exit 1; fi\n";
+    fs::write(&hook, no_checkpoint).unwrap();
+    run(&bench.root(), "chmod", &["+x", hook.to_str().unwrap()]);
     assert_eq!(bench.verified(&claim).state, "confirmed");
     let refs = bench.remote_refs();
+    assert!(!refs.contains_key("refs/greenloop/log"), "{refs:?}");
+    fs::remove_file(&hook).unwrap();
+    // What a daemon could not add, it or the next one adds when the remote is read again.
+    bench.reopen();
+    bench.agent(api::ListInvariantsRequest::default()).unwrap();
+    let refs = bench.remote_refs();
     assert!(refs.contains_key("refs/greenloop/log"), "{refs:?}");
+    let checkpoints = || {
+        run(
+            &bench.remote_path(),
+            "git",
+            &["rev-list", "--count", "refs/greenloop/log"],
+        )
+    };
+    assert_eq!(checkpoints(), "1");
     let told = run(
         &bench.remote_path(),
         "git",
