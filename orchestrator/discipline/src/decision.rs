@@ -107,6 +107,24 @@ pub struct Hunk {
     pub new_len: u32,
 }
 
+/// Changed lines of a file that `cfg` attributes on them or around them keep or leave out.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ConditionalCode {
+    /// Path.
+    pub file: String,
+    /// Conditions that must all hold, without white space, sorted; `test` itself left out.
+    pub cfgs: Vec<String>,
+}
+
+impl ConditionalCode {
+    /// As coverage lists it.
+    #[must_use]
+    pub fn name(&self) -> String {
+        format!("{} [{}]", self.file, self.cfgs.join(", "))
+    }
+}
+
 /// The change as facts; recomputed by the verifier from the two trees.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -119,6 +137,9 @@ pub struct DiffFacts {
     pub changed: Vec<ChangedPath>,
     /// Hunks of text files, sorted.
     pub hunks: Vec<Hunk>,
+    /// Changed code that is compiled only under conditions, sorted.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub conditional: Vec<ConditionalCode>,
     /// Findings of the syntax tree and of paths, as refusals.
     pub findings: Vec<Refusal>,
     /// Sites that do not exist at base or do not overlap the diff.

@@ -430,6 +430,12 @@ pub struct GateResult {
     pub compile_error: bool,
     /// Changed files that this gate compiled (from rustc's dep-info).
     pub covered: Vec<String>,
+    /// Tests that its binaries list; `None` when they were not asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub listed: Option<u64>,
+    /// The gate run whose result this is, when it was not run again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reused_from: Option<GateRunId>,
     /// Transcript in the evidence store.
     pub transcript: Option<LogRef>,
     /// Wall time.

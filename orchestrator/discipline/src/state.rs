@@ -19,7 +19,7 @@ use crate::observation::ObservationBody;
 use crate::overrides::Override;
 
 pub use claim::{ApprovalRecord, Claim, ClaimPhase, PushRecord};
-pub use query::Operation;
+pub use query::{Operation, ReuseKey};
 pub use table::Table;
 
 /// Everything the journal says, after any number of events.

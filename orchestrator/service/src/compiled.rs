@@ -60,6 +60,19 @@ pub(crate) fn read(
     })
 }
 
+/// Conditions of the target, one per line of `rustc --print cfg`.
+pub(crate) fn target(shared: &Shared, cancel: &Cancel) -> Result<Vec<String>, ServiceError> {
+    let root = &shared.toolchain.sysroot;
+    let command = exec::Command::new(&shared.toolchain.rustc, root).args(["--print", "cfg"]);
+    let captured = exec::capture(&command, cancel)?;
+    let text = String::from_utf8_lossy(&captured.stdout).into_owned();
+    // A toolchain that does not say leaves every condition of the target unknown.
+    Ok(match captured.outcome.exit.success() {
+        true => text.lines().map(str::to_owned).collect(),
+        false => Vec::new(),
+    })
+}
+
 /// `debug`, `release`, …, also below a target triple.
 fn profiles(target: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();

@@ -172,6 +172,8 @@ pub(crate) fn gate(result: &GateResult) -> GateView {
         passed: result.tests.passed,
         failed: result.tests.failed,
         failed_tests: result.failed_tests.clone(),
+        listed: result.listed,
+        reused_from: result.reused_from.as_ref().map(ToString::to_string),
         duration_ms: result.duration_ms,
         transcript: result.transcript.as_ref().map(log),
     }

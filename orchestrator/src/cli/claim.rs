@@ -108,8 +108,15 @@ pub(super) fn gate_line(output: Output, gate: &GateView) -> String {
     } else {
         Tone::Bad
     };
+    let listed = gate
+        .listed
+        .map_or_else(String::new, |listed| format!(" of {listed} listed"));
+    let reused = match &gate.reused_from {
+        Some(run) => format!("; taken over from {run}"),
+        None => String::new(),
+    };
     format!(
-        "  gate {:<13} {:<12} {} ({} passed, {} failed, {})\n",
+        "  gate {:<13} {:<12} {} ({} passed{listed}, {} failed, {}{reused})\n",
         gate.gate,
         gate.role,
         output.paint(tone, &gate.verdict),

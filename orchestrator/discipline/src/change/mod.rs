@@ -97,6 +97,7 @@ pub fn facts(
         diff_digest: diff.digest()?,
         base_tree: diff.base_tree.clone(),
         changed: diff.changed_paths(),
+        conditional: shape::conditional(&sides),
         findings: tidy(findings),
         site_findings: tidy(sites::findings(diff, &hunks, claim, base)),
         behavioural_lines: lines.behavioural,

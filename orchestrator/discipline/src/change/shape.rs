@@ -13,7 +13,8 @@ use super::lexical::Token;
 use super::paths::is_document;
 use super::shader::{Shader, is_shader};
 use super::sides::{Pair, Side};
-use super::syntax::within;
+use super::syntax::{Conditional, within};
+use crate::decision::ConditionalCode;
 use crate::diff::Diff;
 use crate::model::Refusal;
 
@@ -71,6 +72,32 @@ pub(super) fn tests_added(pairs: &[Pair<'_>]) -> u32 {
         .collect();
     let has = pairs.iter().flat_map(|pair| names(pair.new.as_ref()));
     u32::try_from(has.filter(|name| !had.contains(name)).count()).unwrap_or(u32::MAX)
+}
+
+/// Changed code of the head that is compiled only under conditions.
+pub(super) fn conditional(pairs: &[Pair<'_>]) -> Vec<ConditionalCode> {
+    let mut found = BTreeSet::new();
+    for pair in pairs {
+        let Some(file) = pair.new.as_ref().and_then(Side::rust) else {
+            continue;
+        };
+        let of_changes = file.conditional.iter().filter(|part| {
+            (part.start..=part.end).any(|line| {
+                // The innermost part of a line says all that is around it.
+                let inner = |other: &&Conditional| {
+                    other.start >= part.start && other.end <= part.end && *other != *part
+                };
+                let mut inside = file.conditional.iter().filter(inner);
+                pair.changes_new(line)
+                    && !inside.any(|other| (other.start..=other.end).contains(&line))
+            })
+        });
+        found.extend(of_changes.map(|part| ConditionalCode {
+            file: pair.path.to_owned(),
+            cfgs: part.cfgs.iter().cloned().collect(),
+        }));
+    }
+    found.into_iter().collect()
 }
 
 /// Changed lines of one side, one block per hunk.

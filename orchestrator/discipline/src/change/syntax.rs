@@ -29,6 +29,8 @@ pub(super) struct RustFile {
     pub(super) functions: Vec<Function>,
     /// Lines of `use` and `extern crate` items.
     pub(super) imports: Vec<(u32, u32)>,
+    /// Items and members under conditions other than `test`.
+    pub(super) conditional: Vec<Conditional>,
     /// Lines of items that exist for tests only.
     pub(super) test_ranges: Vec<(u32, u32)>,
     /// Lines of items other than test code and imports, outermost first.
@@ -48,6 +50,15 @@ pub(super) struct Symbol {
     /// First line, attributes included.
     pub(super) start: u32,
     pub(super) end: u32,
+}
+
+/// Lines that are compiled only under conditions.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Conditional {
+    pub(super) start: u32,
+    pub(super) end: u32,
+    /// Conditions on it and around it, `test` itself left out.
+    pub(super) cfgs: BTreeSet<String>,
 }
 
 /// A function with a body.

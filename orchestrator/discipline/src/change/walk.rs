@@ -7,7 +7,8 @@ use syn::spanned::Spanned;
 use syn::{Attribute, Block, Item, Signature};
 
 use super::reports;
-use super::syntax::{Function, RustFile, Symbol, closing};
+use super::syntax::{Conditional, Function, RustFile, Symbol, closing};
+use crate::gates::parts_of;
 
 pub(super) fn file(file: &syn::File, facts: &mut RustFile) {
     let context = Context::default().enter(None, &file.attrs);
@@ -79,7 +80,7 @@ impl Attributes {
         let parts = inner
             .strip_prefix("all(")
             .and_then(|rest| rest.strip_suffix(')'));
-        let parts = parts.map_or_else(|| vec![inner.to_owned()], top_level);
+        let parts = parts.map_or_else(|| vec![inner.to_owned()], parts_of);
         for part in parts {
             if part == "test" {
                 self.test_only = true;
@@ -88,22 +89,6 @@ impl Attributes {
             }
         }
     }
-}
-
-/// Parts between commas that no bracket encloses.
-fn top_level(text: &str) -> Vec<String> {
-    let mut parts = vec![String::new()];
-    let mut depth = 0_i32;
-    for c in text.chars() {
-        depth += i32::from(c == '(') - i32::from(c == ')');
-        match parts.last_mut() {
-            Some(_) if c == ',' && depth == 0 => parts.push(String::new()),
-            Some(last) => last.push(c),
-            None => {}
-        }
-    }
-    parts.retain(|part| !part.is_empty());
-    parts
 }
 
 pub(super) fn compact(tokens: proc_macro2::TokenStream) -> String {
@@ -118,6 +103,7 @@ fn items(items: &[Item], context: &Context, facts: &mut RustFile) {
         if !(noted.test || noted.test_only || context.in_test) {
             facts.inner.extend(inner_symbols(item));
         }
+        note_condition(item, attributes(item), context, facts);
         if noted.test || noted.test_only || context.in_test {
             facts.test_ranges.push(lines(item));
         } else if !matches!(item, Item::Use(_) | Item::ExternCrate(_)) {
@@ -168,6 +154,25 @@ fn items(items: &[Item], context: &Context, facts: &mut RustFile) {
     }
 }
 
+/// Notes lines that their own attributes, or those of the file, keep only under conditions.
+fn note_condition(
+    whole: &impl Spanned,
+    attrs: &[Attribute],
+    context: &Context,
+    facts: &mut RustFile,
+) {
+    let cfgs = context.enter(None, attrs).cfgs;
+    if cfgs.is_empty() {
+        return;
+    }
+    let (start, end) = lines(whole);
+    let part = Conditional { start, end, cfgs };
+    // A free function is met as an item and as a function.
+    if !facts.conditional.contains(&part) {
+        facts.conditional.push(part);
+    }
+}
+
 fn function(
     whole: &impl Spanned,
     attrs: &[Attribute],
@@ -178,6 +183,7 @@ fn function(
 ) {
     let noted = Attributes::of(attrs);
     let inner = context.enter(Some(sig.ident.to_string()), attrs);
+    note_condition(whole, attrs, context, facts);
     let span = whole.span();
     let braces = block.brace_token.span;
     let body = facts.token_at(braces.open().byte_range().start)

@@ -89,6 +89,10 @@ pub struct CargoArgs {
     pub all_features: bool,
     /// `--workspace` or `--all`.
     pub workspace: bool,
+    /// `--no-default-features`.
+    pub no_default_features: bool,
+    /// `--release`, or another profile than cargo's own for development and tests.
+    pub release: bool,
 }
 
 impl CargoArgs {
@@ -109,6 +113,9 @@ impl CargoArgs {
                     args.features.extend(names.map(str::to_owned));
                 }
                 ("--all-features", _) => args.all_features = true,
+                ("--no-default-features", _) => args.no_default_features = true,
+                ("--release" | "-r", _) => args.release = true,
+                ("--profile", Some(name)) => args.release = !matches!(name, "dev" | "test"),
                 ("--workspace" | "--all", _) => args.workspace = true,
                 (word, None) if !word.starts_with(['-', '+']) && args.subcommand.is_empty() => {
                     args.subcommand = word.to_owned();

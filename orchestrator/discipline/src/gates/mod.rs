@@ -6,18 +6,24 @@
 
 pub mod argv;
 mod canary;
+mod condition;
 mod coverage;
 pub mod dep_info;
+mod inventory;
 mod observed;
 mod verdicts;
 
 pub use argv::{PINNED_GATE, PinnedGate, canary_argv, pinned_gate};
 pub use canary::{CANARY_STEM, CANARY_TEST, canary_test_source};
+pub use condition::Conditions;
+pub(crate) use condition::parts_of;
 pub use coverage::{needs_coverage, uncovered};
+pub use inventory::{Listed, list_argv};
 
 use attest::digest::Digest;
 use markers::Observation;
 
+use crate::decision::ConditionalCode;
 use crate::model::{GateResult, GateRole, GateVerdict, LogRef, ProcessExit, Refusal};
 use observed::Observed;
 
@@ -52,6 +58,12 @@ pub struct GateRun<'a> {
     pub build_inputs: &'a [String],
     /// Changed files that exist in this tree and that some gate has to compile.
     pub changed: &'a [String],
+    /// Changed code in them that is compiled only under conditions.
+    pub conditional: &'a [ConditionalCode],
+    /// What decides those conditions in this build.
+    pub conditions: &'a Conditions,
+    /// What its binaries list; `None` when they were not asked.
+    pub listed: Option<&'a Listed>,
     /// Globs of the gate's `when`: it must compile at least one changed file that they match. Empty:
     /// it answers for no file in particular.
     pub when: &'a [String],
@@ -61,7 +73,13 @@ pub struct GateRun<'a> {
 #[must_use]
 pub fn judge(run: &GateRun<'_>) -> GateResult {
     let seen = Observed::of(run.observations);
-    let covered = coverage::covered(run.changed, run.compiled, run.build_inputs);
+    let covered = coverage::covered(
+        run.changed,
+        run.conditional,
+        run.conditions,
+        run.compiled,
+        run.build_inputs,
+    );
     let judged = match ended_badly(run) {
         Some(refusal) => Err((GateVerdict::Refused, vec![refusal])),
         None => match run.role {
@@ -89,6 +107,11 @@ pub fn judge(run: &GateRun<'_>) -> GateResult {
         failed_tests: seen.failed.iter().cloned().collect(),
         compile_error: seen.compile_error,
         covered,
+        listed: match run.listed {
+            Some(Listed::Names(names)) => u64::try_from(names.len()).ok(),
+            _ => None,
+        },
+        reused_from: None,
         transcript: run.transcript.clone(),
         duration_ms: run.duration_ms,
         environment: run.environment.clone(),

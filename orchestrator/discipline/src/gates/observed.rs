@@ -12,6 +12,8 @@ pub(super) struct Observed {
     pub(super) counts: TestCounts,
     /// Names of tests that ran.
     pub(super) names: BTreeSet<String>,
+    /// Names with a result of any kind, ignored ones included.
+    pub(super) reported: BTreeSet<String>,
     pub(super) failed: BTreeSet<String>,
     pub(super) compile_error: bool,
     /// A test binary announced tests and never summed them up.
@@ -50,6 +52,7 @@ impl Observed {
         let Some(name) = observation.text("name") else {
             return;
         };
+        self.reported.insert(name.to_owned());
         match observation.text("outcome") {
             Some("ignored") => {}
             outcome => {

@@ -5,6 +5,7 @@ use markers::{Decimal, Observation, Span, Value};
 use proptest::prelude::*;
 
 use super::*;
+use crate::decision::ConditionalCode;
 use crate::diff::{ChangedPath, FileMode};
 use crate::policy::Policy;
 
@@ -61,6 +62,9 @@ fn words(text: &str) -> Vec<String> {
     text.split_whitespace().map(str::to_owned).collect()
 }
 
+/// Manifest of the gate's package.
+const MANIFEST: &str = "[features]\ndefault = [\"cpu\"]\ncpu = []\nvulkan = [\"dep:ash\", \"shaders\"]\nshaders = []\n";
+
 struct Case {
     role: GateRole,
     exit: ProcessExit,
@@ -68,6 +72,8 @@ struct Case {
     tail: &'static str,
     argv: &'static str,
     when: &'static str,
+    listed: Option<Listed>,
+    conditional: Vec<ConditionalCode>,
 }
 
 impl Default for Case {
@@ -79,6 +85,8 @@ impl Default for Case {
             tail: "",
             argv: "cargo test -p engine",
             when: "",
+            listed: None,
+            conditional: Vec::new(),
         }
     }
 }
@@ -103,6 +111,14 @@ fn result(case: &Case) -> GateResult {
         changed: &words(
             "engine/src/lib.rs engine/shaders/rms.wgsl engine/src/vk/mod.rs engine/Cargo.toml",
         ),
+        conditional: &case.conditional,
+        conditions: &Conditions::of(
+            &argv,
+            "engine",
+            MANIFEST,
+            &words("unix target_os=\"linux\""),
+        ),
+        listed: case.listed.as_ref(),
         when: &when,
     })
 }
@@ -316,7 +332,7 @@ fn files_that_no_gate_compiled_are_listed() {
     ];
     let policy = Policy::parse("schema = 1\n").unwrap();
     let passed = result(&Case::default());
-    let refused = uncovered(std::slice::from_ref(&passed), &changed, &policy);
+    let refused = uncovered(std::slice::from_ref(&passed), &changed, &[], &policy);
     assert_eq!(refused.len(), 1);
     assert!(
         refused[0]
@@ -327,18 +343,18 @@ fn files_that_no_gate_compiled_are_listed() {
     let mut also = passed.clone();
     also.covered = vec!["engine/src/vk/mod.rs".into()];
     assert_eq!(
-        uncovered(&[passed.clone(), also.clone()], &changed, &policy),
+        uncovered(&[passed.clone(), also.clone()], &changed, &[], &policy),
         []
     );
     also.verdict = GateVerdict::Vacuous;
     assert_eq!(
-        uncovered(&[passed.clone(), also.clone()], &changed, &policy).len(),
+        uncovered(&[passed.clone(), also.clone()], &changed, &[], &policy).len(),
         1,
         "a vacuous gate covers nothing"
     );
     (also.verdict, also.role) = (GateVerdict::Passed, GateRole::PinOnBase);
     assert_eq!(
-        uncovered(&[passed, also], &changed, &policy).len(),
+        uncovered(&[passed, also], &changed, &[], &policy).len(),
         1,
         "base covers nothing of head"
     );
@@ -603,4 +619,159 @@ proptest! {
         let _ = dep_info::below_root(&dep_info::parse(&text), &root);
         let _ = dep_info::rerun_if_changed(&text, &root, &root);
     }
+}
+
+#[test]
+fn what_ran_must_be_what_the_binaries_list() {
+    use GateVerdict::{Passed, Refused};
+    let names = |names: &str| Some(Listed::Names(words(names)));
+    let listed = |listed| Case {
+        listed,
+        ..Case::default()
+    };
+    check(listed(None), Passed, "");
+    check(listed(names("a b")), Passed, "");
+    check(listed(names("a b c")), Refused, "gate_inventory_mismatch");
+    check(listed(names("a")), Refused, "gate_inventory_mismatch");
+    check(listed(names("a c")), Refused, "gate_inventory_mismatch");
+    check(listed(names("")), Refused, "gate_inventory_mismatch");
+    let unreadable = Some(Listed::Unreadable("status 101".into()));
+    check(listed(unreadable), Refused, "gate_inventory_unreadable");
+    let ignored = Case {
+        seen: transcript(&["a:ok", "b:ignored"], 0),
+        ..listed(names("a b"))
+    };
+    check(ignored, Passed, "");
+    // A line that a test's own output tore apart: the summary still counts it.
+    let mut torn = transcript(&["a:ok", "b:ok"], 0);
+    torn.remove(2);
+    let torn = Case {
+        seen: torn,
+        ..listed(names("a b"))
+    };
+    check(torn, Passed, "");
+    let result = result(&listed(names("a b c")));
+    assert_eq!(result.listed, Some(3));
+    assert!(
+        result.refused[0]
+            .reason
+            .contains("nothing was heard of `c`"),
+        "{result:?}"
+    );
+}
+
+#[test]
+fn lists_are_read_as_libtest_prints_them() {
+    let output =
+        "a::b: test\nsrc/lib.rs - x (line 3): test\nfast: benchmark\n\n2 tests, 1 benchmark\n";
+    let names = ["a::b", "src/lib.rs - x (line 3)", "fast"];
+    assert_eq!(
+        Listed::read(output),
+        Listed::Names(names.map(str::to_owned).to_vec())
+    );
+    let listing = |argv| list_argv(&words(argv)).map(|argv| argv.join(" "));
+    assert_eq!(
+        listing("cargo test -p x --test t name"),
+        Some("cargo test -p x --test t name -- --list".into())
+    );
+    assert_eq!(
+        listing("cargo t -p x -- --skip y"),
+        Some("cargo t -p x -- --skip y --list".into())
+    );
+    assert_eq!(listing("cargo clippy -p x"), None);
+    assert_eq!(listing("script/test"), None);
+}
+
+/// Code that the gate's build leaves out is not covered, though its file was compiled.
+#[test]
+fn conditions_on_changed_code_must_hold_in_the_gate() {
+    let lib = "engine/src/lib.rs";
+    let covered = |argv, file: &str, cfg: &str| {
+        let part = ConditionalCode {
+            file: file.into(),
+            cfgs: vec![cfg.into()],
+        };
+        let case = Case {
+            argv,
+            conditional: vec![part.clone()],
+            ..Case::default()
+        };
+        result(&case).covered.contains(&part.name())
+    };
+    let (bare, vulkan) = (
+        "cargo test -p engine",
+        "cargo test -p engine --features vulkan",
+    );
+    for (argv, cfg, wanted) in [
+        (bare, r#"feature="vulkan""#, false),
+        (vulkan, r#"feature="vulkan""#, true),
+        (vulkan, r#"feature="shaders""#, true),
+        (bare, r#"feature="cpu""#, true),
+        (
+            "cargo test -p engine --no-default-features",
+            r#"feature="cpu""#,
+            false,
+        ),
+        (
+            "cargo test -p engine --all-features",
+            r#"feature="shaders""#,
+            true,
+        ),
+        (vulkan, r#"not(feature="vulkan")"#, false),
+        (bare, r#"not(feature="vulkan")"#, true),
+        (bare, r#"any(feature="vulkan",unix)"#, true),
+        (bare, r#"all(unix,not(windows),test)"#, true),
+        (bare, r#"target_os="linux""#, true),
+        (bare, r#"target_os="macos""#, false),
+        (bare, "debug_assertions", true),
+        ("cargo test -p engine --release", "debug_assertions", false),
+        (
+            "cargo test -p engine --profile bench",
+            "not(debug_assertions)",
+            true,
+        ),
+        (bare, "not(test)", true),
+        // What is not known does not hold, neither way.
+        (bare, "loom", false),
+        (bare, "not(loom)", false),
+        (bare, "any(loom,unix)", true),
+        (bare, "all(loom,unix)", false),
+    ] {
+        assert_eq!(covered(argv, lib, cfg), wanted, "{argv}: {cfg}");
+    }
+    // A file that was not compiled, and one of another package, whose features are not known.
+    assert!(!covered(bare, "engine/src/vk/mod.rs", "unix"));
+    let other = Conditions::of(&words(vulkan), "engine", MANIFEST, &[]);
+    assert!(!other.hold("markers/src/lib.rs", &[r#"feature="vulkan""#.into()]));
+}
+
+#[test]
+fn uncovered_code_is_listed_with_its_conditions() {
+    let changed = [ChangedPath {
+        path: "engine/src/lib.rs".into(),
+        old: None,
+        new: Some((FileMode::Regular, "2".into())),
+    }];
+    let conditional = [ConditionalCode {
+        file: "engine/src/lib.rs".into(),
+        cfgs: vec![r#"feature="vulkan""#.into()],
+    }];
+    let policy = Policy::parse("schema = 1\n").unwrap();
+    let with = |argv| {
+        result(&Case {
+            argv,
+            conditional: conditional.to_vec(),
+            ..Case::default()
+        })
+    };
+    let bare = with("cargo test -p engine");
+    let refused = uncovered(std::slice::from_ref(&bare), &changed, &conditional, &policy);
+    assert!(
+        refused[0]
+            .reason
+            .ends_with(r#"no gate compiled: engine/src/lib.rs [feature="vulkan"]"#),
+        "{refused:?}"
+    );
+    let both = [bare, with("cargo test -p engine --features vulkan")];
+    assert_eq!(uncovered(&both, &changed, &conditional, &policy), []);
 }

@@ -1,7 +1,9 @@
 //! What each role has to show, once the process has ended by itself.
 
 use super::observed::Observed;
-use super::{CANARY_TEST, GateRun, Judged, argv, command, coverage, refuse, vacuous};
+use super::{
+    CANARY_TEST, GateRun, Judged, Listed, argv, command, coverage, inventory, refuse, vacuous,
+};
 use crate::model::ProcessExit;
 
 /// The reasons why a test run decided nothing, in the order in which they explain each other.
@@ -123,6 +125,7 @@ pub(super) fn gate(run: &GateRun<'_>, seen: &Observed, covered: &[String]) -> Ju
         return judged;
     }
     must_be_green(run, seen, "gate_failed")?;
+    same_inventory(run, seen)?;
     let missing = coverage::answerable(run.changed, run.when, covered);
     if missing.is_empty() {
         return Ok(());
@@ -138,6 +141,24 @@ pub(super) fn gate(run: &GateRun<'_>, seen: &Observed, covered: &[String]) -> Ju
 /// Red or green are both answers here; only a run that decided nothing is none.
 pub(super) fn gate_on_parent(run: &GateRun<'_>, seen: &Observed) -> Judged {
     decided_nothing(run, seen).unwrap_or(Ok(()))
+}
+
+/// What ran must be what the binaries hold: a harness that reports less, or more, decides nothing.
+fn same_inventory(run: &GateRun<'_>, seen: &Observed) -> Judged {
+    let (code, why) = match run.listed {
+        None => return Ok(()),
+        Some(Listed::Unreadable(why)) => ("gate_inventory_unreadable", why.clone()),
+        Some(Listed::Names(names)) => match inventory::mismatch(names, seen) {
+            None => return Ok(()),
+            Some(why) => ("gate_inventory_mismatch", why),
+        },
+    };
+    refuse(
+        run,
+        code,
+        format!("{}: {why}", command(run)),
+        "run it with `-- --list` and without; let every listed test report its own result through libtest",
+    )
 }
 
 fn must_be_green(run: &GateRun<'_>, seen: &Observed, code: &str) -> Judged {

@@ -179,6 +179,7 @@ pub(super) fn judge_coverage(case: &Case<'_>) -> Vec<Refusal> {
     uncovered(
         &results,
         &case.input.diff.changed,
+        &case.input.diff.conditional,
         &case.input.policy.policy,
     )
 }

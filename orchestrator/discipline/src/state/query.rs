@@ -9,8 +9,8 @@ use markers::Truth;
 use super::{Claim, LoopState, RecordedObservation, ScopeClosure};
 use crate::decision::AttemptFact;
 use crate::model::{
-    ClaimId, GateRunId, HypothesisId, LoopId, ObservationId, OverrideId, Run, RunId, RunStatus,
-    Trigger, VerdictKind,
+    ClaimId, GateResult, GateRole, GateRunId, GateVerdict, HypothesisId, LoopId, ObservationId,
+    OverrideId, Run, RunId, RunStatus, Trigger, VerdictKind,
 };
 use crate::spend::{cost_ms, minutes};
 
@@ -42,6 +42,37 @@ impl Operation<'_> {
             Self::RecordObservation(id) => format!("record_observation:{id}:{key}"),
             Self::ProposeClaim(id) => format!("propose_claim:{id}:{key}"),
         }
+    }
+}
+
+/// What a gate process depends on, besides the machine's own files.
+#[derive(Debug, Clone, Copy)]
+pub struct ReuseKey<'a> {
+    /// The claim: its change and its pinned test count.
+    pub body: &'a ClaimBody,
+    /// Tree that is laid out.
+    pub tree: &'a str,
+    /// Gate, or the pinned test's name for one.
+    pub gate: &'a str,
+    /// What is asked.
+    pub role: GateRole,
+    /// Argument vector.
+    pub argv: &'a [String],
+    /// Digest of environment and toolchain.
+    pub environment: &'a Digest,
+}
+
+impl ReuseKey<'_> {
+    fn fits(&self, body: &ClaimBody, result: &GateResult) -> bool {
+        result.verdict == GateVerdict::Passed
+            && result.gate == self.gate
+            && result.role == self.role
+            && result.tree == self.tree
+            && result.argv == self.argv
+            && &result.environment == self.environment
+            && body.tree == self.body.tree
+            && body.diff_digest == self.body.diff_digest
+            && body.pinned_test == self.body.pinned_test
     }
 }
 
@@ -198,6 +229,22 @@ impl LoopState {
             of_jobs
                 .chain(of_artifacts.map(|entry| &entry.log))
                 .any(|log| &log.log_id == log_id)
+        })
+    }
+
+    /// A result of an earlier gate run that a process would only repeat, marked with that run. Results
+    /// that did not pass are never taken over: what failed by chance has to be seen passing.
+    #[must_use]
+    pub fn reusable_result(&self, key: &ReuseKey<'_>) -> Option<GateResult> {
+        let found = self.gate_runs.values().find_map(|gate_run| {
+            let body = &self.claims.get(&gate_run.claim_id)?.body;
+            let mut results = gate_run.results.iter();
+            let result = results.find(|result| key.fits(body, result))?;
+            Some((gate_run.id.clone(), result.clone()))
+        });
+        found.map(|(id, result)| GateResult {
+            reused_from: Some(result.reused_from.unwrap_or(id)),
+            ..result
         })
     }
 

@@ -176,6 +176,12 @@ pub struct GateView {
     pub failed: u64,
     /// Names of failed tests.
     pub failed_tests: Vec<String>,
+    /// Tests that its binaries list; null when they were not asked.
+    #[serde(default)]
+    pub listed: Option<u64>,
+    /// Gate run whose result this is, when it was not run again.
+    #[serde(default)]
+    pub reused_from: Option<String>,
     /// Wall time.
     pub duration_ms: u64,
     /// Transcript in the evidence store.

@@ -8,16 +8,16 @@
 mod process;
 
 use attest::claim::ClaimBody;
-use discipline::decision::Stage;
+use discipline::decision::{ConditionalCode, Stage};
 use discipline::event::Event;
 use discipline::gates::{
-    GateRun, PINNED_GATE, PinnedGate, canary_argv, canary_test_source, judge, needs_coverage,
-    pinned_gate,
+    Conditions, GateRun, PINNED_GATE, PinnedGate, canary_argv, canary_test_source, judge,
+    needs_coverage, pinned_gate,
 };
 use discipline::model::{ClaimId, GateResult, GateRole, GateRunId, ProcessExit, Refusal};
 use discipline::policy::{GatePolicy, Policy};
 use discipline::rules::decide;
-use discipline::state::{Claim, ClaimPhase, GateRunStatus};
+use discipline::state::{Claim, ClaimPhase, GateRunStatus, ReuseKey};
 use repo::Room;
 use verify::BaseFacts;
 
@@ -41,6 +41,10 @@ struct Bench<'a> {
     before: Option<String>,
     /// Changed files that some gate has to compile.
     changed: Vec<String>,
+    /// Changed code in them that is compiled only under conditions.
+    conditional: Vec<ConditionalCode>,
+    /// What `rustc --print cfg` says.
+    target: Vec<String>,
     room: Room,
     gate_run: GateRunId,
     cancel: &'a Cancel,
@@ -70,7 +74,9 @@ pub(crate) fn execute(shared: &Shared, id: &ClaimId, cancel: &Cancel) -> Result<
         claim: &claim,
         base: &base,
         base_tree,
-        changed: needs_coverage(&diff.changed, &base.facts.policy),
+        changed: needs_coverage(&diff.changed, &diff.conditional, &base.facts.policy),
+        conditional: diff.conditional,
+        target: compiled::target(shared, cancel)?,
         room: shared.rooms.room(ROOM),
         total: total(&claim.body, attempts.len()),
         attempts,
@@ -149,7 +155,7 @@ impl Bench<'_> {
             self.gate(name, pinned.as_ref())?;
         }
         if let Some(pinned) = &pinned
-            && !self.has(PINNED_GATE, GateRole::PinOnHead)
+            && !self.pinned_on_head(pinned)?
         {
             self.fill(&self.claim.body.tree, &pinned.argv)?;
             self.pin_on_head(pinned)?;
@@ -166,8 +172,10 @@ impl Bench<'_> {
 
     /// The test must have caught the attempts that the runner has refuted since.
     fn pin_on_attempts(&self, pinned: &PinnedGate) -> Result<(), ServiceError> {
-        let left = self.attempts.iter().filter(|tree| !self.has_attempt(tree));
-        for tree in left {
+        for tree in &self.attempts {
+            if self.has_attempt(tree) {
+                continue;
+            }
             self.pin_elsewhere(pinned, GateRole::PinOnAttempt, tree)?;
         }
         Ok(())
@@ -183,6 +191,9 @@ impl Bench<'_> {
         let Some(pin) = &self.claim.body.pinned_test else {
             return Ok(());
         };
+        if self.reuse(tree, PINNED_GATE, role, &pinned.gate, &pinned.argv)? {
+            return Ok(());
+        }
         self.fill(tree, &pinned.argv)?;
         let head = &self.claim.body.tree;
         self.room.overlay(&self.shared.repo, head, &pin.files)?;
@@ -190,10 +201,15 @@ impl Bench<'_> {
     }
 
     fn pin_on_head(&self, pinned: &PinnedGate) -> Result<(), ServiceError> {
-        if self.has(PINNED_GATE, GateRole::PinOnHead) {
+        if self.pinned_on_head(pinned)? {
             return Ok(());
         }
         self.process(PINNED_GATE, GateRole::PinOnHead, &pinned.gate, &pinned.argv)
+    }
+
+    fn pinned_on_head(&self, pinned: &PinnedGate) -> Result<bool, ServiceError> {
+        let (gate, argv) = (&pinned.gate, &pinned.argv);
+        self.done(PINNED_GATE, GateRole::PinOnHead, gate, argv)
     }
 
     fn gate(&self, name: &str, pinned: Option<&PinnedGate>) -> Result<(), ServiceError> {
@@ -201,9 +217,12 @@ impl Bench<'_> {
             return Ok(());
         };
         let shares = pinned.filter(|pinned| pinned.gate == name);
-        let pin_done = shares.is_none() || self.has(PINNED_GATE, GateRole::PinOnHead);
-        let gate_done = self.has(name, GateRole::Gate);
-        let canary_done = self.has(name, GateRole::Canary);
+        let pin_done = match shares {
+            Some(pinned) => self.pinned_on_head(pinned)?,
+            None => true,
+        };
+        let gate_done = self.done(name, GateRole::Gate, name, &policy.argv)?;
+        let canary_done = self.done(name, GateRole::Canary, name, &canary_argv(policy))?;
         if pin_done && gate_done && canary_done {
             return self.gate_before(name, policy);
         }
@@ -237,6 +256,75 @@ impl Bench<'_> {
         }
         self.fill(before, &policy.argv)?;
         self.process_on(before, name, GateRole::GateOnParent, name, &policy.argv)
+    }
+
+    /// True when a process on the claim's tree has its result, from this run or an earlier one.
+    fn done(
+        &self,
+        gate: &str,
+        role: GateRole,
+        policy_name: &str,
+        argv: &[String],
+    ) -> Result<bool, ServiceError> {
+        Ok(self.has(gate, role)
+            || self.reuse(&self.claim.body.tree, gate, role, policy_name, argv)?)
+    }
+
+    /// Takes over a result that passed, of an earlier gate run with the same change, pinned test,
+    /// tree, arguments, environment and toolchain: it would be the same again.
+    fn reuse(
+        &self,
+        tree: &str,
+        gate: &str,
+        role: GateRole,
+        policy_name: &str,
+        argv: &[String],
+    ) -> Result<bool, ServiceError> {
+        let Some(policy) = self.policy().gate.get(policy_name) else {
+            return Ok(false);
+        };
+        let environment = self.environment(policy)?.digest;
+        let key = ReuseKey {
+            body: &self.claim.body,
+            tree,
+            gate,
+            role,
+            argv,
+            environment: &environment,
+        };
+        let found = self.shared.core().state.reusable_result(&key);
+        let Some(result) = found else {
+            return Ok(false);
+        };
+        self.say(&format!("{gate}, {}: as before", role.as_str()));
+        self.shared.append(
+            &daemon(),
+            Event::GateFinished {
+                gate_run_id: self.gate_run.clone(),
+                result: Box::new(result),
+            },
+        )?;
+        Ok(true)
+    }
+
+    /// What decides conditions on code in this gate's build.
+    fn conditions(&self, policy: &GatePolicy, argv: &[String]) -> Result<Conditions, ServiceError> {
+        let shared = self.shared;
+        let members = shared
+            .cargo_home
+            .members(&self.room, &shared.toolchain, self.cancel)
+            .unwrap_or_default();
+        let member = members.iter().find(|member| member.name == policy.package);
+        let Some(folder) = member.map(|member| member.folder.as_str()) else {
+            return Ok(Conditions::default());
+        };
+        let path = match folder {
+            "" => "Cargo.toml".to_owned(),
+            folder => format!("{folder}/Cargo.toml"),
+        };
+        let manifest = shared.reader()?.blob_at(&self.claim.body.tree, &path)?;
+        let manifest = String::from_utf8_lossy(&manifest.unwrap_or_default()).into_owned();
+        Ok(Conditions::of(argv, folder, &manifest, &self.target))
     }
 
     fn add_canary(&self, policy: &GatePolicy) -> Result<(), ServiceError> {
@@ -323,6 +411,10 @@ impl Bench<'_> {
         ended: &Ended,
     ) -> Result<GateResult, ServiceError> {
         let read = compiled::read(&self.room, self.shared, self.cancel)?;
+        let conditions = match self.conditional.is_empty() {
+            true => Conditions::default(),
+            false => self.conditions(policy, argv)?,
+        };
         let pin = self.claim.body.pinned_test.as_ref();
         let none: &[String] = &[];
         Ok(judge(&GateRun {
@@ -346,6 +438,9 @@ impl Bench<'_> {
             } else {
                 none
             },
+            conditional: &self.conditional,
+            conditions: &conditions,
+            listed: ended.listed.as_ref(),
             when: if role == GateRole::Gate {
                 policy.when.as_slice()
             } else {

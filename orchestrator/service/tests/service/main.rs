@@ -12,6 +12,7 @@ mod diagnostic;
 mod dishonest;
 mod drift;
 mod evidence;
+mod gates;
 #[allow(dead_code, reason = "each binary uses a part of it")]
 #[path = "../../../../tools/ci/tests/forge/fake.rs"]
 mod fake;

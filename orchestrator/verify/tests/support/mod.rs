@@ -316,6 +316,8 @@ impl World {
                 false => Vec::new(),
             },
             compile_error: false,
+            listed: None,
+            reused_from: None,
             covered: vec!["src/lib.rs".to_owned()],
             transcript: None,
             duration_ms: 900,

@@ -147,3 +147,31 @@ fn lines_are_counted_by_what_they_can_change() {
         0,
     );
 }
+
+#[test]
+fn conditions_around_changed_lines_are_noted() {
+    let judged = |base: &str, head: &str| {
+        let of = |text| tree(&[("src/lib.rs", text)]);
+        facts_of(&of(base), &of(head), ClaimKind::Fix, None, None)
+    };
+    let base = "pub fn a() {}\n";
+    let head = "#[cfg(feature = \"vulkan\")]\nmod gpu {\n    pub fn b() -> u32 {\n        2\n    }\n\n    \
+                #[cfg(all(unix, test))]\n    pub fn c() -> u32 {\n        3\n    }\n}\npub fn a() {}\n\
+                #[cfg(target_os = \"linux\")]\npub const D: u32 = 4;\n";
+    let facts = judged(base, head);
+    let found: Vec<String> = facts.conditional.iter().map(|part| part.name()).collect();
+    assert_eq!(
+        found,
+        [
+            "src/lib.rs [feature=\"vulkan\"]",
+            "src/lib.rs [feature=\"vulkan\", unix]",
+            "src/lib.rs [target_os=\"linux\"]",
+        ]
+    );
+    // Only what the change touches: the constant alone.
+    let later = head.replace("u32 = 4", "u32 = 5");
+    let facts = judged(head, &later);
+    let found: Vec<String> = facts.conditional.iter().map(|part| part.name()).collect();
+    assert_eq!(found, ["src/lib.rs [target_os=\"linux\"]"]);
+    assert_eq!(facts.tests_added, 0);
+}
