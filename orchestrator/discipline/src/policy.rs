@@ -8,17 +8,20 @@ mod keys;
 mod parse;
 mod query;
 mod reference;
+mod rule;
 #[cfg(test)]
 mod tests;
 
 use std::collections::BTreeMap;
 
+use attest::claim::ClaimKind;
 use serde::{Deserialize, Serialize};
 
 use crate::model::Environment;
 
 pub use parse::{PolicyError, PolicyProblem};
 pub(crate) use query::PathSet;
+pub use rule::{RELAXABLE, RuleDecision, Ruling};
 
 /// The whole file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -38,6 +41,9 @@ pub struct Policy {
     /// `[gate.NAME]`
     #[serde(default)]
     pub gate: BTreeMap<String, GatePolicy>,
+    /// `[rule.NAME]`
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub rule: BTreeMap<String, RulePolicy>,
     /// `[budget]`
     #[serde(default)]
     pub budget: BudgetPolicy,
@@ -219,6 +225,28 @@ pub struct GatePolicy {
     /// True when it needs the machine-wide GPU lease.
     #[serde(default)]
     pub gpu: bool,
+}
+
+/// `[rule.NAME]`: a rule of the project's own about changed paths, or about findings in them.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RulePolicy {
+    /// Globs of the changed files that it is about.
+    pub paths: Vec<String>,
+    /// Kinds of claims that it is about; empty means all but rollbacks.
+    #[serde(default)]
+    pub kinds: Vec<ClaimKind>,
+    /// Codes of findings that it is about, of [`RELAXABLE`]; empty means the change itself.
+    #[serde(default)]
+    pub codes: Vec<String>,
+    /// What it says; of several rules the strictest wins.
+    pub decision: RuleDecision,
+    /// Why.
+    pub because: String,
+    /// Paths that the whole policy lets pass in this respect, as examples.
+    pub allow: Vec<String>,
+    /// Paths that it does not, as examples.
+    pub refuse: Vec<String>,
 }
 
 fn default_timeout_s() -> u64 {

@@ -2,8 +2,10 @@
 
 use std::collections::BTreeSet;
 
+use attest::claim::ClaimKind;
+
 use super::parse::Step;
-use super::{GatePolicy, Policy, ScopePolicy, SourcePolicy};
+use super::{GatePolicy, Policy, RELAXABLE, RuleDecision, RulePolicy, ScopePolicy, SourcePolicy};
 use crate::model::Environment;
 
 /// Longest time limit that a policy may set, seconds.
@@ -30,6 +32,10 @@ pub(super) fn check(policy: &Policy, mut report: impl FnMut(&[Step<'_>], String)
     for (name, gate) in &policy.gate {
         let at = |inner: &[Step<'_>], message| prefixed("gate", name, inner, message, &mut report);
         check_gate(name, gate, at);
+    }
+    for name in policy.rule.keys() {
+        let at = |inner: &[Step<'_>], message| prefixed("rule", name, inner, message, &mut report);
+        check_rule(policy, name, at);
     }
     if policy.approval.expires_h == 0 {
         report(
@@ -187,6 +193,92 @@ fn check_gate(name: &str, gate: &GatePolicy, mut at: impl FnMut(&[Step<'_>], Str
     check_globs("when", &gate.when, &mut at);
     check_env_names("pass_env", &gate.pass_env, &mut at);
     check_env(&[Step::Key("env")], &gate.env, &mut at);
+}
+
+/// Globs and codes that exist, a reason, and examples that the whole policy answers as they say.
+fn check_rule(policy: &Policy, name: &str, mut at: impl FnMut(&[Step<'_>], String)) {
+    let rule = &policy.rule[name];
+    check_name("rule", name, &mut at);
+    check_globs("paths", &rule.paths, &mut at);
+    for (key, list) in [
+        ("paths", &rule.paths),
+        ("allow", &rule.allow),
+        ("refuse", &rule.refuse),
+    ] {
+        if list.is_empty() {
+            at(
+                &[Step::Key(key)],
+                format!("`{key}` is empty; give at least one"),
+            );
+        }
+    }
+    if rule.because.trim().is_empty() {
+        at(
+            &[Step::Key("because")],
+            "say why in one sentence; whoever is refused reads it".into(),
+        );
+    }
+    for (index, code) in rule.codes.iter().enumerate() {
+        if !RELAXABLE.contains(&code.as_str()) {
+            at(
+                &[Step::Key("codes"), Step::Index(index)],
+                format!(
+                    "`{code}` is no finding that a policy judges; write one of: {}",
+                    RELAXABLE.join(", ")
+                ),
+            );
+        }
+    }
+    check_examples(policy, rule, &mut at);
+    let refuses_itself = rule.decision == RuleDecision::Refuse
+        && policy
+            .ruling(ClaimKind::PolicyChange, None, "greenloop.toml")
+            .is_some_and(|ruling| ruling.name == name);
+    if refuses_itself {
+        at(
+            &[Step::Key("paths")],
+            "it refuses every change of greenloop.toml, so nothing could ever change it; leave that file out"
+                .into(),
+        );
+    }
+}
+
+/// Each example is asked for every kind and code that the rule is about.
+fn check_examples(policy: &Policy, rule: &RulePolicy, at: &mut impl FnMut(&[Step<'_>], String)) {
+    let kinds = match rule.kinds.as_slice() {
+        [] => &[ClaimKind::Fix],
+        kinds => kinds,
+    };
+    let codes: Vec<Option<&str>> = match rule.codes.is_empty() {
+        true => vec![None],
+        false => rule.codes.iter().map(|code| Some(code.as_str())).collect(),
+    };
+    for (key, paths, wanted) in [
+        ("allow", &rule.allow, true),
+        ("refuse", &rule.refuse, false),
+    ] {
+        for (index, path) in paths.iter().enumerate() {
+            let passes = |kind: ClaimKind, code: Option<&str>| {
+                let ruling = policy.ruling(kind, code, path);
+                // Where no rule speaks, a finding stands and a change passes.
+                ruling.map_or(code.is_none(), |ruling| {
+                    ruling.decision != RuleDecision::Refuse
+                })
+            };
+            let right = kinds
+                .iter()
+                .all(|kind| codes.iter().all(|code| passes(*kind, *code) == wanted));
+            if !right {
+                let word = if wanted { "refused" } else { "let pass" };
+                at(
+                    &[Step::Key(key), Step::Index(index)],
+                    format!(
+                        "`{path}` is {word} by the rules as they stand; mend the rule or the example"
+                    ),
+                );
+            }
+        }
+    }
 }
 
 fn check_name(what: &str, name: &str, at: &mut impl FnMut(&[Step<'_>], String)) {

@@ -69,6 +69,11 @@ pub(super) const ROOT: &[Key] = &[
         Kind::NamedTables(GATE),
         "a local question about a claim",
     ),
+    key(
+        "rule",
+        Kind::NamedTables(RULE),
+        "a rule of the project's own; of several the strictest wins",
+    ),
     key("budget", Kind::Table(BUDGET), "what a day may cost"),
     key("markers", Kind::Table(DIRS), "the project's own markers"),
     key(
@@ -233,6 +238,40 @@ const GATE: &[Key] = &[
         "gpu",
         Kind::Bool,
         "true when it needs the machine-wide GPU lease",
+    ),
+];
+
+const RULE: &[Key] = &[
+    needed(
+        "paths",
+        Kind::TextList,
+        "globs of the changed files that it is about",
+    ),
+    key(
+        "kinds",
+        Kind::TextList,
+        "kinds of claims that it is about; empty means all but rollbacks",
+    ),
+    key(
+        "codes",
+        Kind::TextList,
+        "findings that it is about (allow_added, binary_change, mode_change, panic_added, todo_comment_added); empty means the change itself",
+    ),
+    needed(
+        "decision",
+        Kind::Word(&["allow", "warn", "refuse"]),
+        "what it says; `warn` passes and is told to who approves",
+    ),
+    needed("because", Kind::Text, "why"),
+    needed(
+        "allow",
+        Kind::TextList,
+        "example paths that the whole policy lets pass in this respect; checked at load",
+    ),
+    needed(
+        "refuse",
+        Kind::TextList,
+        "example paths that it does not let pass; checked at load",
     ),
 ];
 

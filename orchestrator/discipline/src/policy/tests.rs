@@ -41,6 +41,20 @@ gpu = false
 [gate.tidy]
 argv = ["cargo", "test", "-p", "acceptance"]
 package = "acceptance"
+[rule.vendored]
+paths = ["vendor/**"]
+kinds = ["fix"]
+codes = ["panic_added"]
+decision = "allow"
+because = "code of others is taken as it is"
+allow = ["vendor/x/src/lib.rs"]
+refuse = ["engine/src/lib.rs"]
+[rule.frozen]
+paths = ["engine/src/legacy/**"]
+decision = "refuse"
+because = "the old path is the reference"
+allow = ["engine/src/lib.rs"]
+refuse = ["engine/src/legacy/mod.rs"]
 [budget]
 runner_minutes_per_day = 10
 diagnostic_runs = 1
@@ -103,7 +117,7 @@ fn each_mistake_is_named_with_its_place() {
         (
             "[budget]",
             "[bugdet]",
-            "39:2: unknown key `bugdet` in the top of the file; the nearest valid key is `budget`",
+            "53:2: unknown key `bugdet` in the top of the file; the nearest valid key is `budget`",
         ),
         (
             "kind = \"local\"",
@@ -198,6 +212,41 @@ fn each_mistake_is_named_with_its_place() {
             "25:26: a scope whose day has no minutes takes no push",
         ),
         (
+            "codes = [\"panic_added\"]",
+            "codes = [\"test_deleted\"]",
+            "`test_deleted` is no finding that a policy judges",
+        ),
+        (
+            "allow = [\"vendor/x/src/lib.rs\"]",
+            "allow = [\"src/lib.rs\"]",
+            "`src/lib.rs` is refused by the rules as they stand",
+        ),
+        (
+            "refuse = [\"engine/src/lib.rs\"]",
+            "refuse = [\"vendor/y/src/lib.rs\"]",
+            "`vendor/y/src/lib.rs` is let pass by the rules as they stand",
+        ),
+        (
+            "refuse = [\"engine/src/legacy/mod.rs\"]",
+            "refuse = []",
+            "`refuse` is empty; give at least one",
+        ),
+        (
+            "paths = [\"engine/src/legacy/**\"]",
+            "paths = [\"engine/src/legacy/**\", \"*.toml\"]",
+            "it refuses every change of greenloop.toml",
+        ),
+        (
+            "kinds = [\"fix\"]",
+            "kinds = [\"fixes\"]",
+            "unknown variant `fixes`",
+        ),
+        (
+            "because = \"the old path is the reference\"",
+            "because = \" \"",
+            "say why in one sentence",
+        ),
+        (
             "expires_h = 24",
             "expires_h = 0",
             "a signature that expires at once permits nothing",
@@ -207,7 +256,7 @@ fn each_mistake_is_named_with_its_place() {
             "dirs = [\"/etc\"]",
             "is not a path below the root",
         ),
-        ("[attest]", "[attest", "48:8: "),
+        ("[attest]", "[attest", "62:8: "),
         ("[attest]", "[repo]", "duplicate key"),
     ];
     for (from, to, wanted) in cases {
@@ -393,4 +442,62 @@ proptest! {
             prop_assert!(!error.problems.is_empty());
         }
     }
+}
+
+#[test]
+fn the_strictest_rule_about_a_path_wins() {
+    use attest::claim::ClaimKind;
+    let with = |more: &str| Policy::parse(&WHOLE.replacen("[budget]", more, 1)).unwrap();
+    let rule = |name: &str, decision: &str, paths: &str, allow: &str, refuse: &str| {
+        format!(
+            "[rule.{name}]\npaths = [\"{paths}\"]\ndecision = \"{decision}\"\nbecause = \"x\"\n\
+             allow = [\"{allow}\"]\nrefuse = [\"{refuse}\"]\n"
+        )
+    };
+    let legacy = "engine/src/legacy/mod.rs";
+    let told = |policy: &Policy, path: &str| {
+        let ruling = policy.ruling(ClaimKind::Fix, None, path);
+        ruling.map(|ruling| (ruling.name.to_owned(), ruling.decision))
+    };
+    let policy = with(&format!(
+        "{}{}[budget]",
+        rule("a", "allow", "engine/**", "engine/src/lib.rs", legacy),
+        rule("b", "warn", "engine/src/**", "engine/src/lib.rs", legacy)
+    ));
+    assert_eq!(
+        told(&policy, legacy),
+        Some(("frozen".into(), RuleDecision::Refuse))
+    );
+    assert_eq!(
+        told(&policy, "engine/src/lib.rs"),
+        Some(("b".into(), RuleDecision::Warn))
+    );
+    assert_eq!(
+        told(&policy, "engine/build.rs"),
+        Some(("a".into(), RuleDecision::Allow))
+    );
+    assert_eq!(told(&policy, "markers/src/lib.rs"), None);
+    let (refused, told) = policy.judged_paths(
+        ClaimKind::Fix,
+        &[legacy, "engine/src/lib.rs", "engine/build.rs", "README.md"],
+    );
+    assert_eq!(refused.len(), 1);
+    assert_eq!(refused[0].code, "policy_rule");
+    assert!(refused[0].reason.contains(legacy), "{refused:?}");
+    assert_eq!(told, ["rule `b`: engine/src/lib.rs: x"]);
+}
+
+#[test]
+fn a_rule_lets_pass_only_findings_of_its_codes_kinds_and_paths() {
+    use attest::claim::ClaimKind;
+    let finding = |code: &str, path: &str| {
+        crate::model::Refusal::new(code, "change", format!("{path}:3: it may panic"), "x")
+    };
+    let stands = |kind, code, path| !whole().judged(kind, &[finding(code, path)]).0.is_empty();
+    let (fix, vendored) = (ClaimKind::Fix, "vendor/x/src/lib.rs");
+    assert!(!stands(fix, "panic_added", vendored));
+    assert!(stands(fix, "panic_added", "engine/src/lib.rs"));
+    assert!(stands(fix, "allow_added", vendored));
+    assert!(stands(fix, "test_deleted", vendored));
+    assert!(stands(ClaimKind::Diagnostic, "panic_added", vendored));
 }

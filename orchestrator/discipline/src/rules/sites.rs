@@ -1,5 +1,7 @@
 //! Places: every declared site is real and hit, every finding of the diff stands.
 
+use attest::claim::ClaimKind;
+
 use super::Case;
 use crate::model::Refusal;
 
@@ -18,5 +20,12 @@ pub(super) fn judge(case: &Case<'_>) -> Vec<Refusal> {
 }
 
 pub(super) fn judge_findings(case: &Case<'_>) -> Vec<Refusal> {
-    case.input.diff.findings.clone()
+    let policy = &case.input.policy.policy;
+    let kind = case.body().kind;
+    let (mut refused, _) = policy.judged(kind, &case.input.diff.findings);
+    // Reverting a regression waits for no rule of the project's own.
+    if kind != ClaimKind::Rollback {
+        refused.extend(policy.judged_paths(kind, &case.changed_paths()).0);
+    }
+    refused
 }
