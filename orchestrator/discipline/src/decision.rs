@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::diff::ChangedPath;
 use crate::event::Mechanism;
+use crate::forecast::ForecastFacts;
 use crate::model::{GateResult, OverrideId, Refusal, RunId};
 use crate::observation::Grade;
 use crate::overrides::Override;
@@ -317,6 +318,9 @@ pub struct TargetFacts {
     /// Diagnostic runs left today; only looked up for a diagnostic.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub diagnostics_left: Option<u32>,
+    /// What the push would do to live runs, and who would run it.
+    #[serde(default)]
+    pub forecast: ForecastFacts,
     /// The scope's last pushes, as far as they told nothing one after the other, newest first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub empty_results: Vec<String>,

@@ -497,6 +497,7 @@ pub fn good_input() -> DecisionInput {
             live_runs: Vec::new(),
             minutes_left: 58,
             diagnostics_left: None,
+            forecast: crate::forecast::ForecastFacts::default(),
             empty_results: Vec::new(),
             already_pushed: false,
             signal_exists: true,

@@ -23,6 +23,7 @@ pub mod diff;
 pub mod event;
 #[cfg(any(test, feature = "fixtures"))]
 pub mod fixtures;
+pub mod forecast;
 pub mod gates;
 pub mod green;
 pub mod hit_rate;

@@ -335,6 +335,16 @@ fn labels(input: &DecisionInput) -> Vec<String> {
             input.body.budget.cancels.join(", ")
         ));
     }
+    let (policy, kind) = (&input.policy.policy, input.body.kind);
+    let paths: Vec<&str> = input
+        .diff
+        .changed
+        .iter()
+        .map(|changed| changed.path.as_str())
+        .collect();
+    let told = policy.judged(kind, &input.diff.findings).1;
+    let told = told.into_iter().chain(policy.judged_paths(kind, &paths).1);
+    labels.extend(told.map(|said| clean(&said)));
     labels.extend(input.overrides.iter().map(|granted| {
         format!(
             "{} passes over `{}`, on the word of {}: {}",
@@ -344,6 +354,14 @@ fn labels(input: &DecisionInput) -> Vec<String> {
             clean(&granted.reason)
         )
     }));
+    labels.extend(
+        input
+            .target
+            .forecast
+            .sentences()
+            .iter()
+            .map(|said| clean(said)),
+    );
     let elsewhere = input
         .body
         .guards

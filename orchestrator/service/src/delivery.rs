@@ -16,6 +16,7 @@ use repo::Delivery;
 use verify::build::{DaemonKeys, attestation};
 
 use crate::facts::{Circumstances, Gathered, gather};
+use crate::forecast;
 use crate::shared::{Shared, daemon};
 use crate::{Caller, Cancel, ServiceError};
 
@@ -44,9 +45,11 @@ pub(crate) fn deliver(
         return Ok(Delivered::Pushed);
     }
     let target = shared.refresh_target(cancel)?;
+    let base = shared.base(&claim.body.parent)?;
     let circumstances = Circumstances {
         claim: Some(&claim),
         remote_tip: Some(target.tip),
+        forge: forecast::ask(shared, &base.facts.policy, cancel),
     };
     let gathered = gather(shared, &claim.body, &circumstances)?;
     let decision = decide(&gathered.input, &gathered.base.rulebook, Stage::Push);

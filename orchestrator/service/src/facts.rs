@@ -13,6 +13,7 @@ use discipline::decision::{
     ApprovalFacts, BaselineFacts, DecisionInput, EvidenceFact, GateFacts, HypothesisFacts,
     RULES_VERSION, RevertedFacts, TargetFacts, predicates_read,
 };
+use discipline::forecast::ForecastFacts;
 use discipline::model::{HypothesisId, RunId};
 use discipline::observation::grade_of;
 use discipline::spend::{empty_in_a_row, minutes_left};
@@ -23,6 +24,7 @@ use playbooks::{Playbooks, blamed_reference};
 use verify::BaseFacts;
 
 use crate::ServiceError;
+use crate::forecast::{self, ForgeNow};
 use crate::observe;
 use crate::shared::Shared;
 
@@ -57,6 +59,8 @@ pub(crate) struct Circumstances<'a> {
     pub(crate) claim: Option<&'a Claim>,
     /// Tip of the ref at the remote, as read for this decision.
     pub(crate) remote_tip: Option<String>,
+    /// What the forge said for this decision; `None` when it was not asked, or there is none.
+    pub(crate) forge: Option<ForgeNow>,
 }
 
 /// Gathers everything about a claim as it stands now.
@@ -106,7 +110,22 @@ pub(crate) fn gather(
             .claim
             .and_then(|claim| gate_facts(&state, claim)),
         approval,
-        target: target_facts(&state, body, circumstances, &base, now_ms),
+        target: TargetFacts {
+            forecast: forecast::forecast(
+                shared,
+                &reader,
+                &state,
+                (
+                    body,
+                    circumstances
+                        .claim
+                        .and_then(|claim| claim.commit.as_deref()),
+                ),
+                &base.facts.policy,
+                circumstances.forge.as_ref(),
+            )?,
+            ..target_facts(&state, body, circumstances, &base, now_ms)
+        },
     };
     Ok(Gathered { input, base })
 }
@@ -434,6 +453,7 @@ fn target_facts(
             let allowed = policy.budget.diagnostic_runs;
             allowed.saturating_sub(state.diagnostics_today(now_ms))
         }),
+        forecast: ForecastFacts::default(),
         empty_results: empty_in_a_row(state, scope),
         already_pushed: circumstances.claim.is_some_and(pushed),
         signal_exists: state.signal_exists(scope, &body.parent),

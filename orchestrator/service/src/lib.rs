@@ -30,6 +30,7 @@ mod facts;
 mod folded;
 mod follow;
 mod follower;
+mod forecast;
 mod gates;
 mod identity;
 mod keys;

@@ -50,6 +50,7 @@ pub(crate) fn card_now(shared: &Shared, claim: &Claim) -> Result<ClaimCard, Serv
     let circumstances = Circumstances {
         claim: Some(claim),
         remote_tip: Some(claim.body.parent.clone()),
+        forge: None,
     };
     let gathered = gather(shared, &claim.body, &circumstances)?;
     let cited = claim

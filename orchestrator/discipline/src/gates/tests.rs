@@ -650,6 +650,13 @@ fn what_ran_must_be_what_the_binaries_list() {
         ..listed(names("a b"))
     };
     check(torn, Passed, "");
+    let mut spoke = transcript(&["a:ok", "b:ok"], 0);
+    spoke[2] = observation("cargo_test", &[("name", "b ... test c"), ("outcome", "ok")]);
+    let spoke = Case {
+        seen: spoke,
+        ..listed(names("a b"))
+    };
+    check(spoke, Passed, "");
     let result = result(&listed(names("a b c")));
     assert_eq!(result.listed, Some(3));
     assert!(

@@ -3,6 +3,7 @@
 use attest::claim::ClaimKind;
 
 use super::Case;
+use crate::forecast::RunnerFact;
 use crate::model::Refusal;
 use crate::spend::EMPTY_IN_A_ROW;
 
@@ -30,11 +31,18 @@ pub(super) fn judge(case: &Case<'_>) -> Vec<Refusal> {
         ));
     }
     refused.extend(empty_results(case));
-    let live = target
+    refused.extend(forecast(case));
+    let met = target.forecast.meets.iter().map(|met| met.run.as_str());
+    let mut live: Vec<&str> = target
         .live_runs
         .iter()
-        .filter(|run| !body.budget.cancels.contains(&run.0));
-    refused.extend(live.map(|run| {
+        .map(|run| run.as_str())
+        .chain(met)
+        .collect();
+    live.sort_unstable();
+    live.dedup();
+    live.retain(|run| !body.budget.cancels.iter().any(|named| named == run));
+    refused.extend(live.into_iter().map(|run| {
         Refusal::new(
             "run_live",
             "budget.cancels",
@@ -44,6 +52,49 @@ pub(super) fn judge(case: &Case<'_>) -> Vec<Refusal> {
             ),
         )
     }));
+    refused
+}
+
+/// A push to a runner that is not there costs days of queue; a forecast with holes forecasts nothing.
+fn forecast(case: &Case<'_>) -> Vec<Refusal> {
+    let (body, forecast) = (case.body(), &case.input.target.forecast);
+    let offline = match &forecast.runner {
+        RunnerFact::Offline { names } => Some(format!("is offline: {}", names.join(", "))),
+        RunnerFact::NoneFits { labels } => Some(format!(
+            "is missing: none has the labels {}",
+            labels.join(", ")
+        )),
+        _ => None,
+    };
+    let mut refused: Vec<Refusal> = offline
+        .into_iter()
+        .map(|what| {
+            Refusal::new(
+                "runner_offline",
+                "proof_scope",
+                format!(
+                    "the runner of `{}` {what}; the push would wait in its queue",
+                    body.proof_scope
+                ),
+                format!(
+                    "start the runner and ask again, or have a person type `greenloop override \
+                     runner_offline {} --reason …`",
+                    body.proof_scope
+                ),
+            )
+        })
+        .collect();
+    if !forecast.unknown.is_empty() {
+        refused.push(Refusal::new(
+            "forecast_unknown",
+            "budget.cancels",
+            format!(
+                "which runs the push would cancel is not known: {}",
+                forecast.unknown.join("; ")
+            ),
+            "mend what cannot be read, then ask for the push again",
+        ));
+    }
     refused
 }
 

@@ -12,6 +12,7 @@ use crate::decision::{
 };
 use crate::event::Mechanism;
 use crate::fixtures::{self, NOW_MS, SCOPE, cells, good_input, redigested, rulebook};
+use crate::forecast::{MetEffect, MetRun, RunnerFact};
 use crate::model::{GateRole, GateVerdict, ProcessExit, Refusal};
 use crate::observation::Grade;
 
@@ -917,7 +918,96 @@ const TABLE: &[Row] = &[
         |i| i.target.live_runs.push("R7".into()),
         &["run_live @ budget.cancels"],
     ),
+    (
+        "a run of another workflow in the same group",
+        |i| meets(i, "R8", MetEffect::WaitsFor),
+        &["run_live @ budget.cancels"],
+    ),
+    (
+        "superseding one run of two",
+        |i| {
+            meets(i, "R8", MetEffect::Cancels);
+            meets(i, "R9", MetEffect::Replaces);
+            i.body.budget.cancels.push("R8".into());
+        },
+        &[
+            "budget_cancels_incomplete @ budget.cancels",
+            "run_live @ budget.cancels",
+        ],
+    ),
+    (
+        "a runner that is not there",
+        |i| {
+            let names = vec!["rig".into()];
+            i.target.forecast.runner = RunnerFact::Offline { names };
+        },
+        &["runner_offline @ proof_scope"],
+    ),
+    (
+        "labels that no runner has",
+        |i| {
+            let labels = vec!["self-hosted".into(), "gpu".into()];
+            i.target.forecast.runner = RunnerFact::NoneFits { labels };
+        },
+        &["runner_offline @ proof_scope"],
+    ),
+    (
+        "a forecast with a hole",
+        |i| {
+            let why = "gpu.yml: it is no YAML".to_owned();
+            i.target.forecast.unknown.push(why);
+        },
+        &["forecast_unknown @ budget.cancels"],
+    ),
+    (
+        "two pushes before it that told nothing",
+        |i| {
+            let told = |id: &str| format!("{id} told nothing: R2 was cancelled");
+            i.target.empty_results = vec![told("C3"), told("C2")];
+        },
+        &["empty_results_in_a_row @ proof_scope"],
+    ),
+    (
+        "a file that a rule of the policy refuses",
+        |i| {
+            let rule = crate::policy::RulePolicy {
+                paths: vec!["engine/src/*.rs".into()],
+                kinds: Vec::new(),
+                codes: Vec::new(),
+                decision: crate::policy::RuleDecision::Refuse,
+                because: "it is frozen until the release".into(),
+                allow: vec!["engine/build.rs".into()],
+                refuse: vec!["engine/src/graph.rs".into()],
+            };
+            i.policy.policy.rule.insert("frozen".into(), rule);
+        },
+        &["policy_rule @ change"],
+    ),
 ];
+
+fn meets(input: &mut DecisionInput, run: &str, effect: MetEffect) {
+    input.target.forecast.meets.push(MetRun {
+        run: run.into(),
+        workflow: ".github/workflows/gpu.yml".into(),
+        group: "card".into(),
+        effect,
+    });
+}
+
+/// Superseding that the budget names in full is approved with it, and an idle runner refuses nothing.
+#[test]
+fn a_budget_that_names_every_lost_run_may_supersede_them() {
+    let mut input = good_input();
+    meets(&mut input, "R8", MetEffect::Cancels);
+    meets(&mut input, "R9", MetEffect::Replaces);
+    input.body.budget.cancels = vec!["R8".into(), "R9".into()];
+    input.target.forecast.runner = RunnerFact::Idle {
+        names: vec!["rig".into()],
+    };
+    let decision = decide(&redigested(input), &rulebook(), Stage::Push);
+    let refused: Vec<_> = decision.refused().map(|found| &found.code).collect();
+    assert_eq!(refused, Vec::<&String>::new());
+}
 
 fn judged(edit: Edit) -> Vec<Refusal> {
     let mut input = good_input();

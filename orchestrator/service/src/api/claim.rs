@@ -163,6 +163,9 @@ pub struct CheckClaimAnswer {
     pub behavioural_lines: u32,
     /// Changed lines that cannot.
     pub mechanical_lines: u32,
+    /// Live runs that the push would meet, what it does to each, and the runner's state.
+    #[serde(default)]
+    pub forecast: Vec<String>,
 }
 
 /// Propose a claim.

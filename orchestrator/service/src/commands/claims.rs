@@ -20,7 +20,7 @@ use crate::api::{
 use crate::core::Core;
 use crate::facts::{Circumstances, Gathered, gather};
 use crate::shared::{Ctx, Shared};
-use crate::views;
+use crate::{forecast, views};
 
 /// Judges a draft and records nothing.
 pub(super) fn check_claim(
@@ -40,6 +40,7 @@ pub(super) fn check_claim(
         refused: views::refusals(&refused(&judged.decision)),
         behavioural_lines: judged.gathered.input.diff.behavioural_lines,
         mechanical_lines: judged.gathered.input.diff.mechanical_lines,
+        forecast: judged.gathered.input.target.forecast.sentences(),
     })
 }
 
@@ -51,9 +52,11 @@ struct Judged {
 fn judge(shared: &Shared, ctx: Ctx<'_>, draft: &ClaimDraft) -> Result<Judged, ServiceError> {
     let target = shared.refresh_target(ctx.cancel)?;
     let body = draft::body(shared, ctx, draft, &target)?;
+    let base = shared.base(&body.parent)?;
     let circumstances = Circumstances {
         claim: None,
         remote_tip: Some(target.tip),
+        forge: forecast::ask(shared, &base.facts.policy, ctx.cancel),
     };
     let gathered = gather(shared, &body, &circumstances)?;
     let decision = decide(&gathered.input, &gathered.base.rulebook, Stage::Propose);

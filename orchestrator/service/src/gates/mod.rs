@@ -459,6 +459,7 @@ impl Bench<'_> {
         let circumstances = Circumstances {
             claim: Some(&claim),
             remote_tip: Some(claim.body.parent.clone()),
+            forge: None,
         };
         let gathered = gather(self.shared, &claim.body, &circumstances)?;
         let decision = decide(&gathered.input, &gathered.base.rulebook, Stage::Gates);

@@ -70,7 +70,7 @@ pub(crate) fn open(
 }
 
 /// The connection to the forge, made once: it remembers answers and rate limits.
-fn github(shared: &Shared, policy: &SourcePolicy) -> Result<Arc<Github>, ServiceError> {
+pub(crate) fn github(shared: &Shared, policy: &SourcePolicy) -> Result<Arc<Github>, ServiceError> {
     let settings = github_settings(shared, policy)?;
     let mut open = shared.github.lock().unwrap_or_else(PoisonError::into_inner);
     if let Some((repository, github)) = &*open
@@ -148,6 +148,12 @@ fn recorded_folder(shared: &Shared, policy: &SourcePolicy) -> PathBuf {
         (None, Some(path)) => shared.config.repo_path.join(path),
         (None, None) => shared.config.repo_path.join("evidence"),
     }
+}
+
+/// `owner/name` at the forge, by the policy or the remote's URL.
+pub(crate) fn repository_of(shared: &Shared, policy: &Policy) -> Option<String> {
+    let named = policy.source.repository.clone();
+    named.or_else(|| of_remote(&shared.remote))
 }
 
 /// A source's trouble as the service reports it.

@@ -28,7 +28,11 @@ fn checked(bench: &Bench, change: impl Fn(&Path)) -> (String, String, api::Claim
 
 fn committed(bench: &Bench) -> String {
     let clone = bench.clone_path();
-    run(&clone, "git", &["commit", "-q", "--amend", "-a", "-m", "try"]);
+    run(
+        &clone,
+        "git",
+        &["commit", "-q", "--amend", "-a", "-m", "try"],
+    );
     run(&clone, "git", &["rev-parse", "HEAD"])
 }
 
@@ -37,16 +41,26 @@ fn a_harness_that_reports_what_it_does_not_list_decides_nothing() {
     // The suite prints its tests' output: one line of it looks like a result.
     let bench = Bench::with(|clone| {
         edit(clone, "tests/paths.rs", |text| {
-            text + "\n#[test]\nfn speaks() {\n    println!(\"test phantom ... ok\");\n}\n"
+            text + "\n#[test]\nfn speaks() {\n    println!(\"\\ntest phantom ... ok\");\n}\n"
         });
     });
     let (loop_id, claim, _) = checked(&bench, |_| {});
     let gates = bench.gates(&loop_id, &claim, 300);
     assert_eq!(gates.state, "checked");
     assert_eq!(codes(&gates.refused), ["gate_inventory_mismatch"]);
-    let paths = gates.results.iter().find(|r| r.gate == "paths" && r.role == "gate");
-    assert!(paths.unwrap().refused[0].reason.contains("`phantom`"), "{paths:?}");
-    let unit = gates.results.iter().find(|r| r.gate == "unit" && r.role == "gate").unwrap();
+    let paths = gates
+        .results
+        .iter()
+        .find(|r| r.gate == "paths" && r.role == "gate");
+    assert!(
+        paths.unwrap().refused[0].reason.contains("`phantom`"),
+        "{paths:?}"
+    );
+    let unit = gates
+        .results
+        .iter()
+        .find(|r| r.gate == "unit" && r.role == "gate")
+        .unwrap();
     assert_eq!(unit.listed, Some(unit.passed), "{unit:?}");
 }
 
@@ -62,7 +76,11 @@ fn code_that_no_gate_keeps_is_uncovered() {
     });
     let (loop_id, claim, mut draft) = checked(&bench, |_| {});
     let gates = bench.gates(&loop_id, &claim, 300);
-    assert_eq!(gates.state, "staged", "unchanged code needs no gate: {:#?}", gates.refused);
+    assert_eq!(
+        gates.state, "staged",
+        "unchanged code needs no gate: {:#?}",
+        gates.refused
+    );
     let rejected = api::RejectClaimRequest {
         claim_id: claim,
         reason: "the room is wrong too".into(),
@@ -72,7 +90,10 @@ fn code_that_no_gate_keeps_is_uncovered() {
         text.replace("-> usize {\n    1\n}", "-> usize {\n    2\n}")
     });
     let source = fs::read_to_string(bench.clone_path().join("src/blocks.rs")).unwrap();
-    let line = source.lines().position(|line| line.contains("fn room")).unwrap();
+    let line = source
+        .lines()
+        .position(|line| line.contains("fn room"))
+        .unwrap();
     let line = u32::try_from(line).unwrap();
     draft.sites.push(api::SiteView {
         file: "src/blocks.rs".into(),
@@ -87,9 +108,17 @@ fn code_that_no_gate_keeps_is_uncovered() {
     let proposed = bench.propose(&loop_id, "c2", draft);
     assert_eq!(proposed.refused, []);
     let gates = bench.gates(&loop_id, &proposed.claim_id.unwrap(), 300);
-    assert_eq!(codes(&gates.refused), ["gate_uncovered"], "{:#?}", gates.refused);
+    assert_eq!(
+        codes(&gates.refused),
+        ["gate_uncovered"],
+        "{:#?}",
+        gates.refused
+    );
     let reason = &gates.refused[0].reason;
-    assert!(reason.ends_with("src/blocks.rs [feature=\"device\"]"), "{reason}");
+    assert!(
+        reason.ends_with("src/blocks.rs [feature=\"device\"]"),
+        "{reason}"
+    );
 }
 
 /// A claim whose words are mended runs no gate again; one whose tree differs runs all of them.
@@ -99,7 +128,12 @@ fn results_are_taken_over_for_the_same_tree_only() {
     let (loop_id, claim, mut draft) = checked(&bench, |_| {});
     let first = bench.gates(&loop_id, &claim, 300);
     assert_eq!(first.state, "staged", "{:#?}", first.refused);
-    assert!(first.results.iter().all(|result| result.reused_from.is_none()));
+    assert!(
+        first
+            .results
+            .iter()
+            .all(|result| result.reused_from.is_none())
+    );
     let reject = |claim: String| {
         let request = api::RejectClaimRequest {
             claim_id: claim,
@@ -115,10 +149,18 @@ fn results_are_taken_over_for_the_same_tree_only() {
     let second = bench.gates(&loop_id, &second_claim, 300);
     assert_eq!(second.state, "staged", "{:#?}", second.refused);
     assert_eq!(second.results.len(), first.results.len());
-    let from: Vec<_> = second.results.iter().map(|result| result.reused_from.as_deref()).collect();
+    let from: Vec<_> = second
+        .results
+        .iter()
+        .map(|result| result.reused_from.as_deref())
+        .collect();
     assert!(from.iter().all(|from| *from == Some("G1")), "{from:?}");
     let transcripts = |gates: &api::RunGatesAnswer| -> Vec<_> {
-        let mut of: Vec<_> = gates.results.iter().map(|r| r.transcript.clone().unwrap().log_id).collect();
+        let mut of: Vec<_> = gates
+            .results
+            .iter()
+            .map(|r| r.transcript.clone().unwrap().log_id)
+            .collect();
         of.sort();
         of
     };
@@ -136,5 +178,10 @@ fn results_are_taken_over_for_the_same_tree_only() {
     assert_eq!(third.refused, []);
     let third = bench.gates(&loop_id, &third.claim_id.unwrap(), 300);
     assert_eq!(third.state, "staged", "{:#?}", third.refused);
-    assert!(third.results.iter().all(|result| result.reused_from.is_none()));
+    assert!(
+        third
+            .results
+            .iter()
+            .all(|result| result.reused_from.is_none())
+    );
 }

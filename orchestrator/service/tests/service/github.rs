@@ -228,6 +228,11 @@ fn a_push_is_followed_to_its_verdict_at_the_forge() {
     let workflow = format!("{REPO}/actions/workflows/gpu-tests.yml/runs");
     let nothing = ok(&json!({"total_count": 0, "workflow_runs": []}));
     forge.api.on(&workflow, nothing);
+    // No run is live that the push would meet, and the runners are not for this token to see.
+    forge.api.on(
+        &format!("{REPO}/actions/runs"),
+        ok(&json!({"total_count": 0, "workflow_runs": []})),
+    );
     let pushed = bench.push(&loop_id, &claim, &digest);
     assert_eq!(pushed.refused, []);
     let commit = pushed.pushed_commit.unwrap();

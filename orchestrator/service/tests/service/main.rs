@@ -12,11 +12,12 @@ mod diagnostic;
 mod dishonest;
 mod drift;
 mod evidence;
-mod gates;
 #[allow(dead_code, reason = "each binary uses a part of it")]
 #[path = "../../../../tools/ci/tests/forge/fake.rs"]
 mod fake;
+mod forecast;
 mod founding_case;
+mod gates;
 mod github;
 mod interrupted;
 mod recorded;

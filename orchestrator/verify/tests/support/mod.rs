@@ -458,6 +458,7 @@ impl World {
                 live_runs: Vec::new(),
                 minutes_left: 60,
                 diagnostics_left: None,
+                forecast: discipline::forecast::ForecastFacts::default(),
                 empty_results: Vec::new(),
                 already_pushed: false,
                 signal_exists: true,

@@ -31,8 +31,8 @@ pub use spool::Spool;
 pub(crate) use spool::SpoolWriter;
 pub use steps::StepSpan;
 pub use workflow::{
-    CancelInProgress, ConcurrencyRule, Group, MAX_WORKFLOW, PushContext, WorkflowConcurrency,
-    WorkflowError,
+    CancelInProgress, ConcurrencyRule, Group, MAX_WORKFLOW, PushContext, PushFilter,
+    WorkflowConcurrency, WorkflowError,
 };
 
 use model::{Artifact, WorkflowJob, WorkflowRun};

@@ -39,6 +39,22 @@ pub struct WorkflowConcurrency {
     pub run: Option<ConcurrencyRule>,
     /// Rules of single jobs, by the job's key.
     pub jobs: BTreeMap<String, ConcurrencyRule>,
+    /// Labels that each job asks a runner for, by the job's key; jobs whose labels an expression
+    /// decides are left out.
+    #[serde(default)]
+    pub runs_on: BTreeMap<String, Vec<String>>,
+    /// What of a push starts it; `None` when a push does not.
+    #[serde(default)]
+    pub push: Option<PushFilter>,
+}
+
+/// Which pushes start a workflow.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PushFilter {
+    /// Patterns of branches, as written; empty for every branch.
+    pub branches: Vec<String>,
+    /// True when only tags start it.
+    pub tags_only: bool,
 }
 
 /// One `concurrency:` key.
@@ -111,6 +127,7 @@ pub struct PushContext<'a> {
 #[derive(Deserialize)]
 struct Document {
     name: Option<String>,
+    on: Option<Value>,
     concurrency: Option<Value>,
     #[serde(default)]
     jobs: Option<BTreeMap<String, JobDocument>>,
@@ -119,6 +136,8 @@ struct Document {
 #[derive(Deserialize)]
 struct JobDocument {
     concurrency: Option<Value>,
+    #[serde(rename = "runs-on")]
+    runs_on: Option<Value>,
 }
 
 impl WorkflowConcurrency {
@@ -134,8 +153,11 @@ impl WorkflowConcurrency {
         let document: Document =
             serde_saphyr::from_str(text).map_err(|error| syntax(&error.to_string()))?;
         let run = document.concurrency.map(|value| rule(value, "concurrency"));
-        let mut jobs = BTreeMap::new();
+        let (mut jobs, mut runs_on) = (BTreeMap::new(), BTreeMap::new());
         for (job, described) in document.jobs.unwrap_or_default() {
+            if let Some(labels) = described.runs_on.and_then(labels) {
+                runs_on.insert(job.clone(), labels);
+            }
             if let Some(value) = described.concurrency {
                 let rule = rule(value, &format!("jobs.{job}.concurrency"))?;
                 jobs.insert(job, rule);
@@ -145,7 +167,23 @@ impl WorkflowConcurrency {
             name: document.name,
             run: run.transpose()?,
             jobs,
+            runs_on,
+            push: document.on.and_then(push_filter),
         })
+    }
+
+    /// True when a push to this ref may start it. A pattern that is more than a name may match.
+    #[must_use]
+    pub fn starts_on_push(&self, ref_name: &str) -> bool {
+        let Some(filter) = &self.push else {
+            return false;
+        };
+        let Some(branch) = ref_name.strip_prefix("refs/heads/") else {
+            return true;
+        };
+        let may_match =
+            |pattern: &String| pattern == branch || pattern.contains(['*', '?', '[', '+', '!']);
+        !filter.tags_only && (filter.branches.is_empty() || filter.branches.iter().any(may_match))
     }
 
     /// Every rule: that of the run, then those of its jobs with the job's key.
@@ -214,6 +252,58 @@ impl WorkflowConcurrency {
             _ => Group::Unknown(operand.to_owned()),
         }
     }
+}
+
+/// `label`, `[label, …]` or `{ group, labels }`; `None` when an expression decides.
+fn labels(value: Value) -> Option<Vec<String>> {
+    let found = match value {
+        Value::String(label) => vec![label],
+        Value::Array(labels) => {
+            let texts = labels.into_iter().map(|label| match label {
+                Value::String(label) => Some(label),
+                _ => None,
+            });
+            texts.collect::<Option<Vec<String>>>()?
+        }
+        Value::Object(mut keys) => return labels(keys.remove("labels")?),
+        _ => return None,
+    };
+    let known = found.iter().all(|label| !label.contains("${{"));
+    known.then_some(found)
+}
+
+/// What `on:` says of pushes.
+fn push_filter(on: Value) -> Option<PushFilter> {
+    let mut keys = match on {
+        Value::String(event) => return (event == "push").then(PushFilter::default),
+        Value::Array(events) => {
+            let push = Value::String("push".into());
+            return events.contains(&push).then(PushFilter::default);
+        }
+        Value::Object(keys) => keys,
+        _ => return None,
+    };
+    let Value::Object(mut filter) = keys.remove("push")? else {
+        return Some(PushFilter::default());
+    };
+    let tags_only = filter.contains_key("tags")
+        && !filter.contains_key("branches")
+        && !filter.contains_key("branches-ignore");
+    let branches = match filter.remove("branches") {
+        Some(Value::String(branch)) => vec![branch],
+        Some(Value::Array(branches)) => {
+            let texts = branches.into_iter().filter_map(|branch| match branch {
+                Value::String(branch) => Some(branch),
+                _ => None,
+            });
+            texts.collect()
+        }
+        _ => Vec::new(),
+    };
+    Some(PushFilter {
+        branches,
+        tags_only,
+    })
 }
 
 /// `'text'`, a quote in it doubled.
@@ -301,8 +391,44 @@ mod tests {
     }
 
     #[test]
+    fn pushes_and_labels_are_read() {
+        let starts = |on: &str, ref_name: &str| parse(on).starts_on_push(ref_name);
+        for (on, main, other) in [
+            ("on: push\n", true, true),
+            ("on: [pull_request, push]\n", true, true),
+            ("on: workflow_dispatch\n", false, false),
+            ("on: [pull_request]\n", false, false),
+            ("on:\n  push:\n", true, true),
+            ("on:\n  push:\n    branches: [main]\n", true, false),
+            ("on:\n  push:\n    branches: main\n", true, false),
+            ("on:\n  push:\n    branches: ['release/**']\n", true, true),
+            ("on:\n  push:\n    tags: [v1]\n", false, false),
+            ("on:\n  push:\n    paths: [src/**]\n", true, true),
+            ("name: x\n", false, false),
+        ] {
+            let found = (starts(on, "refs/heads/main"), starts(on, "refs/heads/wip"));
+            assert_eq!(found, (main, other), "{on}");
+        }
+        let found = parse(
+            "jobs:\n  a: { runs-on: ubuntu-latest }\n  b: { runs-on: [self-hosted, gpu] }\n  \
+             c: { runs-on: { group: g, labels: [gpu] } }\n  d: { runs-on: '${{ inputs.os }}' }\n",
+        );
+        let labels: Vec<_> = found
+            .runs_on
+            .iter()
+            .map(|(job, of)| (job.as_str(), of.join(" ")))
+            .collect();
+        let wanted = [
+            ("a", "ubuntu-latest"),
+            ("b", "self-hosted gpu"),
+            ("c", "gpu"),
+        ];
+        assert_eq!(labels, wanted.map(|(job, of)| (job, of.to_owned())));
+    }
+
+    #[test]
     fn a_file_without_rules_has_none() {
-        assert_eq!(parse("on: push\njobs:\n"), WorkflowConcurrency::default());
+        assert_eq!(parse("name:\njobs:\n"), WorkflowConcurrency::default());
         assert_eq!(parse("{}"), WorkflowConcurrency::default());
     }
 

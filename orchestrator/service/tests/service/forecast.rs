@@ -1,0 +1,169 @@
+//! What a push would do to runs that are live, told before anybody signs.
+
+use std::fs;
+use std::path::Path;
+
+use serde_json::{Value, json};
+use service::api;
+use service::{Credential, ForgeAccess, SecretSource, SourceSettings};
+
+use crate::fake::{self, Forge, REPO, TOKEN, ok};
+use crate::support::{Bench, SCOPE};
+
+const WORKFLOW: &str = "name: GPU\non:\n  push:\n    branches: [main]\nconcurrency:\n  group: card\n  \
+    cancel-in-progress: true\njobs:\n  paths:\n    runs-on: [self-hosted, gpu]\n";
+/// Of the same group; only a person starts it.
+const BENCHES: &str = "on: workflow_dispatch\nconcurrency: Card\njobs: {}\n";
+const DOCS: &str = "on: push\nconcurrency: docs\njobs: {}\n";
+
+fn workflows(tree: &Path, source: &str) {
+    let folder = tree.join(".github/workflows");
+    fs::create_dir_all(&folder).unwrap();
+    for (name, text) in [
+        ("gpu-tests.yml", WORKFLOW),
+        ("benches.yml", BENCHES),
+        ("docs.yaml", DOCS),
+    ] {
+        fs::write(folder.join(name), text).unwrap();
+    }
+    let path = tree.join("greenloop.toml");
+    let policy = fs::read_to_string(&path).unwrap();
+    let policy = policy.replace("kind = \"local\"", source).replace(
+        "[scope.path_equivalence]",
+        "[scope.path_equivalence]\nworkflow = \"gpu-tests.yml\"",
+    );
+    fs::write(&path, policy).unwrap();
+}
+
+/// What a claim on the fix is told, whatever else is missing of it.
+fn told(bench: &Bench, loop_id: &str, commit: &str, cancels: &[&str]) -> api::CheckClaimAnswer {
+    let draft = api::ClaimDraft {
+        change: api::ChangeView::Commit {
+            repo_path: bench.clone_path().to_str().unwrap().into(),
+            commit: commit.into(),
+        },
+        kind: "fix".into(),
+        proof_scope: SCOPE.into(),
+        failing_invariant: Some("§1".into()),
+        evidence: vec![],
+        baseline_run: None,
+        sites: vec![],
+        reasoning: String::new(),
+        hypothesis_id: None,
+        prediction: vec![],
+        outcomes: vec![],
+        guards: vec![],
+        gates: vec![],
+        pinned_test: None,
+        rollback_if: vec![],
+        budget: api::BudgetView {
+            runner_minutes: 5,
+            runs: 1,
+            cancels: cancels.iter().map(|run| (*run).to_owned()).collect(),
+        },
+        message: "x".into(),
+    };
+    let request = api::CheckClaimRequest {
+        loop_id: loop_id.into(),
+        draft,
+    };
+    bench.agent(request).unwrap()
+}
+
+fn forge_run(id: u64, status: &str, workflow: &str, head: &str) -> Value {
+    let mut run = fake::run(id);
+    run["status"] = json!(status);
+    run["conclusion"] = Value::Null;
+    run["path"] = json!(format!(".github/workflows/{workflow}"));
+    run["head_sha"] = json!(head);
+    run["head_branch"] = json!("main");
+    run
+}
+
+#[test]
+fn live_runs_of_the_forge_and_its_runner_are_forecast_by_name() {
+    let forge = Forge::start();
+    let folder = tempfile::tempdir().unwrap();
+    let token = folder.path().join("token");
+    fs::write(&token, TOKEN).unwrap();
+    let sources = SourceSettings {
+        recorded: None,
+        github: Some(ForgeAccess {
+            api_url: format!("http://127.0.0.1:{}", forge.api.port),
+            credential: Credential::Token(SecretSource::File(token)),
+            allow_insecure_loopback: true,
+            poll: std::time::Duration::from_millis(50),
+        }),
+    };
+    let source = "kind = \"github\"\nrepository = \"octo/gpu\"";
+    let bench = Bench::with_sources(sources, |tree| workflows(tree, source));
+    let loop_id = bench.open_loop();
+    let commit = bench.fix();
+    let unanswered = told(&bench, &loop_id, &commit, &[]);
+    assert!(
+        unanswered
+            .forecast
+            .iter()
+            .any(|line| line.starts_with("not known: the forge could not")),
+        "{:?}",
+        unanswered.forecast
+    );
+
+    let head = "1".repeat(40);
+    let runs = [
+        forge_run(11, "in_progress", "gpu-tests.yml", &head),
+        forge_run(12, "queued", "benches.yml", &head),
+        forge_run(13, "in_progress", "docs.yaml", &head),
+        fake::run(14),
+    ];
+    forge.api.on(
+        &format!("{REPO}/actions/runs"),
+        ok(&json!({"total_count": 4, "workflow_runs": runs})),
+    );
+    let labels = json!([{"name": "self-hosted"}, {"name": "GPU"}]);
+    let rig = json!({"id": 4, "name": "rig", "status": "offline", "busy": false, "labels": labels});
+    forge.api.on(
+        &format!("{REPO}/actions/runners"),
+        ok(&json!({"total_count": 1, "runners": [rig]})),
+    );
+    let found = told(&bench, &loop_id, &commit, &[]);
+    assert_eq!(
+        found.forecast,
+        [
+            "the push cancels 11 (.github/workflows/gpu-tests.yml, group `card`)",
+            "the push takes the place of 12 (.github/workflows/benches.yml, group `card`)",
+            "the push waits for 13 (.github/workflows/docs.yaml, group `docs`)",
+            "the runner is offline: rig",
+        ]
+    );
+    let about = |cancels: &[&str]| -> Vec<String> {
+        let refused = told(&bench, &loop_id, &commit, cancels).refused;
+        let about = refused
+            .into_iter()
+            .filter(|found| found.field.starts_with("budget.cancels"));
+        about.map(|found| found.code).collect()
+    };
+    assert_eq!(about(&[]), Vec::<String>::new());
+    assert_eq!(about(&["11"]), ["budget_cancels_incomplete"]);
+    assert_eq!(about(&["11", "12"]), Vec::<String>::new());
+    assert_eq!(about(&["11", "12", "14"]), ["budget_cancels_no_live_run"]);
+}
+
+/// A local run of the same group is met too; a workflow that cannot be read is said.
+#[test]
+fn a_broken_workflow_makes_a_hole_in_the_forecast() {
+    let bench = Bench::with(|tree| {
+        workflows(tree, "kind = \"local\"");
+        fs::write(tree.join(".github/workflows/odd.yml"), "on: [push\n").unwrap();
+    });
+    let loop_id = bench.open_loop();
+    let commit = bench.fix();
+    let found = told(&bench, &loop_id, &commit, &[]);
+    assert_eq!(found.forecast.len(), 1, "{:?}", found.forecast);
+    assert!(
+        found.forecast[0]
+            .starts_with("not known: .github/workflows/odd.yml: the workflow file cannot be read"),
+        "{:?}",
+        found.forecast
+    );
+}
