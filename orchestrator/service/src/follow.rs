@@ -13,6 +13,7 @@ use discipline::verification::{Pushed, grade, killed};
 use markers::{CellObservations, Truth};
 
 use crate::checkpoint;
+use crate::commands::rollback;
 use crate::delivery::journal_head;
 use crate::observe;
 use crate::queue::Job;
@@ -30,12 +31,23 @@ pub(crate) fn advance(shared: &Shared, id: &ClaimId, cancel: &Cancel) -> Result<
         ClaimPhase::Pushed => begin(shared, id),
         ClaimPhase::Verifying => {
             verify(shared, &claim)?;
-            publish(shared, id, cancel)
+            publish(shared, id, cancel)?;
+            way_back(shared, id, cancel);
+            Ok(())
         }
         ClaimPhase::Confirmed | ClaimPhase::Refuted | ClaimPhase::Inconclusive => {
-            publish(shared, id, cancel)
+            publish(shared, id, cancel)?;
+            way_back(shared, id, cancel);
+            Ok(())
         }
         _ => Ok(()),
+    }
+}
+
+/// A rollback that is due is prepared at once; one that cannot be is prepared by `greenloop revert`.
+fn way_back(shared: &Shared, id: &ClaimId, cancel: &Cancel) {
+    if let Err(error) = rollback::prepare_due(shared, id, cancel) {
+        tracing::warn!(%error, claim = %id, "the way back is not prepared yet");
     }
 }
 

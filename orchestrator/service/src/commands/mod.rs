@@ -23,7 +23,7 @@ pub(crate) mod pull;
 mod push;
 mod review;
 mod revive;
-mod rollback;
+pub(crate) mod rollback;
 mod runs;
 mod search;
 mod status;

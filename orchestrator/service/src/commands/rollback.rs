@@ -22,13 +22,57 @@ use crate::api::{
     PrepareRollbackAnswer, PrepareRollbackRequest, ReopenScopeAnswer, ReopenScopeRequest,
 };
 use crate::facts::{Circumstances, gather};
-use crate::shared::{Ctx, Shared, Target};
-use crate::{ServiceError, observe, views};
+use crate::shared::{Ctx, Shared, Target, daemon};
+use crate::{Caller, Cancel, NoProgress, ServiceError, observe, views};
 
 /// Most citations, and most conditions that mean revert again.
 const MOST: usize = 4;
 /// Telemetry that no tree should show, for a rollback that has no better condition.
 const ALWAYS_BAD: &[&str] = &["present process_death", "present device_lost"];
+
+/// Prepares the way back from a claim whose verdict makes one due, before anybody asks. Nothing, when
+/// one was proposed since, or when the scope is open.
+pub(crate) fn prepare_due(
+    shared: &Shared,
+    id: &ClaimId,
+    cancel: &Cancel,
+) -> Result<(), ServiceError> {
+    let due = {
+        let core = shared.core();
+        let state = &core.state;
+        let claim = state.claims.get(id);
+        claim.is_some_and(|claim| {
+            let scope = &claim.body.proof_scope;
+            let closed = state.closed_scopes.get(scope);
+            let prepared = state.claims.values().any(|other| {
+                other.body.kind == ClaimKind::Rollback
+                    && &other.body.proof_scope == scope
+                    && other.proposed_seq > claim.proposed_seq
+            });
+            closed.is_some_and(|closure| &closure.claim_id == id) && !prepared
+        })
+    };
+    if !due {
+        return Ok(());
+    }
+    let author = daemon();
+    let caller = Caller {
+        uid: author.uid,
+        name: author.name,
+        operator: true,
+    };
+    let ctx = Ctx {
+        caller: &caller,
+        progress: &NoProgress,
+        cancel,
+    };
+    let request = PrepareRollbackRequest {
+        claim_id: id.to_string(),
+    };
+    let prepared = prepare_rollback(shared, ctx, request)?;
+    tracing::info!(of = %id, claim = ?prepared.claim_id, refused = prepared.refused.len(), "rollback prepared");
+    Ok(())
+}
 
 /// Prepares and proposes the rollback; asked again on the same tip, it answers with the same claim.
 pub(super) fn prepare_rollback(
@@ -416,6 +460,7 @@ fn propose(
     let circumstances = Circumstances {
         claim: None,
         remote_tip: Some(body.parent.clone()),
+        forge: None,
     };
     let gathered = gather(shared, &body, &circumstances)?;
     let decision = decide(&gathered.input, &gathered.base.rulebook, Stage::Propose);

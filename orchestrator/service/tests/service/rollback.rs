@@ -53,7 +53,19 @@ fn regressed(bench: &Bench) -> (String, String) {
 fn a_broken_guard_gets_a_rollback_that_passes_at_once() {
     let bench = Bench::with(disturbed);
     let (loop_id, claim) = regressed(&bench);
+    // The target turned green and a guard broke: the way back stands before anybody asks.
+    let grades = bench.claim(&claim).verdict.unwrap().grades;
+    let held = |role: &str, truth: &str| {
+        let mut of_role = grades.iter().filter(|grade| grade.role == role);
+        of_role.all(|grade| grade.truth == truth)
+    };
+    assert!(
+        held("prediction", "holds") && held("guard", "fails"),
+        "{grades:#?}"
+    );
+    let at_once = bench.prepared_rollback();
     let prepared = back(&bench, &claim);
+    assert_eq!(prepared.claim_id, Some(at_once));
     assert_eq!(prepared.refused, [], "{prepared:#?}");
     assert_eq!(prepared.state.as_deref(), Some("checked"));
     let guard = "cargo_test{name=path_equivalence_whole_blocks}.outcome == ok";

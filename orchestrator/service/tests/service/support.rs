@@ -375,6 +375,27 @@ impl Bench {
         self.agent(request).unwrap()
     }
 
+    /// The rollback that the daemon proposes by itself, waited for.
+    pub fn prepared_rollback(&self) -> String {
+        let (heard, news) = std::sync::mpsc::channel();
+        let listener: Arc<service::Listener> = Arc::new(move || {
+            let _nobody_waits_any_more = heard.send(());
+        });
+        self.service().on_news(&listener);
+        loop {
+            let status = self.agent(api::LoopStatusRequest::default()).unwrap();
+            let found = status
+                .claims
+                .iter()
+                .find(|claim| self.claim(&claim.claim_id).body["kind"] == "rollback");
+            if let Some(found) = found {
+                return found.claim_id.clone();
+            }
+            let next = news.recv_timeout(std::time::Duration::from_secs(120));
+            assert!(next.is_ok(), "no rollback was prepared");
+        }
+    }
+
     /// The payload of an approval, signed with the approver's key.
     pub fn sign(&self, claim_id: &str) -> (String, String) {
         let prepared = self.person(api::PrepareApprovalRequest {
