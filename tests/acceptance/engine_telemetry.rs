@@ -59,9 +59,8 @@ fn text(values: &[String]) -> BoxedStrategy<Json> {
     if !values.is_empty() {
         return select(values.to_vec()).prop_map(Json::from).boxed();
     }
-    // A bare word may be followed by a comma that is none of it.
-    let readable = |text: &String| text != "n/a" && !text.contains("***") && !text.ends_with(',');
-    "[a-z_]{1,12}|[ -~äλ]{0,24}"
+    let readable = |text: &String| text != "n/a" && !text.contains("***");
+    "[a-z_]{1,12}|[a-z]{1,4}[,;]|[ -~äλ]{0,24}"
         .prop_filter("words that mean something else", readable)
         .prop_map(Json::from)
         .boxed()
@@ -211,7 +210,7 @@ fn check_timing(timing: &Json, row: &Observation) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(600) })]
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(2000) })]
 
     #[test]
     fn what_is_printed_is_what_is_read((marker, tag) in any_marker()) {

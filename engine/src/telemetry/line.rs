@@ -89,8 +89,11 @@ impl Print for f32 {
 impl Print for String {
     fn print(&self, key: &str, line: &mut Line) {
         let breaks = |c: char| c.is_whitespace() || c.is_control() || matches!(c, '"' | '\\');
-        // A value that looks like a list would be read as one.
-        let bare = !self.is_empty() && !self.contains(breaks) && !self.starts_with('[');
+        // A value that looks like a list would be read as one, and what may stand between pairs would be taken from its end.
+        let bare = !self.is_empty()
+            && !self.contains(breaks)
+            && !self.starts_with('[')
+            && !self.ends_with([',', ';']);
         if bare {
             line.key(key, self);
         } else {
