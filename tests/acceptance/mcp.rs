@@ -157,6 +157,62 @@ async fn every_tool_is_described_and_every_success_fits_its_schema() {
     mcp.close().await.unwrap();
 }
 
+/// Both ways to fail, as an agent meets them: a second look without news comes back with the next step
+/// that writes, and waiting is no end of a turn.
+#[tokio::test(flavor = "multi_thread")]
+async fn looking_again_and_waiting_are_answered_with_work() {
+    let place = place(|_| {});
+    let scene = &place.scene;
+    Product::new(scene)
+        .expect(6, &["run", &scene.brief.scope])
+        .unwrap();
+    let mcp = Client::launch(scene, false).await.unwrap();
+    let goal = json!({ "goal": "green", "scopes": [scene.brief.scope], "idempotency_key": "k" });
+    let loop_id = mcp.call("open_loop", goal).await.unwrap()["loop_id"].clone();
+    let look = || mcp.call("loop_status", json!({ "loop_id": loop_id }));
+    let first = look().await.unwrap();
+    assert_eq!(first["unchanged_since_last_call"], false);
+    assert!(first["next_write"].is_null() && first["note"].is_null());
+    let second = look().await.unwrap();
+    assert_eq!(second["unchanged_since_last_call"], true);
+    assert_eq!(second["next_write"]["tool"], "open_hypothesis");
+    let note = second["note"].as_str().unwrap();
+    assert!(note.contains("go on with `open_hypothesis`"), "{note}");
+    assert_eq!(second["loop"]["counters"]["reorientations"], 1);
+    for same in ["claims", "next_actions", "journal_seq", "spending"] {
+        assert_eq!(first[same], second[same], "{same}");
+    }
+    assert_eq!(second["spending"][0]["runs"], json!(["R1"]));
+    assert_eq!(second["spending"][0]["empty"], false);
+
+    let end = |end: Value| mcp.call("end_turn", json!({ "loop_id": loop_id, "end": end }));
+    let wait = json!({ "how": "blocked", "what": "waiting for the runner to finish R1", "unblocked_by": "the runner" });
+    let waiting = end(wait).await.unwrap();
+    assert_eq!(waiting["accepted"], false);
+    assert_eq!(waiting["refused"][0]["code"], "waiting_is_not_blocked");
+    let work: Vec<&str> = waiting["work"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|action| action["tool"].as_str().unwrap())
+        .collect();
+    assert_eq!(work, ["open_hypothesis", "edit"]);
+    for (how, code) in [("staged", "nothing_staged"), ("green", "not_green")] {
+        let answer = end(json!({ "how": how })).await.unwrap();
+        assert_eq!(answer["refused"][0]["code"], code, "{answer}");
+    }
+    assert!(end(json!({ "how": "waiting" })).await.is_err());
+    let named = json!({
+        "how": "blocked",
+        "what": "`cargo fetch --locked` fails: the registry is unreachable",
+        "unblocked_by": "an administrator who opens the network",
+    });
+    assert_eq!(end(named).await.unwrap()["accepted"], true);
+    let counters = look().await.unwrap()["loop"]["counters"].clone();
+    assert_eq!(counters["refused_ends"], 3, "{counters}");
+    mcp.close().await.unwrap();
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_read_only_connection_hides_and_refuses_what_writes() {
     let place = place(|_| {});

@@ -25,5 +25,6 @@ mod refusals;
 mod resume;
 mod revival;
 mod rollback;
+mod spend;
 mod story;
 mod support;
