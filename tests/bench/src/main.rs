@@ -1,5 +1,7 @@
 //! `bench`: what `script/bench` runs.
 
+#[cfg(feature = "store")]
+mod claim;
 mod evidence;
 #[cfg(feature = "store")]
 mod journal;
@@ -42,6 +44,13 @@ enum Command {
         #[arg(long, default_value_t = 100_000)]
         events: u64,
     },
+    #[cfg(feature = "store")]
+    /// A claim with a diff of 2,000 lines, checked, against parsing its files alone.
+    Claim {
+        /// Times that each is done.
+        #[arg(long, default_value_t = 9)]
+        rounds: usize,
+    },
     /// Writes a log and prints its truth.
     Generate {
         /// `dense` or `sparse`.
@@ -71,6 +80,8 @@ fn main() -> anyhow::Result<()> {
         Command::Evidence { megabytes, rounds } => evidence::run(&megabytes, rounds),
         #[cfg(feature = "store")]
         Command::State { runs, events } => journal::run(runs, events),
+        #[cfg(feature = "store")]
+        Command::Claim { rounds } => claim::run(rounds),
         Command::Generate {
             style,
             megabytes,
