@@ -12,6 +12,7 @@ mod data;
 mod docs;
 mod law;
 mod purity;
+mod refusals;
 mod tree;
 
 use std::path::{Path, PathBuf};
