@@ -68,6 +68,30 @@ fn the_law_has_no_findings() {
     assert!(findings.is_empty(), "{findings:?}");
 }
 
+/// A fused kernel runs nowhere before it has answered the seven questions, so that whatever changes one
+/// has to pass the gate that asks them.
+#[test]
+fn fused_kernels_are_asked_the_seven_questions() {
+    let text = read(&root().join("greenloop.toml"));
+    let policy = discipline::policy::Policy::parse(&text).expect("greenloop.toml is valid");
+    for changed in [
+        "engine/src/fuse/patterns.rs",
+        "engine/src/kernels.rs",
+        "engine/shaders/qkv.wgsl",
+        "engine/shaders/ffn.wgsl",
+        "engine/shaders/residual_norm.wgsl",
+    ] {
+        assert!(root().join(changed).is_file(), "{changed} is gone");
+        let required = policy.required_gates(&[changed]);
+        assert!(
+            required.contains(&"engine_fusions".to_owned()),
+            "{changed}: {required:?}"
+        );
+    }
+    let other = policy.required_gates(&["engine/src/plan.rs"]);
+    assert!(!other.contains(&"engine_fusions".to_owned()), "{other:?}");
+}
+
 #[test]
 fn this_repository_has_a_valid_policy() {
     let text = read(&root().join("greenloop.toml"));
