@@ -102,11 +102,11 @@ const IN_TABLES: &[(&str, &str)] = &[
 const VERBS: &[&str] = &[
     "act", "add", "approve", "ask", "assert", "begin", "call", "change", "choose", "cite",
     "commit", "compare", "copy", "correct", "declare", "did", "do", "fetch", "generate", "give",
-    "go", "grade", "guard", "have", "judge", "keep", "leave", "let", "list", "make", "move",
-    "name", "open", "order", "pass", "pin", "predict", "propose", "pull", "push", "put", "quote",
-    "read", "reason", "rebase", "record", "remove", "rename", "replay", "restore", "return",
-    "revert", "run", "say", "see", "set", "sign", "start", "state", "strike", "take", "use",
-    "wait", "write",
+    "go", "grade", "guard", "have", "judge", "keep", "leave", "let", "list", "make", "mend",
+    "move", "name", "open", "order", "pass", "pin", "predict", "propose", "pull", "push", "put",
+    "quote", "read", "reason", "rebase", "record", "remove", "rename", "replay", "restore",
+    "return", "revert", "run", "say", "see", "set", "sign", "start", "state", "strike", "take",
+    "use", "wait", "write",
 ];
 
 type Codes = BTreeMap<String, BTreeSet<String>>;
