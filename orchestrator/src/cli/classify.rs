@@ -71,6 +71,13 @@ fn block(output: Output, answer: &ClassifyRunAnswer) -> String {
             group.tests.join(", ")
         );
     }
+    for slope in &answer.slopes {
+        let _ = writeln!(
+            text,
+            "  waiting    {} µs per no-op ({}; {} rows, {} steps)",
+            slope.us_per_noop, slope.of, slope.rows, slope.steps
+        );
+    }
     if let Some(remedy) = &answer.remedy {
         let _ = writeln!(text, "  remedy     {remedy}");
     }

@@ -7,13 +7,17 @@ use std::time::Duration;
 use anyhow::{Context, ensure};
 use bench::{Style, Truth};
 
-#[cfg(feature = "store")]
-use crate::store;
 use crate::table::{Row, at_least, at_most, fastest, print};
+#[cfg(feature = "store")]
+use crate::{archive, store};
 use crate::{kinds, peer, tool};
 
 /// Most anonymous memory of a scan, KiB.
 const MEMORY_KIB: u64 = 16 << 10;
+
+/// Megabytes of a log that is also read out of an archive.
+#[cfg(feature = "store")]
+const MOST_PACKED: u64 = 200;
 
 pub(crate) fn run(megabytes: &[u64], rounds: usize) -> anyhow::Result<()> {
     let folder = tempfile::tempdir()?;
@@ -24,6 +28,11 @@ pub(crate) fn run(megabytes: &[u64], rounds: usize) -> anyhow::Result<()> {
             let truth = tool::write(style, *size, &file)?;
             let title = format!("{name} {size} MB");
             scanner(&title, &file, &truth, folder.path(), rounds, &mut rows)?;
+            // An archive of a log is at most tens of megabytes.
+            #[cfg(feature = "store")]
+            if *size <= MOST_PACKED {
+                archive::run(&title, &file, &truth, folder.path(), rounds, &mut rows)?;
+            }
             #[cfg(feature = "store")]
             if style == Style::Sparse {
                 store::run(&title, &file, folder.path(), &mut rows)?;

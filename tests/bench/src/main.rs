@@ -1,6 +1,8 @@
 //! `bench`: what `script/bench` runs.
 
 #[cfg(feature = "store")]
+mod archive;
+#[cfg(feature = "store")]
 mod claim;
 mod evidence;
 #[cfg(feature = "store")]

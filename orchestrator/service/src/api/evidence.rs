@@ -413,6 +413,22 @@ pub struct ClassifyRunAnswer {
     pub first_divergence: Option<AnchorView>,
     /// Panics that nothing has explained.
     pub unread_panics: Vec<AnchorView>,
+    /// How waiting grows with the no-ops that each cell adds: overhead when steep, work when flat.
+    #[serde(default)]
+    pub slopes: Vec<SlopeView>,
+}
+
+/// A least-squares line through `wait_us` over `noops` of one role, path and phase.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct SlopeView {
+    /// Role, path and phase, such as `path=single_graph phase=decode`.
+    pub of: String,
+    /// Microseconds per no-op, to three decimals.
+    pub us_per_noop: String,
+    /// Rows it rests on.
+    pub rows: u64,
+    /// Different numbers of no-ops, at least two.
+    pub steps: u64,
 }
 
 /// Part of a log, chosen by what stands in it.

@@ -8,7 +8,7 @@ use playbooks::{Anchor, Classification, Disposition, Group};
 
 use super::find_run;
 use crate::ServiceError;
-use crate::api::{AnchorView, ClassifyRunAnswer, ClassifyRunRequest, GroupView};
+use crate::api::{AnchorView, ClassifyRunAnswer, ClassifyRunRequest, GroupView, SlopeView};
 use crate::shared::{Ctx, Shared};
 use crate::{classes, observe, page, views};
 
@@ -85,6 +85,24 @@ fn answer(
         groups: class.groups.iter().map(group).collect(),
         first_divergence: first_divergence(run, cells),
         unread_panics: view(&class.unread_panics),
+        slopes: markers::slopes(cells, "timing_breakdown", "noops", "wait_us")
+            .into_iter()
+            .map(slope)
+            .collect(),
+    }
+}
+
+fn slope(found: markers::Slope) -> SlopeView {
+    let of: Vec<String> = found
+        .of
+        .iter()
+        .map(|(name, value)| format!("{name}={value}"))
+        .collect();
+    SlopeView {
+        of: page::plain(&of.join(" ")),
+        us_per_noop: found.slope.to_string(),
+        rows: found.rows,
+        steps: found.steps,
     }
 }
 

@@ -242,3 +242,28 @@ fn artifacts_are_unpacked_into_logs_and_blobs() {
         })
     ));
 }
+
+#[test]
+fn a_class_tells_how_waiting_grows_with_noops() {
+    let bench = bench();
+    record(&bench);
+    let timed = |noops: u32, wait: &str| {
+        format!(
+            "{LOG}2026-01-02T03:04:07.0000000Z [GPU TIMING BREAKDOWN] path=single_graph phase=decode noops={noops} wait_us={wait}\n"
+        )
+    };
+    put(&bench, "runs/77/jobs/1.log", timed(0, "100"));
+    let class = |bench: &Bench| {
+        let pulled = pull(bench, "77").unwrap();
+        let request = api::ClassifyRunRequest {
+            run_id: pulled.run_id,
+        };
+        bench.agent(request).unwrap()
+    };
+    put(&bench, "runs/77/jobs/2.log", timed(100, "250.5"));
+    let slopes = class(&bench).slopes;
+    assert_eq!(slopes.len(), 1);
+    assert_eq!(slopes[0].us_per_noop, "1.505");
+    assert_eq!(slopes[0].of, "path=single_graph phase=decode");
+    assert_eq!((slopes[0].rows, slopes[0].steps), (2, 2));
+}
