@@ -189,12 +189,13 @@ mod tests {
     }
 
     /// Bodies as version 1 wrote them. Lines are added here, never changed.
-    const V1: [&str; 5] = [
+    const V1: [&str; 6] = [
         r#"{"v":1,"at_ms":1700000000123,"uid":1000,"by":"an agent","event":{"event":"group_ended","pgid":12,"start_ticks":345}}"#,
         r#"{"v":1,"at_ms":5,"uid":0,"by":"daemon","note":{"note":"quarantined","file":"f","bytes":9,"sha256":"ab","reason":"a record is cut short"}}"#,
         r#"{"v":1,"at_ms":6,"uid":0,"by":"daemon","note":{"note":"started","version":"0.1.0","toolchain":"rustc 1.95.0 sha256:cd"}}"#,
         r#"{"v":1,"at_ms":7,"uid":0,"by":"daemon","note":{"note":"folded","build":"0.1.0 1 2","sha256":"sha256:ef"}}"#,
         r#"{"v":1,"at_ms":8,"uid":0,"by":"ana","note":{"note":"pruned","files":["sha256:ef"],"bytes":9}}"#,
+        r#"{"v":1,"at_ms":8,"uid":1000,"by":"ana","event":{"event":"override_granted","granted":{"id":"V1","code":"budget_exceeded","scope":"smoke","reason":"the night shift pays","granted_ms":8,"expires_ms":9,"author":{"uid":1000,"name":"ana"}}}}"#,
     ];
 
     #[test]
