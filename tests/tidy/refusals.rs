@@ -228,6 +228,11 @@ fn call(stream: TokenStream, source: &str, codes: &mut Codes) {
     {
         said = resolve(&name.to_string(), source);
     }
+    if said.is_empty()
+        && let [TokenTree::Ident(name), TokenTree::Group(_)] = last.as_slice()
+    {
+        said = returned(&name.to_string(), source);
+    }
     codes.entry(code).or_default().extend(said);
 }
 
@@ -259,6 +264,18 @@ fn resolve(name: &str, source: &str) -> Vec<String> {
         }
     }
     found
+}
+
+/// Sentences in the body of a function of the file.
+fn returned(name: &str, source: &str) -> Vec<String> {
+    let Some(at) = source.find(&format!("\nfn {name}(")) else {
+        return Vec::new();
+    };
+    let end = source[at..]
+        .find("\n}\n")
+        .map_or(source.len(), |end| at + end + 3);
+    let stream = TokenStream::from_str(&source[at..end]).unwrap_or_default();
+    prose(&stream.into_iter().collect::<Vec<_>>())
 }
 
 fn arguments(stream: TokenStream) -> Vec<Vec<TokenTree>> {

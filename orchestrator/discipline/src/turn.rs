@@ -184,7 +184,6 @@ fn not_blocked(
         .into_iter()
         .find_map(|(field, found)| Some((field, found?)))
     {
-        let first = next_actions(state, loop_id).into_iter().next();
         refused.push(Refusal::new(
             "waiting_is_not_blocked",
             field,
@@ -192,14 +191,45 @@ fn not_blocked(
                 "`{}` is waiting; the daemon waits, and local work is never blocked by it",
                 found.as_str()
             ),
-            first.map_or_else(
-                || "work on: `edit`".to_owned(),
-                |action| format!("go on with `{}`: {}", action.tool, action.why),
+            go_on(state, loop_id),
+        ));
+    }
+    let asks = [
+        ("what", ASKS_LEAVE.find(what)),
+        ("unblocked_by", ASKS_LEAVE.find(unblocked_by)),
+    ];
+    if let Some((field, found)) = asks
+        .into_iter()
+        .find_map(|(field, found)| Some((field, found?)))
+    {
+        refused.push(Refusal::new(
+            "policy_decides",
+            field,
+            format!(
+                "`{}` asks a person for what the rules decide; nobody has to allow reading, writing, testing or gating",
+                found.as_str()
             ),
+            go_on(state, loop_id),
         ));
     }
     refused
 }
+
+/// What to do in place of ending.
+fn go_on(state: &LoopState, loop_id: &LoopId) -> String {
+    let first = next_actions(state, loop_id).into_iter().next();
+    first.map_or_else(
+        || "work on: `edit`".to_owned(),
+        |action| format!("go on with `{}`: {}", action.tool, action.why),
+    )
+}
+
+/// Leave that nobody has to give: for work that no rule constrains, and for what a claim asks by itself.
+static ASKS_LEAVE: LazyLock<Regex> = LazyLock::new(|| {
+    let asks = r"(?:whether (?:i|we|to)|(?:may|should|shall|can|could) (?:i|we)|permission to|go[- ]ahead to|allows? (?:me|us) to|tells? (?:me|us) to|which \w+ to)";
+    let work = r"(?:gate|push|pull|run|propose|fix|edit|test|commit|revert|read|write)\w*";
+    pattern(&format!(r"(?i)\b{asks}\b[^.;]{{0,40}}?\b{work}\b"))
+});
 
 /// What only the daemon waits for.
 const THE_MACHINE: &str = r"(?:runner|ci|queue|pipeline|github actions|gpu lease|gate run|gates? (?:to )?(?:finish|pass|complet|end)\w*|workflows? (?:runs?|results?|to|complet\w+|finish\w*)|(?:the|a|next|this|that|current|live|baseline|verification)\s+(?:\w+\s+)?(?:run|job)|runs? (?:r?\d+|to)|R\d+|job completion)";

@@ -264,3 +264,54 @@ fn asking_twice_without_news_says_so() {
     step(&mut state, &fixtures::proposal()).unwrap();
     assert!(!orient(&state, &LoopId::nth(1), Some(second.news_seq)).nothing_new);
 }
+
+#[test]
+fn a_person_is_not_asked_for_what_the_rules_decide() {
+    let state = fold(&story()[..4]).unwrap();
+    let codes = |what: &str, unblocked_by: &str| -> Vec<String> {
+        let end = TurnEnd::Blocked {
+            what: what.into(),
+            unblocked_by: unblocked_by.into(),
+        };
+        let judged = judge_end_turn(&state, &LoopId::nth(1), &end);
+        judged
+            .refused
+            .into_iter()
+            .map(|refusal| format!("{} @ {}", refusal.code, refusal.field))
+            .collect()
+    };
+    let asked = "policy_decides @ what";
+    assert_eq!(
+        codes("should I run the gates of the fix", "ana answers"),
+        [asked]
+    );
+    assert_eq!(
+        codes("it is open whether to write the test first", "ana answers"),
+        [asked]
+    );
+    assert_eq!(
+        codes("may we propose the claim now", "ana answers"),
+        [asked]
+    );
+    assert_eq!(
+        codes("the fix is written", "ana tells me to push it"),
+        ["policy_decides @ unblocked_by"]
+    );
+    // What really lies with a person.
+    for (what, by) in [
+        (
+            "the model file is missing on this machine",
+            "ana copies the model file",
+        ),
+        (
+            "the driver is older than the engine needs",
+            "an administrator updates the driver",
+        ),
+        (
+            "the law does not say which tolerance holds",
+            "ana writes the tolerance into the law",
+        ),
+    ] {
+        assert_eq!(codes(what, by), [""; 0], "{what}");
+    }
+}

@@ -656,6 +656,14 @@ fn the_dark_suite_move_by_move() {
         Some("observed")
     );
 
+    // 13. It asks the person what the policy decides already.
+    let asks = desk.end(api::EndHow::Blocked {
+        what: "should I run the gates of the fix now".into(),
+        unblocked_by: "the person answers".into(),
+    });
+    let refusal = refused(&asks.refused, "policy_decides", "what");
+    assert!(refusal.remedy.contains("go on with"), "{refusal:?}");
+
     // 14. It ends with a plan: nothing is staged.
     let plan = desk.end(api::EndHow::Staged);
     refused(&plan.refused, "nothing_staged", "how");
