@@ -185,15 +185,15 @@ fn observations_stand_beside_their_cause_and_are_weighed() {
         citations: vec![bench.citation(&red)],
         ..request("measurement", "o3")
     };
-    let derived = bench.agent(measured.clone()).unwrap();
+    let of_host = bench.agent(measured.clone()).unwrap();
     assert_eq!(
-        derived.hypothesis_grade.as_deref(),
-        Some("derived"),
-        "host memory"
+        of_host.hypothesis_grade.as_deref(),
+        Some("analogue"),
+        "host memory proves nothing about the device's"
     );
     let retried = bench.agent(measured).unwrap();
     assert_eq!(
-        retried.observation, derived.observation,
+        retried.observation, of_host.observation,
         "the same key, once"
     );
     let reused = bench.agent(request("statement", "o3")).unwrap_err();
@@ -204,7 +204,10 @@ fn observations_stand_beside_their_cause_and_are_weighed() {
     bench.reopen();
     let ledger = bench.agent(api::ListHypothesesRequest::default()).unwrap();
     let row = &ledger.hypotheses[0];
-    assert_eq!((row.grade.as_str(), row.observations.len()), ("derived", 3));
+    assert_eq!(
+        (row.grade.as_str(), row.observations.len()),
+        ("analogue", 3)
+    );
     assert_eq!(row.observations[1].source.as_deref(), Some("a forum"));
     for (status, count) in [("open", 1), ("falsified", 0)] {
         let found = bench.agent(api::ListHypothesesRequest {
