@@ -1,10 +1,14 @@
 //! The command's side of the operator's socket, and how a daemon comes to be.
 
 use std::io::{BufRead, BufReader, Read, Write};
+use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::process::{Command as Process, Stdio};
 
 use anyhow::{Context, Result, bail};
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::net::sockopt::socket_peercred;
+use rustix::process::{PidfdFlags, pidfd_open};
 use service::api::{Command, DaemonInfoRequest, ShutdownRequest};
 
 use crate::place::Place;
@@ -16,6 +20,8 @@ pub(crate) struct Client {
     writer: UnixStream,
     /// What the daemon said of itself.
     pub daemon: Hello,
+    /// The daemon's process; `None` where the kernel does not tell.
+    process: Option<OwnedFd>,
 }
 
 /// The daemon answered that it cannot.
@@ -53,7 +59,10 @@ impl Client {
                 path.display()
             )
         })?;
+        let listener = socket_peercred(&writer).ok();
         let mut client = Self {
+            process: listener
+                .and_then(|listener| pidfd_open(listener.pid, PidfdFlags::empty()).ok()),
             reader: BufReader::new(writer.try_clone()?),
             writer,
             daemon: Hello::new("", false),
@@ -118,11 +127,15 @@ impl Client {
         Ok(())
     }
 
-    /// Blocks until the daemon has closed the connection, which it does last.
+    /// Blocks until the daemon's process has ended, and with it the hold on its state folder.
     pub(crate) fn wait_until_gone(&mut self) {
         let mut rest = Vec::new();
-        // Any outcome means that the other side is gone.
+        // Any outcome means that the other side is going.
         let _ = self.reader.read_to_end(&mut rest);
+        if let Some(process) = &self.process {
+            let mut ended = [PollFd::new(process, PollFlags::IN)];
+            while poll(&mut ended, None) == Err(rustix::io::Errno::INTR) {}
+        }
     }
 
     fn send<T: serde::Serialize>(&mut self, frame: &T) -> Result<()> {
