@@ -99,3 +99,23 @@ fn this_repository_has_a_valid_policy() {
     let fixture = read(&root().join("tests/fixture-project/greenloop.toml"));
     discipline::policy::Policy::parse(&fixture).expect("the fixture project's policy is valid");
 }
+
+#[test]
+fn every_seeded_bug_has_an_honest_claim_on_a_test_that_it_turns_red() {
+    let honest = acceptance::support::honest::read().expect("honest.toml reads");
+    let claimed: Vec<&str> = honest
+        .claim
+        .iter()
+        .map(|known| known.bug.as_str())
+        .collect();
+    let distinct: BTreeSet<String> = claimed.iter().map(|bug| (*bug).to_owned()).collect();
+    assert_eq!(distinct.len(), claimed.len(), "a bug has two claims");
+    assert_eq!(distinct, stems(&root().join("engine/bugs"), "patch"));
+    for known in &honest.claim {
+        known
+            .patch()
+            .expect("its description calls the pinned test red");
+    }
+    let short = honest.claim.iter().filter(|known| known.short).count();
+    assert_eq!(short, 3, "script/test tries three at every change");
+}

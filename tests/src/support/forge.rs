@@ -23,9 +23,17 @@ impl Forge {
     /// # Errors
     /// No port, or `git http-backend` is not installed.
     pub fn start(root: &Path) -> Result<Self> {
+        Self::start_at(root, 0)
+    }
+
+    /// As [`Forge::start`], on that port, so that a repository has the address that it had before.
+    ///
+    /// # Errors
+    /// As [`Forge::start`].
+    pub fn start_at(root: &Path, port: u16) -> Result<Self> {
         let backend = backend()?;
         let server =
-            Server::http("127.0.0.1:0").map_err(|error| anyhow!("cannot listen: {error}"))?;
+            Server::http(("127.0.0.1", port)).map_err(|error| anyhow!("cannot listen: {error}"))?;
         let port = server.server_addr().to_ip().context("no port")?.port();
         let server = Arc::new(server);
         let (accept, folder) = (Arc::clone(&server), root.to_owned());
@@ -44,6 +52,12 @@ impl Forge {
             root: root.to_owned(),
             port,
         })
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub const fn port(&self) -> u16 {
+        self.port
     }
 
     /// URL of the repository `name` under the root.

@@ -5,6 +5,7 @@ pub mod client;
 pub mod documents;
 pub mod forge;
 pub mod git;
+pub mod honest;
 pub mod journal;
 pub mod keys;
 pub mod killer;

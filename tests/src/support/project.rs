@@ -88,23 +88,35 @@ impl Scene {
         runtime: &Path,
         edit: impl FnOnce(&Path) -> Result<()>,
     ) -> Result<Self> {
+        let bug_patch = project.brief()?.bug_patch;
+        Self::seeded(project, (&bug_patch, 0), work, runtime, edit)
+    }
+
+    /// As [`Scene::with`], with another bug than that of the project's story, on a port of choice: scenes that follow one
+    /// another in one folder on one port are one repository to the product, and can share what it has built.
+    ///
+    /// # Errors
+    /// As [`Scene::set`].
+    pub fn seeded(
+        project: Project,
+        (bug_patch, port): (&Path, u16),
+        work: &Path,
+        runtime: &Path,
+        edit: impl FnOnce(&Path) -> Result<()>,
+    ) -> Result<Self> {
         std::fs::create_dir_all(work)?;
         let work = work.canonicalize()?;
         let brief = project.brief()?;
         let forge_root = work.join("forge");
         std::fs::create_dir_all(&forge_root)?;
-        let forge = Forge::start(&forge_root)?;
+        let forge = Forge::start_at(&forge_root, port)?;
         let bare = forge.create("project.git")?;
         let url = forge.url("project.git");
         let repo = work.join("clone");
         source(project, &repo)?;
         git(
             &repo,
-            &[
-                "apply",
-                "--index",
-                &repo.join(&brief.bug_patch).to_string_lossy(),
-            ],
+            &["apply", "--index", &repo.join(bug_patch).to_string_lossy()],
         )?;
         edit(&repo)?;
         git(&repo, &["add", "--all"])?;
