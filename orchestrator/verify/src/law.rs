@@ -78,7 +78,8 @@ fn holds(source: &Source, pin: &Pin) -> bool {
         }
         Pin::Type { path } => {
             let kinds = ["struct", "enum", "trait", "type", "union"];
-            declares(&source.text, &kinds, last_segment(path))
+            let name = last_segment(path);
+            declares(&source.text, &kinds, name) || lists(&source.text, &kinds, name)
         }
     }
 }
@@ -95,6 +96,20 @@ fn in_target(path: &str, target: &str) -> bool {
 
 fn last_segment(path: &str) -> &str {
     path.rsplit("::").next().unwrap_or(path)
+}
+
+/// Whether a macro of this file declares types by names that it is given, and some line outside comments opens the block of
+/// `name`: `NAME … {`.
+fn lists(text: &str, keywords: &[&str], name: &str) -> bool {
+    let lines = || text.lines().map(str::trim);
+    let generic = |line: &str| {
+        keywords
+            .iter()
+            .any(|word| line.contains(&format!("{word} $")))
+    };
+    text.contains("macro_rules!")
+        && lines().any(generic)
+        && lines().any(|line| line.ends_with('{') && line.split(' ').next() == Some(name))
 }
 
 /// Whether some line outside comments declares `name` with one of the keywords.
@@ -133,6 +148,25 @@ mod tests {
         ] {
             assert_eq!(declares(text, keywords, name), found, "{name}");
         }
+    }
+
+    #[test]
+    fn types_that_a_macro_lists_are_declared() {
+        let rules = "macro_rules! markers {\n    ($($name:ident $tag:literal {})*) => { $(pub struct $name {})* };\n}\n";
+        let call = "markers! {\n    /// One pass.\n    Perdispatch \"[PASS]\" {\n    }\n}\n";
+        let source = |text: String| Source {
+            path: "engine/src/telemetry/marker.rs".to_owned(),
+            text,
+        };
+        let pin: Pin = "type engine::telemetry::Perdispatch".parse().unwrap();
+        let other: Pin = "type engine::telemetry::Pass".parse().unwrap();
+        assert!(holds(&source(format!("{rules}{call}")), &pin));
+        assert!(!holds(&source(format!("{rules}{call}")), &other));
+        assert!(!holds(&source(call.to_owned()), &pin));
+        assert!(!holds(
+            &source(format!("{rules}// {call}").replace("    Perd", "    // Perd")),
+            &pin
+        ));
     }
 
     #[test]
