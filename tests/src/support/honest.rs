@@ -27,7 +27,7 @@ pub struct Honest {
     pub claim: Vec<Known>,
 }
 
-/// What a session knows of one bug beyond its description.
+/// What the author of a claim knows of one bug beyond its description.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Known {
