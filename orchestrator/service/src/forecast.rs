@@ -262,17 +262,22 @@ impl Files<'_> {
     ) -> Result<BTreeMap<String, WorkflowConcurrency>, ServiceError> {
         let mut found = BTreeMap::new();
         let entries = self.reader.tree_entries(tree)?;
-        let paths = entries.into_iter().filter_map(|entry| {
+        let mut paths = entries.into_iter().filter_map(|entry| {
             let path = String::from_utf8(entry.path).ok()?;
             let name = path.strip_prefix(FOLDER)?.strip_prefix('/')?;
             let ending = name.rsplit('.').next().unwrap_or_default();
             let is_one = !name.contains('/') && matches!(ending, "yml" | "yaml");
             is_one.then_some(path)
         });
-        for path in paths.take(MAX_FILES) {
+        for path in paths.by_ref().take(MAX_FILES) {
             if let Some(workflow) = self.read(tree, &path)? {
                 found.insert(path, workflow);
             }
+        }
+        let more = paths.count();
+        if more > 0 {
+            let what = format!("{more} more workflows than the {MAX_FILES} that are read");
+            self.unknown.push(what);
         }
         Ok(found)
     }

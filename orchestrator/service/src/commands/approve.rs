@@ -1,24 +1,20 @@
 //! `prepare_approval`, `approve_claim`, `reject_claim`: a person's word.
 
 use attest::approval::{Approval, ApprovalSubject};
-use attest::json;
 use attest::namespace::Namespace;
 use discipline::event::Event;
 use discipline::model::Refusal;
 use discipline::state::{Claim, ClaimPhase};
 
-use super::{claims, find_claim};
+use super::{claims, find_claim, signing};
 use crate::ServiceError;
 use crate::api::{
     ApproveClaimAnswer, ApproveClaimRequest, PrepareApprovalAnswer, PrepareApprovalRequest,
     RejectClaimAnswer, RejectClaimRequest,
 };
 use crate::facts;
-use crate::keys::random;
 use crate::shared::{Ctx, Shared};
 use crate::views;
-
-const HOUR_MS: i64 = 3_600_000;
 
 /// The card and the bytes to sign.
 pub(super) fn prepare(
@@ -58,7 +54,7 @@ fn subject(shared: &Shared, claim: &Claim) -> Result<ApprovalSubject, ServiceErr
     let broken =
         |what: &str| ServiceError::Internal(format!("{} is staged without {what}", claim.id));
     let base = shared.base(&claim.body.parent)?;
-    let hours = i64::from(base.facts.policy.approval.expires_h);
+    let hours = base.facts.policy.approval.expires_h;
     Ok(ApprovalSubject {
         claim_digest: claim.digest.clone(),
         repo: claim.body.repo.clone(),
@@ -69,8 +65,8 @@ fn subject(shared: &Shared, claim: &Claim) -> Result<ApprovalSubject, ServiceErr
         diff_digest: claim.body.diff_digest.clone(),
         gates_digest: claim.gates_digest.clone().ok_or_else(|| broken("gates"))?,
         shown_digest: claim.shown_digest.clone().ok_or_else(|| broken("a card"))?,
-        expires_ms: shared.now().saturating_add(hours.saturating_mul(HOUR_MS)),
-        nonce: hex::encode(&random()?[..16]),
+        expires_ms: signing::expires_ms(shared, hours),
+        nonce: signing::nonce()?,
     })
 }
 
@@ -89,14 +85,7 @@ pub(super) fn approve(
     if claim.phase != ClaimPhase::Staged {
         return Ok(approved(&claim, None, &[not_staged(&claim)]));
     }
-    let subject: ApprovalSubject =
-        json::from_canonical(request.payload.as_bytes()).map_err(|error| {
-            ServiceError::BadArgument {
-                field: "payload",
-                reason: error.to_string(),
-                remedy: "pass the payload of `prepare_approval` byte for byte".into(),
-            }
-        })?;
+    let subject: ApprovalSubject = signing::subject(&request.payload, "prepare_approval")?;
     let refused = unbound(shared, &claim, &subject);
     if !refused.is_empty() {
         return Ok(approved(&claim, None, &refused));
@@ -110,13 +99,7 @@ pub(super) fn approve(
     let approver = match approval.verify(&signers, Some(shared.now())) {
         Ok(approver) => approver,
         Err(error) => {
-            let refusal = Refusal::new(
-                "signature_refused",
-                "signature",
-                error.to_string(),
-                "sign with a key that the signers file names for `greenloop-approval`",
-            );
-            return Ok(approved(&claim, None, &[refusal]));
+            return Ok(approved(&claim, None, &[signing::refusal(&error)]));
         }
     };
     let signer = approver.principal.clone();

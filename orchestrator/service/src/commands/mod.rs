@@ -26,6 +26,7 @@ mod revive;
 pub(crate) mod rollback;
 mod runs;
 mod search;
+mod signing;
 mod status;
 mod verify;
 mod withdraw;

@@ -4,23 +4,19 @@
 //! evaluated, and then a person signs.
 
 use attest::approval::RevivalSubject;
-use attest::json;
 use attest::namespace::Namespace;
 use discipline::event::Event;
 use discipline::hypothesis::{NewerRun, admit_revival, killer_digest, newer_measurements};
 use discipline::model::{HypothesisId, Refusal};
 use discipline::state::{Hypothesis, HypothesisStatus};
 
-use super::find_hypothesis;
 use super::hypotheses::view;
+use super::{find_hypothesis, signing};
 use crate::api::{
     PrepareRevivalAnswer, PrepareRevivalRequest, ReviveHypothesisAnswer, ReviveHypothesisRequest,
 };
-use crate::keys::random;
 use crate::shared::{Ctx, Shared};
 use crate::{ServiceError, facts, observe, views};
-
-const HOUR_MS: i64 = 3_600_000;
 
 /// The observations that speak for it now, and every reason against it.
 struct Judged {
@@ -71,10 +67,8 @@ pub(super) fn prepare(
                 killer_digest: killer_digest(killer)?,
                 observations: judged.observations.clone(),
                 reason: request.reason.clone(),
-                expires_ms: shared
-                    .now()
-                    .saturating_add(i64::from(hours).saturating_mul(HOUR_MS)),
-                nonce: hex::encode(&random()?[..16]),
+                expires_ms: signing::expires_ms(shared, hours),
+                nonce: signing::nonce()?,
             };
             let bytes = String::from_utf8(subject.signed_bytes()?);
             Some(bytes.map_err(|error| ServiceError::Internal(error.to_string()))?)
@@ -96,14 +90,7 @@ pub(super) fn revive(
     ctx: Ctx<'_>,
     request: ReviveHypothesisRequest,
 ) -> Result<ReviveHypothesisAnswer, ServiceError> {
-    let subject: RevivalSubject =
-        json::from_canonical(request.payload.as_bytes()).map_err(|error| {
-            ServiceError::BadArgument {
-                field: "payload",
-                reason: error.to_string(),
-                remedy: "pass the payload of `prepare_revival` byte for byte".into(),
-            }
-        })?;
+    let subject: RevivalSubject = signing::subject(&request.payload, "prepare_revival")?;
     let judged = judge(shared, &request.hypothesis_id, &subject.reason)?;
     let id = judged.dead.id.clone();
     let mut refused = judged.refused.clone();
@@ -117,13 +104,7 @@ pub(super) fn revive(
     let approver = match subject.verify(&request.signature, &signers, Some(shared.now())) {
         Ok(approver) => approver,
         Err(error) => {
-            let refusal = Refusal::new(
-                "signature_refused",
-                "signature",
-                error.to_string(),
-                "sign with a key that the signers file names for `greenloop-approval`",
-            );
-            return answer(shared, &id, None, &[refusal]);
+            return answer(shared, &id, None, &[signing::refusal(&error)]);
         }
     };
     shared.append_with(&ctx.caller.author(), |core| {
