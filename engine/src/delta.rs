@@ -9,7 +9,11 @@ use serde::Serialize;
 
 use crate::graph::NodeId;
 use crate::ir::{ByteRange, Command, CommandIr, Submit};
+use crate::telemetry;
 use crate::tensor::TensorId;
+
+/// Characters of a fact that a marker line carries.
+const SHOWN_CHARS: usize = 200;
 
 /// A place where recordings can differ.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
@@ -86,6 +90,25 @@ impl PathDelta {
             .filter(|row| !row.same)
             .map(|row| row.aspect)
             .collect()
+    }
+
+    /// One marker per row, in the order of [`Aspect::ALL`], with the names of both paths.
+    pub fn markers(&self, path_a: &str, path_b: &str) -> Vec<telemetry::PathDelta> {
+        let first = |facts: &[String]| {
+            let fact = facts.first()?;
+            let shown: String = fact.chars().take(SHOWN_CHARS).collect();
+            Some(telemetry::Quoted(shown))
+        };
+        let marker = |row: &Row| telemetry::PathDelta {
+            row: row.aspect.name().to_owned(),
+            path_a: path_a.to_owned(),
+            path_b: path_b.to_owned(),
+            equal: row.same,
+            count: (row.only_a.len() + row.only_b.len()) as u64,
+            left: first(&row.only_a),
+            right: first(&row.only_b),
+        };
+        self.rows.iter().map(marker).collect()
     }
 }
 

@@ -32,12 +32,11 @@ use engine::fuse::verified::{Identity, is_verified};
 use engine::ir::CommandIr;
 use engine::kernels::Kernel;
 use engine::model::{Model, PassRequest};
-use engine::plan::Plan;
 use engine::profile::{EnvSnapshot, ExecutionProfile, RequestKind};
-use engine::record::record_pass;
+use engine::record::Recording;
 use engine::telemetry::{
-    LongCtxBaseline, LongCtxSingleGraph, Marker, PathDelta, PathDistance, Perdispatch, RunId,
-    SingleGraphBlock, Timing,
+    LongCtxBaseline, LongCtxSingleGraph, Marker, PathDistance, Perdispatch, RunId,
+    SingleGraphBlock, Telemetry, Timing,
 };
 use engine::worker::protocol::{Prompt, Purpose, Role};
 use lab::{Lab, Outcome};
@@ -265,6 +264,7 @@ fn expect_close(
 #[test]
 fn gpu_path_equivalence_single_graph_vs_legacy() {
     let golden = subset("llama-a.f32");
+    tell_path_delta(&golden);
     let case = golden.case("p24");
     let prompt = |legacy, purpose| Prompt {
         greedy: 8,
@@ -283,9 +283,6 @@ fn gpu_path_equivalence_single_graph_vs_legacy() {
         legacy.passes[0].submits > 1,
         "the legacy path submits per block"
     );
-    for row in path_delta_rows(&golden.model, &case.prompt) {
-        lab.say(row);
-    }
     let [a, b, c] = [
         ("single_graph", single.logits.as_slice()),
         ("legacy_multi_submit", legacy.logits.as_slice()),
@@ -307,32 +304,32 @@ fn gpu_path_equivalence_single_graph_vs_legacy() {
     }
 }
 
-/// In what the recorded streams of both paths differ.
-fn path_delta_rows(model: &Path, prompt: &[u32]) -> Vec<PathDelta> {
-    let file = std::fs::read(model).unwrap();
+/// Prints in what the recorded streams of both paths differ: with a failure below it, what a fix of a path cites.
+/// No worker has a part in it, so that the rows stand in the log whatever the device does then.
+fn tell_path_delta(golden: &Golden) {
+    let file = std::fs::read(&golden.model).unwrap();
     let model = Model::load(&file, Some(256)).unwrap();
-    let graph = model.graph(&PassRequest::prefill(prompt)).unwrap();
-    let plan = Plan::new(&graph, u64::MAX).unwrap();
+    let request = PassRequest::prefill(&golden.case("p24").prompt);
     let stream = |forced: &str| -> CommandIr {
         let env = EnvSnapshot::from_vars([("ENGINE_FORCE_MULTI_SUBMIT", forced)]);
         let profile = ExecutionProfile::resolve(&env, RequestKind::Smoke).unwrap();
-        record_pass(&graph, &plan, &model.weights_plan().unwrap(), &profile).unwrap()
+        let recording = Recording::new(&model, &request, &profile, u64::MAX);
+        recording.unwrap().ir
     };
-    let delta = path_delta(&stream("0"), &stream("1"));
-    let row = |row: &engine::delta::Row| PathDelta {
-        row: row.aspect.name().into(),
-        path_a: "single_graph".into(),
-        path_b: "legacy_multi_submit".into(),
-        equal: row.same,
-        count: (row.only_a.len() + row.only_b.len()) as u64,
-    };
-    delta.rows.iter().map(row).collect()
+    let rows =
+        path_delta(&stream("0"), &stream("1")).markers("single_graph", "legacy_multi_submit");
+    let mut telemetry = Telemetry::new(std::io::stderr());
+    for row in rows {
+        telemetry.emit(&row.into()).unwrap();
+    }
+    telemetry.end_run().unwrap();
 }
 
 #[test]
 fn gpu_path_equivalence_kv_offset() {
     // However a prompt is cut into passes, every row lands at its position of the caches.
     let golden = subset("qwen3-a.f32");
+    tell_path_delta(&golden);
     let case = golden.case("p24");
     let mut lab = Lab::open(&golden.model);
     let cut = |prefill, legacy| Prompt {
@@ -368,6 +365,7 @@ fn gpu_path_equivalence_kv_offset() {
 fn gpu_path_equivalence_fusion_on_off() {
     // Fused kernels run where a row says that they were verified, and only there; the tokens are the same either way.
     let golden = subset("llama-a.f32");
+    tell_path_delta(&golden);
     let case = golden.case("p24");
     let switched = |value: &str| Prompt {
         greedy: 8,
@@ -405,6 +403,7 @@ fn gpu_path_equivalence_fusion_on_off() {
 fn gpu_path_equivalence_topology_rebuild() {
     // Whatever ran before, a pass is what it is alone: the topology follows the pass, not its predecessor.
     let golden = subset("llama-a.q8_0");
+    tell_path_delta(&golden);
     let case = golden.case("p24");
     let long = Prompt {
         greedy: 3,
@@ -440,6 +439,7 @@ fn gpu_path_equivalence_dual_model_hot_lane() {
     // Two models share the device and take turns; each gives what it gives alone.
     const BUDGET: u64 = 64 << 20;
     let (target, draft) = (subset("llama-a.f32"), subset("qwen3-a.f32"));
+    tell_path_delta(&target);
     let prompt = |golden: &Golden, role| Prompt {
         role,
         greedy: 4,

@@ -243,6 +243,31 @@ fn a_path_delta_has_six_rows_and_names_both_sides() {
 }
 
 #[test]
+fn a_path_delta_as_markers_is_one_closed_run_of_six_lines() {
+    let model = model("llama-a.f32");
+    let printed = lines(&["path-delta", &model, "--tokens", "7", "--markers"]);
+    assert_eq!(printed.len(), 7, "{printed:?}");
+    let rows = [
+        ("graph_construction", true),
+        ("tensor_ids", true),
+        ("command_buffer_boundaries", false),
+        ("pending_writes", false),
+        ("lifetimes", true),
+        ("consumer_order", true),
+    ];
+    for ((line, (row, equal)), seq) in printed.iter().zip(rows).zip(0..) {
+        assert!(line.starts_with("[PATH DELTA] v=1 run="), "{line}");
+        let told = format!(
+            " seq={seq} row={row} path_a=single_graph path_b=legacy_multi_submit equal={equal} count="
+        );
+        assert!(line.contains(&told), "{line}");
+        assert_eq!(line.ends_with(" count=0 left=none right=none"), equal);
+    }
+    assert!(printed[2].contains(" left=\"submit 0: "), "{}", printed[2]);
+    assert!(printed[6].ends_with(" seq=6 lines=6"), "{}", printed[6]);
+}
+
+#[test]
 fn a_clean_stream_simulates_to_the_references_bits() {
     let model = model("qwen3-a.f32");
     for pass in [

@@ -108,6 +108,16 @@ impl Print for Quoted {
     }
 }
 
+/// Text of which there is none.
+impl Print for Option<Quoted> {
+    fn print(&self, key: &str, line: &mut Line) {
+        match self {
+            Some(text) => text.print(key, line),
+            None => line.key(key, "none"),
+        }
+    }
+}
+
 /// What the mode of measuring cannot know.
 impl Print for Option<u64> {
     fn print(&self, key: &str, line: &mut Line) {

@@ -536,6 +536,10 @@ markers! {
         equal: bool,
         /// Facts that only one of them has.
         count: u64,
+        /// The first of the first path's own facts; `None` where it has none.
+        left: Option<Quoted>,
+        /// The same of the second path.
+        right: Option<Quoted>,
     }
 
     /// a data hazard of a command stream.

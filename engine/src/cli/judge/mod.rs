@@ -6,14 +6,15 @@ mod tables;
 use std::path::PathBuf;
 
 use clap::Args;
-use engine::delta::path_delta as compare_paths;
+use engine::delta::{PathDelta, path_delta as compare_paths};
 use engine::hazard;
 use engine::ir::{CommandIr, Region};
 use engine::map::map;
 use engine::model::{LogitsRows, Model, PassRequest, Phase};
 use engine::plan::Plan;
-use engine::profile::{EnvSnapshot, ExecutionProfile, Mode};
+use engine::profile::{EnvSnapshot, ExecutionProfile, Mode, Path};
 use engine::record::Recording;
+use engine::telemetry::Telemetry;
 use engine::validate::{TapPlan, insert_taps, plan_taps};
 use memmap2::Mmap;
 use serde_json::json;
@@ -86,6 +87,9 @@ pub(super) struct DeltaArgs {
     /// Second mode.
     #[arg(long, value_enum, default_value = "legacy-multi-submit")]
     b: ModeArg,
+    /// Print the rows as marker lines of a log.
+    #[arg(long, conflicts_with = "json")]
+    markers: bool,
 }
 
 /// A model with the pass that was asked for.
@@ -239,6 +243,9 @@ pub(super) fn path_delta(args: &DeltaArgs) -> Outcome {
     let subject = Subject::open(&args.pass)?;
     let ((mode_a, a), (mode_b, b)) = (subject.stream(args.a)?, subject.stream(args.b)?);
     let delta = compare_paths(&a, &b);
+    if args.markers {
+        return say_markers(&delta, path_name(mode_a), path_name(mode_b));
+    }
     if args.pass.json {
         return say_json(&json!({
             "schema": SCHEMA,
@@ -249,4 +256,18 @@ pub(super) fn path_delta(args: &DeltaArgs) -> Outcome {
     }
     say(&format!("a {} b {}", mode_a.name(), mode_b.name()))?;
     say(delta.to_string().trim_end())
+}
+
+/// The path of a mode as markers name it.
+fn path_name(mode: Mode) -> &'static str {
+    mode.path().map_or("none", Path::name)
+}
+
+/// The rows of a comparison as one run of telemetry on standard output.
+fn say_markers(delta: &PathDelta, path_a: &str, path_b: &str) -> Outcome {
+    let mut telemetry = Telemetry::new(std::io::stdout().lock());
+    for row in delta.markers(path_a, path_b) {
+        telemetry.emit(&row.into())?;
+    }
+    Ok(telemetry.end_run()?)
 }
