@@ -1,9 +1,14 @@
 //! A worker that is told everything at once, with all that it says.
 
-use std::io::Write;
-use std::process::{Command, Stdio};
+use std::io::{Read, Write};
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc;
+use std::time::Duration;
 
 use engine::worker::protocol::{Answer, Request};
+
+/// A conversation that takes longer hangs.
+const DEADLINE: Duration = Duration::from_secs(120);
 
 /// What will be said to a worker.
 pub(crate) struct Talk {
@@ -46,17 +51,40 @@ impl Talk {
             .spawn()
             .unwrap();
         child.stdin.take().unwrap().write_all(&self.lines).unwrap();
-        let output = child.wait_with_output().unwrap();
-        let text = String::from_utf8(output.stdout).unwrap();
+        let (text, stderr) = read(child);
         let answers = text
             .lines()
             .map(|line| serde_json::from_str(line).unwrap_or_else(|e| panic!("{e}: {line}")))
             .collect();
-        Log {
-            answers,
-            stderr: String::from_utf8(output.stderr).unwrap(),
-        }
+        Log { answers, stderr }
     }
+}
+
+/// Both streams to their ends; a worker that does not end is killed, and the test fails.
+fn read(mut child: Child) -> (String, String) {
+    let (mut stdout, mut stderr) = (child.stdout.take().unwrap(), child.stderr.take().unwrap());
+    let errors = std::thread::spawn(move || {
+        let mut text = String::new();
+        stderr.read_to_string(&mut text).map(|_| text)
+    });
+    let (ended, end) = mpsc::channel();
+    std::thread::spawn(move || {
+        let mut text = String::new();
+        ended.send(stdout.read_to_string(&mut text).map(|_| text))
+    });
+    let said = end.recv_timeout(DEADLINE);
+    if said.is_err() {
+        child.kill().unwrap();
+    }
+    child.wait().unwrap();
+    let stderr = errors.join().unwrap().unwrap();
+    let said = said.unwrap_or_else(|_| {
+        panic!(
+            "the worker did not end within {} s; it printed {stderr}",
+            DEADLINE.as_secs()
+        )
+    });
+    (said.unwrap(), stderr)
 }
 
 /// What a worker said.
