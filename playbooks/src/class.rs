@@ -3,8 +3,8 @@
 use markers::{Catalogue, Predicate, check};
 use serde::{Deserialize, Serialize};
 
-use crate::format::{ClassFile, DispositionFile, GroupingFile, RuleFile};
-use crate::{ClassName, Error, FactRule};
+use crate::format::{ClassFile, DispositionFile, FamilyFile, GroupingFile, RuleFile};
+use crate::{ClassName, Error, Exhibit, FactRule};
 
 /// One failure class.
 #[derive(Debug, Clone)]
@@ -20,8 +20,8 @@ pub struct Class {
     pub(crate) rules: Vec<Rule>,
     pub(crate) exclusions: Vec<Exclusion>,
     pub(crate) notes: Vec<Note>,
-    /// Prefix of test names → sub-class.
-    pub(crate) families: Vec<(String, String)>,
+    /// Tests by the prefix of their names.
+    pub(crate) families: Vec<Family>,
     pub(crate) grouping: Option<Grouping>,
 }
 
@@ -48,6 +48,14 @@ pub(crate) struct Grouping {
     pub(crate) form: GroupingFile,
     /// What, seen in a test, explains its panic.
     pub(crate) explained_by: Vec<Predicate>,
+}
+
+/// Tests that share a prefix; failing alone they are a sub-class.
+#[derive(Debug, Clone)]
+pub(crate) struct Family {
+    pub(crate) prefix: String,
+    pub(crate) name: String,
+    pub(crate) exhibit: Option<Exhibit>,
 }
 
 /// Something worth saying of a run, whatever its class.
@@ -145,8 +153,8 @@ pub(crate) fn class(file: &str, source: &ClassFile, catalogue: &Catalogue) -> Re
         families: source
             .families
             .iter()
-            .map(|family| (family.prefix.clone(), family.name.clone()))
-            .collect(),
+            .map(|source| family(file, source, catalogue))
+            .collect::<Result<_, _>>()?,
         grouping: source
             .grouping
             .as_ref()
@@ -180,6 +188,17 @@ fn rule(file: &str, source: &RuleFile, catalogue: &Catalogue) -> Result<Rule, Er
     })
 }
 
+fn family(file: &str, source: &FamilyFile, catalogue: &Catalogue) -> Result<Family, Error> {
+    let exhibit = source.exhibit.as_ref();
+    Ok(Family {
+        prefix: source.prefix.clone(),
+        name: source.name.clone(),
+        exhibit: exhibit
+            .map(|form| Exhibit::compile(file, &source.name, form, catalogue))
+            .transpose()?,
+    })
+}
+
 fn disposition(kind: DispositionFile, remedy: &str) -> Disposition {
     match kind {
         DispositionFile::FixLocally => Disposition::FixLocally,
@@ -191,7 +210,7 @@ fn disposition(kind: DispositionFile, remedy: &str) -> Disposition {
     }
 }
 
-fn predicate(file: &str, text: &str, catalogue: &Catalogue) -> Result<Predicate, Error> {
+pub(crate) fn predicate(file: &str, text: &str, catalogue: &Catalogue) -> Result<Predicate, Error> {
     let fail = |source: markers::Error| Error::Predicate {
         file: file.to_owned(),
         predicate: text.to_owned(),

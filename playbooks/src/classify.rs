@@ -64,11 +64,9 @@ fn family(class: &Class, groups: &[Group]) -> Option<String> {
         return None;
     }
     let of = |name: &str| {
-        let found = class
-            .families
-            .iter()
-            .find(|(prefix, _)| name.starts_with(prefix.as_str()));
-        found.map_or("other", |(_, family)| family.as_str())
+        let mut families = class.families.iter();
+        let found = families.find(|family| name.starts_with(&family.prefix));
+        found.map_or("other", |family| family.name.as_str())
     };
     let families: BTreeSet<&str> = groups
         .iter()

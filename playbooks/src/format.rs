@@ -81,6 +81,21 @@ pub(crate) struct NoteFile {
 pub(crate) struct FamilyFile {
     pub(crate) prefix: String,
     pub(crate) name: String,
+    /// What a fix of such a test cites besides its failure.
+    pub(crate) exhibit: Option<ExhibitFile>,
+}
+
+/// Lines that stand in the log of every run of a family's tests.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ExhibitFile {
+    pub(crate) marker: String,
+    /// Field whose values tell the lines apart.
+    pub(crate) field: String,
+    /// One line of each.
+    pub(crate) values: Vec<String>,
+    /// Command that prints them without a run.
+    pub(crate) show: String,
 }
 
 /// How failing tests collapse to groups of one signature.

@@ -15,7 +15,7 @@ use crate::overrides::Override;
 use crate::policy::Policy;
 
 /// Version of the rule set. A stored decision is replayed only under the version that made it.
-pub const RULES_VERSION: u32 = 2;
+pub const RULES_VERSION: u32 = 3;
 
 /// The one argument of `decide`. Parts that a clone can recompute (policy, law, diff, ids) are
 /// recomputed by the verifier and compared; the rest is what the clone cannot know.
@@ -36,6 +36,9 @@ pub struct DecisionInput {
     pub diff: DiffFacts,
     /// One per citation, in claim order.
     pub evidence: Vec<EvidenceFact>,
+    /// What the playbooks want cited of the tests that the claim is about.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub exhibits: Vec<ExhibitFact>,
     /// What the baseline run showed.
     pub baseline: Option<BaselineFacts>,
     /// The hypothesis the claim acts on.
@@ -181,6 +184,24 @@ pub struct EvidenceFact {
     /// What the playbooks say of a comparison on those lines whose reference is at fault.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub blames_reference: Option<String>,
+}
+
+/// Lines that a fix must cite besides the failure, because of what it is about.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ExhibitFact {
+    /// Marker of the lines.
+    pub marker: String,
+    /// Field that tells them apart.
+    pub field: String,
+    /// Family of tests that asks for them.
+    pub family: String,
+    /// A test of that family which the claim pins or whose failure it cites.
+    pub test: String,
+    /// Values of the field that no cited line shows.
+    pub missing: Vec<String>,
+    /// Command that prints the lines without a run.
+    pub show: String,
 }
 
 /// The run on which predictions must be false today.

@@ -459,6 +459,7 @@ pub fn good_input() -> DecisionInput {
             shows_failure: true,
             blames_reference: None,
         }],
+        exhibits: Vec::new(),
         baseline: Some(BaselineFacts {
             run_id: "R1".into(),
             scope: SCOPE.into(),

@@ -10,8 +10,8 @@ use attest::json::canonical;
 use attest::signers::Signers;
 use discipline::cited::{Cited, CitedBytes};
 use discipline::decision::{
-    ApprovalFacts, BaselineFacts, DecisionInput, EvidenceFact, GateFacts, HypothesisFacts,
-    RULES_VERSION, RevertedFacts, TargetFacts, predicates_read,
+    ApprovalFacts, BaselineFacts, DecisionInput, EvidenceFact, ExhibitFact, GateFacts,
+    HypothesisFacts, RULES_VERSION, RevertedFacts, TargetFacts, predicates_read,
 };
 use discipline::forecast::ForecastFacts;
 use discipline::model::{HypothesisId, RunId};
@@ -20,7 +20,7 @@ use discipline::spend::{empty_in_a_row, minutes_left};
 use discipline::state::{Claim, ClaimPhase, HypothesisStatus, LoopState};
 use gitread::GitReader;
 use markers::{Catalogue, Observation, Predicate};
-use playbooks::{Playbooks, blamed_reference};
+use playbooks::{Demanded, Playbooks, blamed_reference, demanded_exhibits};
 use verify::BaseFacts;
 
 use crate::ServiceError;
@@ -82,11 +82,12 @@ pub(crate) fn gather(
         catalogue: &base.rulebook.catalogue,
         playbooks: &base.playbooks,
     };
-    let evidence = body
-        .evidence
-        .iter()
-        .map(|citation| place.evidence(citation));
-    let evidence = evidence.collect::<Result<_, _>>()?;
+    let (mut evidence, mut cited) = (Vec::new(), Vec::new());
+    for citation in &body.evidence {
+        let (fact, rows) = place.evidence(citation)?;
+        evidence.push(fact);
+        cited.extend(rows);
+    }
     let approval = match circumstances.claim {
         Some(claim) => approval_facts(shared, &base, body, claim)?,
         None => None,
@@ -100,6 +101,7 @@ pub(crate) fn gather(
         policy: base.facts.clone(),
         diff,
         evidence,
+        exhibits: place.exhibits(&cited),
         baseline: place.baseline(&state)?,
         hypothesis: hypothesis_facts(&state, body),
         rivals: rivals(&state, body),
@@ -139,7 +141,11 @@ struct Place<'a> {
 }
 
 impl Place<'_> {
-    fn evidence(&self, citation: &Citation) -> Result<EvidenceFact, ServiceError> {
+    /// What is true of a citation, and the rows on its lines.
+    fn evidence(
+        &self,
+        citation: &Citation,
+    ) -> Result<(EvidenceFact, Vec<Observation>), ServiceError> {
         let origin = observe::origin(self.shared, &citation.log_id);
         let run = origin.as_ref().map(|origin| &origin.run);
         let exists = citation_exists(self.shared, citation)?;
@@ -147,7 +153,7 @@ impl Place<'_> {
             true => cited_rows(self.shared, citation, self.catalogue)?,
             false => Vec::new(),
         };
-        Ok(EvidenceFact {
+        let fact = EvidenceFact {
             citation: citation.clone(),
             run_id: run.map(|run| run.run_id.clone()),
             scope: run.map(|run| run.scope.clone()),
@@ -161,7 +167,23 @@ impl Place<'_> {
             shows_failure: rows.iter().any(is_failure),
             blames_reference: blamed_reference(self.playbooks, self.catalogue, &rows)
                 .map(str::to_owned),
-        })
+        };
+        Ok((fact, rows))
+    }
+
+    fn exhibits(&self, cited: &[Observation]) -> Vec<ExhibitFact> {
+        let pinned = self.body.pinned_test.as_ref();
+        let pinned = pinned.map(|test| test.name.as_str());
+        let demanded = demanded_exhibits(self.playbooks, pinned, cited);
+        let fact = |demanded: Demanded<'_>| ExhibitFact {
+            marker: demanded.exhibit.marker.clone(),
+            field: demanded.exhibit.field.clone(),
+            family: demanded.family.to_owned(),
+            test: demanded.test,
+            missing: demanded.missing,
+            show: demanded.exhibit.show.clone(),
+        };
+        demanded.into_iter().map(fact).collect()
     }
 
     fn baseline(&self, state: &LoopState) -> Result<Option<BaselineFacts>, ServiceError> {

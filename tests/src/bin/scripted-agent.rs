@@ -420,16 +420,34 @@ impl Agent {
 
     /// Bytes and lines of the first observation of that kind.
     async fn citation(&self, log_id: &str, kind: &str, filter: Value) -> Result<Value> {
-        let request = json!({ "log_id": log_id, "kinds": [kind], "where": filter, "limit": 1 });
+        let mut found = self.citations(log_id, kind, filter, 1).await?;
+        Ok(found.remove(0))
+    }
+
+    /// Bytes and lines of the first `count` observations of that kind.
+    async fn citations(
+        &self,
+        log_id: &str,
+        kind: &str,
+        filter: Value,
+        count: usize,
+    ) -> Result<Vec<Value>> {
+        let request = json!({ "log_id": log_id, "kinds": [kind], "where": filter, "limit": count });
         let answer = self.call("extract_markers", request).await?;
-        let seen = list(&answer, "/observations")
-            .first()
-            .with_context(|| format!("no {kind} in {log_id}"))?;
-        let line = number(seen, "/line")?;
-        Ok(json!({
-            "log_id": log_id, "byte_start": number(seen, "/byte_start")?, "byte_end": number(seen, "/byte_end")?,
-            "line_start": line, "line_end": line,
-        }))
+        let seen = list(&answer, "/observations");
+        ensure!(
+            seen.len() == count,
+            "{} {kind} in {log_id}, not {count}",
+            seen.len()
+        );
+        let cite = |row: &Value| {
+            let line = number(row, "/line")?;
+            Ok(json!({
+                "log_id": log_id, "byte_start": number(row, "/byte_start")?, "byte_end": number(row, "/byte_end")?,
+                "line_start": line, "line_end": line,
+            }))
+        };
+        seen.iter().map(cite).collect()
     }
 
     /// The fix as a commit of the agent's own clone, on a branch of its own.
@@ -466,6 +484,10 @@ impl Agent {
         let diverged = self
             .citation(&logs[0], "first_divergence", json!({}))
             .await?;
+        let mut evidence = vec![failed, diverged];
+        if let Some((kind, count)) = &brief.exhibit {
+            evidence.extend(self.citations(&logs[0], kind, json!({}), *count).await?);
+        }
         let sites = brief
             .sites
             .iter()
@@ -482,7 +504,7 @@ impl Agent {
             "kind": "fix",
             "proof_scope": brief.scope,
             "failing_invariant": brief.failing_invariant,
-            "evidence": [failed, diverged],
+            "evidence": evidence,
             "baseline_run": run_id,
             "sites": sites,
             "reasoning": brief.reasoning,

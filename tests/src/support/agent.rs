@@ -34,6 +34,9 @@ pub struct Brief {
     pub killer_kind: String,
     /// Where the fix goes.
     pub sites: Vec<SiteBrief>,
+    /// Marker kind and number of lines that are cited besides the failure.
+    #[serde(default)]
+    pub exhibit: Option<(String, usize)>,
     /// Predictions; at least one is false today.
     pub predictions: Vec<String>,
     /// Guards, in the scope.

@@ -55,6 +55,18 @@ pub struct Known {
     /// Rollback conditions, where the usual ones would not do.
     #[serde(default)]
     pub rollback_if: Vec<String>,
+    /// What is cited besides the red test. Without it the claim must be refused, and for nothing else.
+    pub exhibit: Option<Exhibit>,
+}
+
+/// Lines of one marker.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Exhibit {
+    /// The marker.
+    pub marker: String,
+    /// How many of its lines, from the first on.
+    pub lines: usize,
 }
 
 /// What is read of a bug's own description.
@@ -153,12 +165,18 @@ impl Known {
         );
         let cause = text(&opened, "/hypothesis/hypothesis_id")?;
         let pulled = agent.call("pull_full_log", json!({ "run_id": run_id }))?;
-        let evidence = self.evidence(agent, &text(&pulled, "/logs/0/log/log_id")?)?;
+        let log_id = text(&pulled, "/logs/0/log/log_id")?;
+        let mut evidence = vec![self.evidence(agent, &log_id)?];
         let mut draft = self.draft(&bug, &hunks, &demanded(&scene.repo)?);
         draft["change"] = json!({ "repo_path": scene.repo, "commit": commit });
-        draft["evidence"] = json!([evidence]);
+        draft["evidence"] = json!(evidence);
         draft["baseline_run"] = json!(run_id);
         draft["hypothesis_id"] = json!(cause);
+        if let Some(exhibit) = &self.exhibit {
+            refused_without(agent, &loop_id, &draft)?;
+            evidence.extend(exhibit.cite(agent, &log_id)?);
+            draft["evidence"] = json!(evidence);
+        }
         let request = json!({ "loop_id": loop_id, "draft": draft });
         let check = agent.call("check_claim", request)?;
         let request = json!({ "loop_id": loop_id, "draft": draft, "idempotency_key": "good" });
@@ -197,10 +215,7 @@ impl Known {
         let answer = agent.call("extract_markers", request)?;
         let seen = answer.pointer("/observations/0");
         let seen = seen.with_context(|| format!("{name} did not fail in {log_id}"))?;
-        Ok(json!({
-            "log_id": log_id, "byte_start": seen["byte_start"], "byte_end": seen["byte_end"],
-            "line_start": seen["line"], "line_end": seen["line"],
-        }))
+        Ok(citation(log_id, seen))
     }
 
     fn draft(&self, bug: &Bug, hunks: &[Hunk], guards: &[Value]) -> Value {
@@ -231,6 +246,43 @@ impl Known {
             "message": format!("{}\n\nInvariant: {}.\n\n{}", self.subject, bug.invariant, bug.breaks),
         })
     }
+}
+
+impl Exhibit {
+    fn cite(&self, agent: &Mcp, log_id: &str) -> Result<Vec<Value>> {
+        let request = json!({ "log_id": log_id, "kinds": [self.marker], "limit": self.lines });
+        let answer = agent.call("extract_markers", request)?;
+        let seen = answer.get("observations").and_then(Value::as_array);
+        let seen = seen.map_or(&[][..], Vec::as_slice);
+        ensure!(
+            seen.len() == self.lines,
+            "{log_id} has {} rows of {}, not {}",
+            seen.len(),
+            self.marker,
+            self.lines
+        );
+        Ok(seen.iter().map(|row| citation(log_id, row)).collect())
+    }
+}
+
+/// A claim that lacks its exhibit is refused for that and for nothing else.
+fn refused_without(agent: &Mcp, loop_id: &str, draft: &Value) -> Result<()> {
+    let answer = agent.call("check_claim", json!({ "loop_id": loop_id, "draft": draft }))?;
+    let refused = refused(&answer);
+    let alone = refused.len() == 1
+        && refused
+            .iter()
+            .all(|one| one.starts_with("exhibit_missing "));
+    ensure!(alone, "without its exhibit the claim met {refused:?}");
+    Ok(())
+}
+
+/// A row of `extract_markers` as a citation.
+fn citation(log_id: &str, row: &Value) -> Value {
+    json!({
+        "log_id": log_id, "byte_start": row["byte_start"], "byte_end": row["byte_end"],
+        "line_start": row["line"], "line_end": row["line"],
+    })
 }
 
 /// What two tools refused of one honest claim.

@@ -9,6 +9,7 @@ mod baseline;
 mod budget;
 mod case;
 mod evidence;
+mod exhibits;
 mod gates;
 mod guards;
 mod hypothesis;
@@ -72,6 +73,11 @@ pub const RULES: &[Rule] = &[
         name: "evidence",
         stage: Stage::Propose,
         judge: evidence::judge,
+    },
+    Rule {
+        name: "exhibits",
+        stage: Stage::Propose,
+        judge: exhibits::judge,
     },
     Rule {
         name: "baseline_run",

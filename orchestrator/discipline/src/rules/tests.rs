@@ -8,7 +8,7 @@ use attest::digest::Digest;
 
 use super::{RULES, decide};
 use crate::decision::{
-    AttemptFact, DecisionInput, HypothesisFacts, RevertedFacts, Stage, gates_digest,
+    AttemptFact, DecisionInput, ExhibitFact, HypothesisFacts, RevertedFacts, Stage, gates_digest,
 };
 use crate::event::Mechanism;
 use crate::fixtures::{self, NOW_MS, SCOPE, cells, good_input, redigested, rulebook};
@@ -140,6 +140,39 @@ fn refusal(code: &str) -> Refusal {
         "reason of the finding",
         "remedy of the finding",
     )
+}
+
+/// A claim about a test of a family that wants an exhibit, of which these rows are not cited.
+fn exhibit(input: &mut DecisionInput, missing: &[&str]) {
+    input.exhibits.push(ExhibitFact {
+        marker: "path_delta".into(),
+        field: "row".into(),
+        family: "path_equivalence".into(),
+        test: "gpu_path_equivalence_single_graph_vs_legacy".into(),
+        missing: missing.iter().map(|row| (*row).to_owned()).collect(),
+        show: "engine path-delta MODEL --markers".into(),
+    });
+}
+
+#[test]
+fn a_whole_exhibit_is_enough_and_only_a_fix_needs_one() {
+    let mut input = good_input();
+    exhibit(&mut input, &[]);
+    let decision = decide(&redigested(input), &rulebook(), Stage::Push);
+    assert!(
+        decision.allowed,
+        "{:#?}",
+        decision.refused().collect::<Vec<_>>()
+    );
+    let mut input = good_input();
+    diagnostic(&mut input);
+    exhibit(&mut input, &["lifetimes"]);
+    let decision = decide(&redigested(input), &rulebook(), Stage::Propose);
+    assert!(
+        decision.allowed,
+        "{:#?}",
+        decision.refused().collect::<Vec<_>>()
+    );
 }
 
 fn kind(input: &mut DecisionInput, kind: ClaimKind) {
@@ -464,6 +497,16 @@ const TABLE: &[Row] = &[
         "a comparison with a reference of zeros",
         |i| i.evidence[0].blames_reference = Some("the reference side is all zeros".into()),
         &["reference_is_zeros @ evidence[0]"],
+    ),
+    (
+        "a path that diverges, and nothing of what sets it apart",
+        |i| exhibit(i, &["graph_construction", "tensor_ids", "lifetimes"]),
+        &["exhibit_missing @ evidence"],
+    ),
+    (
+        "a path that diverges, and one row left out",
+        |i| exhibit(i, &["pending_writes"]),
+        &["exhibit_missing @ evidence"],
     ),
     (
         "a recovery that is only non-zero",

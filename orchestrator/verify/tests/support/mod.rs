@@ -424,6 +424,7 @@ impl World {
                 shows_failure: true,
                 blames_reference: None,
             }],
+            exhibits: Vec::new(),
             baseline: Some(BaselineFacts {
                 run_id: RunId::nth(1),
                 scope: "sums".to_owned(),
