@@ -1,10 +1,12 @@
 //! Reading a log by bytes and by lines.
 
+use std::fmt;
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use attest::digest::Digest;
 use sha2::{Digest as _, Sha256};
+use zstd::bulk::Decompressor;
 
 use super::Kind;
 use super::container::{self, BLOCK, BlockIndex, MAGIC, TRAILER, VERSION};
@@ -36,7 +38,44 @@ pub struct LogReader {
     stored_at: Vec<u64>,
     /// Per block, and once more for the end: newlines before it.
     newlines_at: Vec<u64>,
-    last: Mutex<Option<(usize, Arc<Vec<u8>>)>>,
+    desk: Mutex<Desk>,
+}
+
+/// Blocks at hand: a page that crosses from one into the next needs both, more than once.
+const AT_HAND: usize = 2;
+
+/// What decoding needs, kept from block to block: making it anew costs about as much as a block.
+#[derive(Default)]
+struct Desk {
+    decompressor: Option<Decompressor<'static>>,
+    stored: Vec<u8>,
+    /// The last used at the end.
+    at_hand: Vec<(usize, Arc<Vec<u8>>)>,
+}
+
+impl Desk {
+    /// The block, if it is at hand; it counts as the last used then.
+    fn find(&mut self, number: usize) -> Option<Arc<Vec<u8>>> {
+        let place = self.at_hand.iter().position(|(kept, _)| *kept == number)?;
+        let found = self.at_hand.remove(place);
+        let raw = Arc::clone(&found.1);
+        self.at_hand.push(found);
+        Some(raw)
+    }
+
+    /// Memory for a block's raw bytes: that of the one used longest ago, if nobody reads it.
+    fn room(&mut self) -> Vec<u8> {
+        let oldest = (self.at_hand.len() >= AT_HAND).then(|| self.at_hand.remove(0));
+        let free = oldest.and_then(|(_, raw)| Arc::try_unwrap(raw).ok());
+        free.unwrap_or_else(|| Vec::with_capacity(BLOCK))
+    }
+}
+
+impl fmt::Debug for Desk {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let numbers = self.at_hand.iter().map(|(number, _)| number);
+        f.debug_list().entries(numbers).finish()
+    }
 }
 
 impl LogReader {
@@ -79,7 +118,7 @@ impl LogReader {
             file,
             digest,
             index,
-            last: Mutex::default(),
+            desk: Mutex::default(),
         })
     }
 
@@ -177,29 +216,34 @@ impl LogReader {
         Ok(block as u64 * BLOCK as u64 + newline as u64 + 1)
     }
 
-    /// The raw bytes of a block, verified; the last one stays at hand.
+    /// The raw bytes of a block, verified; the last ones stay at hand.
     fn block(&self, number: usize) -> Result<Arc<Vec<u8>>, Error> {
-        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((cached, raw)) = &*last
-            && *cached == number
-        {
-            return Ok(Arc::clone(raw));
+        let mut desk = self.desk.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(raw) = desk.find(number) {
+            return Ok(raw);
         }
-        let raw = Arc::new(self.load(number)?);
-        *last = Some((number, Arc::clone(&raw)));
+        let raw = Arc::new(self.load(number, &mut desk)?);
+        desk.at_hand.push((number, Arc::clone(&raw)));
         Ok(raw)
     }
 
-    fn load(&self, number: usize) -> Result<Vec<u8>, Error> {
+    fn load(&self, number: usize, desk: &mut Desk) -> Result<Vec<u8>, Error> {
         let block = &self.index.blocks[number];
-        let mut stored = vec![0; block.stored as usize];
-        let read = read_full(&*self.file, self.stored_at[number], &mut stored);
+        let mut raw = desk.room();
+        desk.stored.resize(block.stored as usize, 0);
+        let read = read_full(&*self.file, self.stored_at[number], &mut desk.stored);
         let count = read.map_err(|error| self.damaged(error.to_string()))?;
-        if count < stored.len() || Sha256::digest(&stored).as_slice() != block.sha256 {
+        if count < desk.stored.len() || Sha256::digest(&desk.stored).as_slice() != block.sha256 {
             return Err(self.damaged(format!("block {number} does not match its digest")));
         }
-        let raw = zstd::bulk::decompress(&stored, block.raw as usize)
-            .map_err(|error| self.damaged(format!("block {number}: {error}")))?;
+        let broken = |error: io::Error| self.damaged(format!("block {number}: {error}"));
+        let decompressor = match &mut desk.decompressor {
+            Some(decompressor) => decompressor,
+            none => none.insert(Decompressor::new().map_err(broken)?),
+        };
+        raw.clear();
+        let decoded = decompressor.decompress_to_buffer(&desk.stored, &mut raw);
+        decoded.map_err(broken)?;
         if raw.len() != block.raw as usize {
             return Err(self.damaged(format!("block {number} has another length")));
         }

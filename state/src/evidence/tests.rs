@@ -91,6 +91,32 @@ fn logs_of_every_shape_come_back_whole() {
 }
 
 #[test]
+fn pages_across_blocks_in_any_order_are_the_bytes_between() {
+    let (_folder, store) = real();
+    let text: String = (0..200_000)
+        .map(|n| format!("line {n} of many\n"))
+        .collect();
+    let bytes = text.as_bytes();
+    let entry = store.put_log(bytes).unwrap();
+    let log = store.open_log(&entry.digest).unwrap();
+    let blocks = bytes.len() / BLOCK + 1;
+    assert!(
+        blocks >= 4,
+        "a page crosses into blocks that are not at hand"
+    );
+    let mut luck = Luck::new(3);
+    for _ in 0..200 {
+        let edge = luck.below(blocks) * BLOCK;
+        let start = edge.saturating_sub(luck.below(4000)) as u64;
+        let line = log.offset_to_line(start).unwrap().unwrap();
+        let page = log.read_lines(line, 1 + luck.below(400) as u64).unwrap();
+        let place = page.byte_start as usize..page.byte_end as usize;
+        assert!(page.bytes == bytes[place], "line {line}");
+        assert!(text[page.byte_start as usize..].starts_with(&format!("line {} ", line - 1)));
+    }
+}
+
+#[test]
 fn a_line_of_50_megabytes_is_a_line() {
     let (_folder, store) = real();
     let mut writer = store.log_writer().unwrap();
