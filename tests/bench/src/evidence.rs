@@ -7,13 +7,10 @@ use std::time::Duration;
 use anyhow::{Context, ensure};
 use bench::{Style, Truth};
 
-use crate::table::{Row, at_least, at_most, fastest, print};
+use crate::table::{Row, at_least, at_most, fastest, print, within_memory};
 #[cfg(feature = "store")]
 use crate::{archive, store};
 use crate::{kinds, peer, tool};
-
-/// Most anonymous memory of a scan, KiB.
-const MEMORY_KIB: u64 = 16 << 10;
 
 /// Megabytes of a log that is also read out of an archive.
 #[cfg(feature = "store")]
@@ -34,9 +31,29 @@ pub(crate) fn run(megabytes: &[u64], rounds: usize) -> anyhow::Result<()> {
                 archive::run(&title, &file, &truth, folder.path(), rounds, &mut rows)?;
             }
             #[cfg(feature = "store")]
-            if style == Style::Sparse {
-                store::run(&title, &file, folder.path(), &mut rows)?;
-            }
+            store::run(&title, &file, folder.path(), &mut rows)?;
+            std::fs::remove_file(&file)?;
+        }
+    }
+    let missed = print(&rows, &mut std::io::stdout())?;
+    ensure!(missed == 0, "{missed} of {} bounds are missed", rows.len());
+    Ok(())
+}
+
+/// The store alone: a log kept in it, and pages of it.
+#[cfg(feature = "store")]
+pub(crate) fn pages(megabytes: &[u64], folder: Option<&Path>) -> anyhow::Result<()> {
+    let folder = match folder {
+        Some(folder) => tempfile::tempdir_in(folder)?,
+        None => tempfile::tempdir()?,
+    };
+    let mut rows = Vec::new();
+    for size in megabytes {
+        for (name, style) in [("dense", Style::Dense), ("sparse", Style::Sparse)] {
+            let file = folder.path().join(format!("{name}-{size}.log"));
+            tool::write(style, *size, &file)?;
+            let title = format!("{name} {size} MB");
+            store::run(&title, &file, folder.path(), &mut rows)?;
             std::fs::remove_file(&file)?;
         }
     }
@@ -145,12 +162,7 @@ fn scanner(
         ratio(many, few),
         1.1,
     ));
-    rows.push(Row {
-        what: format!("{title}: anonymous memory"),
-        measured: format!("{:.1} MiB", memory as f64 / 1024.0),
-        bound: format!("≤ {} MiB", MEMORY_KIB >> 10),
-        holds: memory <= MEMORY_KIB,
-    });
+    rows.push(within_memory(format!("{title}: anonymous memory"), memory));
     Ok(())
 }
 

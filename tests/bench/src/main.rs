@@ -37,6 +37,16 @@ enum Command {
         rounds: usize,
     },
     #[cfg(feature = "store")]
+    /// Logs kept in the store, and any two hundred lines of them.
+    Store {
+        /// Megabytes of the logs.
+        #[arg(long, default_values_t = [120])]
+        megabytes: Vec<u64>,
+        /// The folder that takes them for a while; the system's own when absent.
+        #[arg(long)]
+        folder: Option<PathBuf>,
+    },
+    #[cfg(feature = "store")]
     /// A state folder of many events, opened cold and asked for its latest run.
     State {
         /// Runs in the journal.
@@ -80,6 +90,8 @@ enum Command {
 fn main() -> anyhow::Result<()> {
     match Arguments::parse().command {
         Command::Evidence { megabytes, rounds } => evidence::run(&megabytes, rounds),
+        #[cfg(feature = "store")]
+        Command::Store { megabytes, folder } => evidence::pages(&megabytes, folder.as_deref()),
         #[cfg(feature = "store")]
         Command::State { runs, events } => journal::run(runs, events),
         #[cfg(feature = "store")]

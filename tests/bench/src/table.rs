@@ -62,6 +62,19 @@ pub(crate) fn within(what: String, time: Duration, bound: Duration) -> Row {
     }
 }
 
+/// Most anonymous memory that reading a log may take, KiB.
+const MEMORY_KIB: u64 = 16 << 10;
+
+/// Anonymous memory, KiB, that must not pass the bound of every reading.
+pub(crate) fn within_memory(what: String, kib: u64) -> Row {
+    Row {
+        what,
+        measured: format!("{:.1} MiB", kib as f64 / 1024.0),
+        bound: format!("≤ {} MiB", MEMORY_KIB >> 10),
+        holds: kib <= MEMORY_KIB,
+    }
+}
+
 /// The fastest of several rounds: what else runs on a machine only ever adds.
 pub(crate) fn fastest(times: &[Duration]) -> Duration {
     times.iter().min().copied().unwrap_or_default()

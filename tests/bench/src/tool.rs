@@ -89,7 +89,7 @@ fn read(catalogue: &Catalogue, file: &Path) -> anyhow::Result<Reading> {
 }
 
 /// Anonymous memory of this process, KiB.
-fn anonymous_memory() -> anyhow::Result<u64> {
+pub(crate) fn anonymous_memory() -> anyhow::Result<u64> {
     let status = std::fs::read_to_string("/proc/self/status")?;
     let line = status
         .lines()
