@@ -20,6 +20,7 @@ mod predicate;
 mod scan;
 mod slope;
 mod unit;
+mod words;
 
 pub use catalogue::{BUILTIN_FILES, Block, Catalogue, Field, FieldType, Marker, Witness};
 pub use decimal::Decimal;

@@ -232,6 +232,36 @@ impl MapToStrings for &[&str] {
 }
 
 #[test]
+fn a_run_that_ended_is_forgotten_and_a_thousand_processes_of_one_run_are_too_many() {
+    let pair = format!("{}\n{END} seq=1 lines=1\n", pass(0));
+    let twice = read(format!("{pair}{pair}"));
+    assert!(twice.complete, "{:?}", twice.diagnostics);
+    let after = read(format!("{pair}{}\n", pass(2)));
+    let gap = |d: &Diagnostic| {
+        matches!(
+            d,
+            Diagnostic::SeqGap {
+                expected: 0,
+                found: 2,
+                line: 3,
+                ..
+            }
+        )
+    };
+    assert!(after.diagnostics.iter().any(gap), "{:?}", after.diagnostics);
+    let begun = format!("{}\n", pass(0)).repeat(1_001);
+    let unfollowed = |scan: &Scan| {
+        let lines = scan.diagnostics.iter().filter_map(|d| match d {
+            Diagnostic::NoSequence { line, .. } => Some(*line),
+            _ => None,
+        });
+        lines.collect::<Vec<u64>>()
+    };
+    assert_eq!(unfollowed(&read(&begun)), [1_001]);
+    assert!(unfollowed(&read(pair.repeat(2_000))).is_empty());
+}
+
+#[test]
 fn a_line_of_fifty_megabytes_is_read_in_bounded_memory() {
     let mut scanner = Scanner::new(&CATALOGUE);
     let phrase = "canonical envelope needs 3948937216 B but only 2147483648 B remain";

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::format::{BlockFile, FieldFile, MarkerFile, PairsFile, PlaceFile, TypeFile};
+use super::quick::Expected;
 use super::{Block, Field, FieldType, Form, Marker, Opened, Pairs, Place, Witness};
 use crate::Error;
 use crate::predicate::KEYWORDS;
@@ -90,12 +91,12 @@ pub(super) fn marker(file: &str, source: &MarkerFile) -> Result<Marker, Error> {
 }
 
 /// Emitters print the envelope first.
-fn order(fields: &[Field], envelope: Option<[usize; 3]>) -> Vec<(String, usize)> {
+fn order(fields: &[Field], envelope: Option<[usize; 3]>) -> Vec<Expected> {
     let first = envelope.into_iter().flatten();
     let rest = (0..fields.len()).filter(|at| !envelope.is_some_and(|e| e.contains(at)));
-    first
-        .chain(rest)
-        .filter_map(|at| Some((format!("{}=", fields.get(at)?.name), at)))
+    let expected = first.chain(rest).map(|at| (at, fields.get(at)));
+    expected
+        .filter_map(|(at, field)| Some(Expected::new(at, field?)))
         .collect()
 }
 

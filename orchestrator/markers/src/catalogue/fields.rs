@@ -1,8 +1,11 @@
 //! `k=v` pairs of a line into a row.
 
-use super::slot::{self, Number, Piece, SMALL_DIGITS, Scratch, Slot, head, place};
-use super::{Field, FieldType, Marker, Pairs};
+use super::slot::{self, Piece, Scratch, Slot, head, place};
+use super::{Field, Marker, Pairs};
 use crate::Value;
+
+/// How many of the next keys are asked for before the key is looked up: emitters leave optional fields out.
+const KEYS_AHEAD: usize = 4;
 
 /// Reads `k=v k="text" k=[a, b]` from byte `from` of the message into the scratch, which must hold every field that
 /// the marker requires.
@@ -40,7 +43,10 @@ pub(crate) fn some_pairs(
         seen: 0,
     };
     while reader.skip_space() {
-        reader.pair(scratch)?;
+        reader.usual_pairs(scratch);
+        if reader.skip_space() {
+            reader.pair(scratch)?;
+        }
     }
     Ok(reader.seen)
 }
@@ -69,17 +75,46 @@ impl<'m> Reader<'m> {
         self.at < bytes.len()
     }
 
-    fn pair(&mut self, scratch: &mut Scratch) -> Result<(), String> {
-        let index = match self.expected_key() {
-            Some(index) => Some(index),
-            None => match self.any_key()? {
-                Key::Known(index) => Some(index),
-                Key::Unknown(name) => {
-                    scratch.unknown.push(name);
-                    None
+    /// Reads pairs as long as the keys come in their usual order with values in their plain form. Anything else is
+    /// left where it is.
+    fn usual_pairs(&mut self, scratch: &mut Scratch) {
+        let bytes = self.message.as_bytes();
+        let order = self.marker.order.as_slice();
+        let (mut at, mut next, mut seen) = (self.at, self.expected, self.seen);
+        while let Some(expected) = order.get(next) {
+            let Some(from) = expected.key(bytes, at) else {
+                let mut ahead = order.iter().skip(next + 1).take(KEYS_AHEAD);
+                match ahead.position(|e| e.key(bytes, at).is_some()) {
+                    Some(skipped) => next += skipped + 1,
+                    None => break,
                 }
-                Key::Word => return Ok(()),
-            },
+                continue;
+            };
+            if seen & expected.bit != 0 {
+                break;
+            }
+            let Some(end) = expected.value(bytes, from, scratch) else {
+                break;
+            };
+            seen |= expected.bit;
+            next += 1;
+            at = end;
+            match bytes.get(at) {
+                Some(b' ') => at += 1,
+                _ => break,
+            }
+        }
+        (self.at, self.expected, self.seen) = (at, next, seen);
+    }
+
+    fn pair(&mut self, scratch: &mut Scratch) -> Result<(), String> {
+        let index = match self.key()? {
+            Key::Known(index) => Some(index),
+            Key::Unknown(name) => {
+                scratch.unknown.push(name);
+                None
+            }
+            Key::Word => return Ok(()),
         };
         let Some((index, field)) = index.and_then(|i| Some((i, self.marker.fields.get(i)?))) else {
             return self.value(scratch).map(drop);
@@ -88,75 +123,16 @@ impl<'m> Reader<'m> {
             return Err(format!("{} stands twice", field.name));
         }
         self.seen |= 1 << index;
-        let slot = match self.plain_number(field) {
-            Some(slot) => slot,
-            None => {
-                let piece = self.value(scratch)?;
-                slot::read(field, self.message, piece, scratch)
-                    .map_err(|reason| format!("{}: {reason}", field.name))?
-            }
-        };
+        let piece = self.value(scratch)?;
+        let slot = slot::read(field, self.message, piece, scratch)
+            .map_err(|reason| format!("{}: {reason}", field.name))?;
         if let Some(place) = scratch.slots.get_mut(index) {
             *place = slot;
         }
         Ok(())
     }
 
-    /// Most values are a few digits and a space, read in one go. Anything else is left where it is.
-    fn plain_number(&mut self, field: &Field) -> Option<Slot> {
-        if !field.kind.is_number() {
-            return None;
-        }
-        let rest = self.message.as_bytes().get(self.at..)?;
-        let (mut mantissa, mut len, mut point) = (0_i64, 0, None);
-        for byte in rest {
-            match byte {
-                b'0'..=b'9' => {
-                    mantissa = mantissa
-                        .wrapping_mul(10)
-                        .wrapping_add(i64::from(byte - b'0'));
-                }
-                b'.' if point.is_none() && len > 0 => point = Some(len + 1),
-                b' ' => break,
-                _ => return None,
-            }
-            len += 1;
-        }
-        let exponent = match point {
-            None => 0,
-            Some(from) if from < len && field.kind == FieldType::Decimal => {
-                -i32::try_from(len - from).ok()?
-            }
-            Some(_) => return None,
-        };
-        if len == 0 || len > SMALL_DIGITS {
-            return None;
-        }
-        let text = Piece {
-            start: place(self.at),
-            end: place(self.at + len),
-            own: false,
-        };
-        self.at += len;
-        let small = Some((mantissa, exponent));
-        Some(Slot::Number(Number { text, small }))
-    }
-
-    /// The key that usually follows the one before, which is cheaper to ask for than to look up.
-    fn expected_key(&mut self) -> Option<usize> {
-        let (key, index) = self.marker.order.get(self.expected)?;
-        let rest = self.message.as_bytes().get(self.at..)?;
-        // Keys are too short for a call to pay.
-        let same = rest.len() >= key.len() && rest.iter().zip(key.as_bytes()).all(|(a, b)| a == b);
-        if !same {
-            return None;
-        }
-        self.at += key.len();
-        self.expected += 1;
-        Some(*index)
-    }
-
-    fn any_key(&mut self) -> Result<Key, String> {
+    fn key(&mut self) -> Result<Key, String> {
         let rest = self.rest();
         let bytes = rest.as_bytes();
         let end = match self.marker.pairs {
@@ -186,7 +162,7 @@ impl<'m> Reader<'m> {
             return Ok(Key::Unknown(key.to_owned()));
         };
         let order = &self.marker.order;
-        self.expected = order.iter().position(|(_, i)| *i == index).unwrap_or(0) + 1;
+        self.expected = order.iter().position(|e| e.index == index).unwrap_or(0) + 1;
         Ok(Key::Known(index))
     }
 

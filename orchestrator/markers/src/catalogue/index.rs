@@ -1,12 +1,11 @@
 //! How a message finds its markers: tags by hash, line starts by first byte, free phrases by automaton.
 
-use std::collections::HashMap;
-use std::hash::{BuildHasherDefault, Hasher};
-
 use aho_corasick::{AhoCorasick, Input, MatchKind};
 
+use super::tags::Tags;
 use super::{Marker, Place};
 use crate::Error;
+use crate::words::same;
 
 /// Patterns per automaton: aho-corasick's fast path ends there.
 const PHRASES_PER_AUTOMATON: usize = 64;
@@ -43,7 +42,7 @@ pub(crate) enum Anchor {
 #[derive(Debug, Clone)]
 pub(crate) struct Index {
     /// First word of a tag → what begins with it, the longest first.
-    tags: HashMap<Vec<u8>, Vec<(String, Anchor)>, BuildHasherDefault<Fnv>>,
+    tags: Tags,
     starts: Vec<Vec<FormRef>>,
     phrases: Vec<Automaton>,
     /// First bytes of messages that can be anything but noise.
@@ -62,7 +61,7 @@ struct Automaton {
 impl Index {
     pub(super) fn build(markers: &[Marker]) -> Result<Self, Error> {
         let mut index = Self {
-            tags: HashMap::default(),
+            tags: Tags::default(),
             starts: vec![Vec::new(); 256],
             phrases: Vec::new(),
             first: [false; 256],
@@ -88,8 +87,8 @@ impl Index {
                 }
             }
         }
-        for tag in index.tags.keys() {
-            mark(&mut index.first, tag.first().copied());
+        for word in index.tags.words() {
+            mark(&mut index.first, word.first().copied());
         }
         // Tags that no catalogue knows yet, a test's own lines, the structure around them, the forge's groups and
         // byte order marks.
@@ -103,8 +102,7 @@ impl Index {
 
     fn add_tag(&mut self, markers: &[Marker], tag: &str, anchor: Anchor) -> Result<(), Error> {
         let word = first_word(tag.as_bytes()).unwrap_or(tag.len());
-        let key = tag.as_bytes().get(..word).unwrap_or(&[]).to_vec();
-        let entries = self.tags.entry(key).or_default();
+        let entries = self.tags.entry(tag.as_bytes().get(..word).unwrap_or(&[]));
         let twin = entries.iter().find_map(|(other, anchor)| match anchor {
             Anchor::Pairs { marker, .. } if other == tag => Some(*marker),
             _ => None,
@@ -141,14 +139,19 @@ impl Index {
 
     /// What begins with the tag that begins the message, the longest tag first.
     pub(crate) fn tag(&self, message: &[u8]) -> impl Iterator<Item = Anchor> {
-        let entries = match message.first() {
-            Some(first) if self.can_begin(*first) => first_word(message)
-                .and_then(|word| self.tags.get(message.get(..word)?))
-                .map_or(&[][..], Vec::as_slice),
-            _ => &[],
+        let word = match message.first() {
+            Some(first) if self.can_begin(*first) => first_word(message),
+            _ => None,
         };
-        entries.iter().filter_map(|(tag, anchor)| {
-            let rest = message.strip_prefix(tag.as_bytes())?;
+        let word = word.and_then(|end| message.get(..end));
+        let entries = word.map_or(&[][..], |word| self.tags.get(word));
+        let known = word.map_or(0, <[u8]>::len);
+        entries.iter().filter_map(move |(tag, anchor)| {
+            // All begin with the word.
+            let (more, rest) = message.split_at_checked(tag.len())?;
+            if !same(more.get(known..)?, tag.as_bytes().get(known..)?) {
+                return None;
+            }
             let closed =
                 matches!(anchor, Anchor::Form(_)) || matches!(rest.first(), None | Some(b' '));
             closed.then_some(*anchor)
@@ -163,10 +166,10 @@ impl Index {
             .map_or(&[], Vec::as_slice)
     }
 
-    /// Where the first needle of any phrase stands at or after `from`. Between needles there is no phrase.
-    pub(crate) fn next_needle(&self, bytes: &[u8], from: usize) -> Option<usize> {
+    /// Where the first needle of any phrase stands within `from..to`. Between needles there is no phrase.
+    pub(crate) fn next_needle(&self, bytes: &[u8], from: usize, to: usize) -> Option<usize> {
         let next = |automaton: &Automaton| {
-            let input = Input::new(bytes).range(from.min(bytes.len())..);
+            let input = Input::new(bytes.get(..to).unwrap_or(bytes)).range(from.min(to)..);
             automaton.search.find(input).map(|found| found.start())
         };
         self.phrases.iter().filter_map(next).min()
@@ -291,28 +294,6 @@ fn needles(mut phrases: Vec<&str>) -> Vec<String> {
         .filter(|needle| !contained(needle))
         .cloned()
         .collect()
-}
-
-/// Fowler–Noll–Vo: short keys, and only a catalogue's own tags are ever stored.
-#[derive(Debug, Clone)]
-struct Fnv(u64);
-
-impl Default for Fnv {
-    fn default() -> Self {
-        Self(0xcbf2_9ce4_8422_2325)
-    }
-}
-
-impl Hasher for Fnv {
-    fn write(&mut self, bytes: &[u8]) {
-        for byte in bytes {
-            self.0 = (self.0 ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
-        }
-    }
-
-    fn finish(&self) -> u64 {
-        self.0
-    }
 }
 
 #[cfg(test)]

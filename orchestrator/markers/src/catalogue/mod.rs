@@ -6,7 +6,9 @@ mod examples;
 mod fields;
 mod format;
 mod index;
+mod quick;
 mod slot;
+mod tags;
 mod template;
 
 use std::collections::BTreeMap;
@@ -59,8 +61,8 @@ pub struct Marker {
     pub(crate) pairs: Pairs,
     /// Block keys that a row sets for the rows after it: a text, or a field by position.
     pub(crate) opens: Vec<(String, Opened)>,
-    /// Keys with `=` in the order in which emitters print them, and their fields by position.
-    pub(crate) order: Vec<(String, usize)>,
+    /// Keys in the order in which emitters print them.
+    pub(crate) order: Vec<quick::Expected>,
     /// Positions of the fields that every line must give.
     pub(crate) required: u128,
     /// Positions of `v`, `run` and `seq`, for lines of pairs.

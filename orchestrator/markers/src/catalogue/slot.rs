@@ -10,7 +10,7 @@ use crate::{Bucket, Buckets, Decimal, Unit, Value};
 /// Longest list or histogram that is kept; longer ones are refused as a whole, never cut.
 const MAX_ITEMS: usize = 1 << 20;
 /// Decimal digits that always fit an `i64`.
-pub(super) const SMALL_DIGITS: usize = 18;
+const SMALL_DIGITS: usize = 18;
 
 /// Where a text stands: in the message, or in the scratch where it had to be rewritten.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,9 +50,9 @@ pub(crate) enum Slot {
 /// A bucket in a [`Scratch`].
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct BucketSlot {
-    name: Piece,
-    count: Number,
-    us: Number,
+    pub(super) name: Piece,
+    pub(super) count: Number,
+    pub(super) us: Number,
 }
 
 /// One row, as it is read.
@@ -137,13 +137,16 @@ impl Scratch {
     }
 
     /// Calls `take` with every number of a slot, those of lists and buckets included.
-    pub(crate) fn numbers(&self, slot: Slot, take: &mut dyn FnMut(Number)) {
+    #[inline]
+    pub(crate) fn numbers(&self, slot: Slot, mut take: impl FnMut(Number)) {
         match slot {
             Slot::Number(number) => take(number),
             Slot::List(from, to) => {
                 let items = self.items.get(from as usize..to as usize);
                 for item in items.unwrap_or(&[]) {
-                    self.numbers(*item, take);
+                    if let Slot::Number(number) = item {
+                        take(*number);
+                    }
                 }
             }
             Slot::Populated(from, to) => {
@@ -221,7 +224,7 @@ fn read_text(
         field.rename.get(text)
     };
     let meant = renamed.map_or(text, String::as_str);
-    if !meant.starts_with(field.prefix.as_str()) {
+    if !(field.prefix.is_empty() || meant.starts_with(field.prefix.as_str())) {
         return Err(format!(
             "`{}` does not begin with {}",
             head(meant),

@@ -4,6 +4,8 @@
 
 use std::borrow::Cow;
 
+use crate::words::{has_shape, load};
+
 const BOM: &[u8] = b"\xEF\xBB\xBF";
 const ESC: u8 = 0x1b;
 
@@ -78,7 +80,11 @@ pub(super) fn pieces(raw: &[u8], start: u64) -> Vec<Piece<'_>> {
     let skipped = raw.len() - body.len();
     let mut at = start + skipped as u64;
     let mut pieces = Vec::new();
-    for part in body.split(|b| *b == b'\r') {
+    let mut rest = Some(body);
+    while let Some(body) = rest {
+        let cut = memchr::memchr(b'\r', body);
+        let part = body.get(..cut.unwrap_or(body.len())).unwrap_or(&[]);
+        rest = cut.and_then(|cut| body.get(cut + 1..));
         if !part.is_empty() {
             pieces.push(plain(part, at));
         }
@@ -88,6 +94,7 @@ pub(super) fn pieces(raw: &[u8], start: u64) -> Vec<Piece<'_>> {
 }
 
 /// A raw line without byte order marks and stamp.
+#[inline]
 fn message_of(raw: &[u8]) -> &[u8] {
     let mut body = raw;
     strip_marks(&mut body);
@@ -164,22 +171,21 @@ fn strip_marks(body: &mut &[u8]) {
 }
 
 /// Length of the stamp at the start of `line`, its space included.
-pub(super) fn stamp_len(line: &[u8]) -> Option<usize> {
-    const SHAPE: &[u8; 19] = b"dddd-dd-ddTdd:dd:dd";
-    // GitHub's own stamps are told by their fixed bytes first: most lines have one.
-    let (head, rest) = line.split_first_chunk::<19>()?;
-    let fits = |(byte, shape): (&u8, &u8)| {
-        if *shape == b'd' {
-            byte.is_ascii_digit()
-        } else {
-            byte == shape
-        }
-    };
-    if head[4] != b'-' || head[10] != b'T' || !head.iter().zip(SHAPE).all(fits) {
+fn stamp_len(line: &[u8]) -> Option<usize> {
+    let word = |at: usize| load(line, at);
+    if !has_shape(word(0), *b"dddd-dd-") || !has_shape(word(8), *b"ddTdd:dd") {
         return None;
     }
-    let mut at = SHAPE.len();
-    if let Some((b'.', fraction)) = rest.split_first() {
+    // GitHub writes seven digits of a second.
+    if has_shape(word(16), *b":dd.dddd") && has_shape(word(21), *b"ddddddZ ") {
+        return Some(29);
+    }
+    if !matches!(line.get(16..19)?, [b':', ten, one] if ten.is_ascii_digit() && one.is_ascii_digit())
+    {
+        return None;
+    }
+    let mut at = 19;
+    if let Some((b'.', fraction)) = line.get(at..)?.split_first() {
         at += 1 + fraction.iter().take_while(|b| b.is_ascii_digit()).count();
     }
     match line.get(at..)? {

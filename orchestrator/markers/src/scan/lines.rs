@@ -4,9 +4,12 @@ use super::SEGMENT;
 use super::clean;
 use super::reader::{Noise, Reader};
 use super::row::Sink;
+use crate::catalogue::Index;
 
 /// Bytes whose phrases are looked for at once; they stay in the processor's cache until their lines are read.
 const WINDOW: usize = 64 << 10;
+/// Bytes beyond a line that are searched for phrases at first, where the line before was searched too.
+const AHEAD: usize = 512;
 const ESC: u8 = 0x1b;
 
 /// Reads the lines of `block`, which ends with a newline and begins at raw offset `start`. Returns the bytes read:
@@ -31,67 +34,92 @@ pub(super) fn read(
     at
 }
 
-/// Next place of something at or after a line, looked for only when the place before it is passed.
-struct Next {
+/// The first escape sequence or CR at or after the line that is read.
+struct Odd {
     at: usize,
 }
 
-impl Next {
-    /// Whether there is one in `from..to`; `find` looks for the first at or after an offset.
-    fn is_in(&mut self, from: usize, to: usize, find: impl FnOnce(usize) -> Option<usize>) -> bool {
+impl Odd {
+    /// Whether there is one in `from..to`.
+    fn is_in(&mut self, window: &[u8], from: usize, to: usize) -> bool {
         if self.at < from {
-            self.at = find(from).unwrap_or(usize::MAX);
+            self.at = Self::find(window, from);
         }
         self.at < to
+    }
+
+    fn find(window: &[u8], from: usize) -> usize {
+        let rest = window.get(from..).unwrap_or(&[]);
+        memchr::memchr2(ESC, b'\r', rest).map_or(usize::MAX, |at| from + at)
+    }
+}
+
+/// Where phrases stand in a window, looked for no further than lines ask.
+///
+/// Where nearly every line is noise, one search runs over all of them; where nearly every line is a row, which holds
+/// no phrase, none is searched but the others.
+pub(super) struct Phrases<'w> {
+    index: &'w Index,
+    window: &'w [u8],
+    /// The first needle at or after the last line asked for, if it stands before `until`.
+    at: Option<usize>,
+    /// How far was searched.
+    until: usize,
+    /// How far the next search goes beyond its line.
+    ahead: usize,
+}
+
+impl<'w> Phrases<'w> {
+    fn new(index: &'w Index, window: &'w [u8]) -> Self {
+        Self {
+            index,
+            window,
+            at: None,
+            until: 0,
+            ahead: 0,
+        }
+    }
+
+    /// Whether a phrase's needle begins in `from..to`. Lines are asked for in order.
+    pub(super) fn stand_in(&mut self, from: usize, to: usize) -> bool {
+        if self.at.is_some_and(|at| at >= from) {
+            return self.at < Some(to);
+        }
+        if to <= self.until && self.at.is_none() {
+            return false;
+        }
+        self.ahead = if from <= self.until {
+            (self.ahead * 2).clamp(AHEAD, WINDOW)
+        } else {
+            0
+        };
+        let reach = (to + self.ahead).min(self.window.len());
+        self.at = self.index.next_needle(self.window, from, reach);
+        self.until = reach;
+        self.at.is_some_and(|at| at < to)
     }
 }
 
 fn lines(reader: &mut Reader<'_>, window: &[u8], start: u64, sink: &mut dyn Sink) {
-    let index = reader.index();
-    let first = |find: Option<usize>| Next {
-        at: find.unwrap_or(usize::MAX),
+    let mut phrases = Phrases::new(reader.index(), window);
+    let mut odd = Odd {
+        at: Odd::find(window, 0),
     };
-    let mut needle = first(index.next_needle(window, 0));
-    let odd_from = |from: usize| {
-        let rest = window.get(from..)?;
-        Some(from + memchr::memchr2(ESC, b'\r', rest)?)
-    };
-    let mut odd = first(odd_from(0));
     let mut from = 0;
     for end in memchr::memchr_iter(b'\n', window) {
         let line = window.get(from..end).unwrap_or(&[]);
-        let odd = odd.is_in(from, end, odd_from);
-        let needle = needle.is_in(from, end, |at| index.next_needle(window, at));
-        if odd || needle || can_matter(reader, line) {
-            let offset = start + from as u64;
-            let crlf = || {
-                let first = memchr::memchr2(ESC, b'\r', line).map(|at| at + 1);
-                first == Some(line.len()) && line.ends_with(b"\r")
-            };
-            let plain = !odd || crlf();
-            let noise = if needle { Noise::No } else { Noise::Phraseless };
-            match clean::one(line, offset).filter(|_| plain) {
-                Some(piece) => reader.message(&piece, noise, sink),
-                None => reader.line(line, offset, false, sink),
+        let crlf = |at: usize| at + 1 == end && line.ends_with(b"\r");
+        if odd.is_in(window, from, end) && !crlf(odd.at) {
+            reader.line(line, start + from as u64, false, sink);
+        } else if let Some(piece) = clean::one(line, start + from as u64) {
+            let first = piece.bytes().first();
+            if first.is_some_and(|first| reader.can_matter(*first)) {
+                reader.message(&piece, Noise::Ask(&mut phrases, from, end), sink);
+            } else if phrases.stand_in(from, end) {
+                reader.message(&piece, Noise::No, sink);
             }
         }
         reader.end_line();
         from = end + 1;
     }
-}
-
-/// Whether the line, taken without its stamp, can be anything but noise.
-fn can_matter(reader: &Reader<'_>, line: &[u8]) -> bool {
-    let Some(first) = line.first() else {
-        return false;
-    };
-    if first.is_ascii_digit() {
-        return match clean::stamp_len(line) {
-            Some(stamp) => line
-                .get(stamp)
-                .is_some_and(|first| reader.can_matter(*first)),
-            None => reader.can_matter(*first),
-        };
-    }
-    reader.can_matter(*first)
 }

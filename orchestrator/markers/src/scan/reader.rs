@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use super::OVERLAP;
 use super::clean::{self, Piece};
 use super::libtest::{Libtest, Reading};
+use super::lines::Phrases;
 use super::report::{Diagnostic, Scan};
 use super::row::{Fields, RowRef, Sink};
 use super::rows::{self, Row};
@@ -27,12 +28,11 @@ enum Group {
 }
 
 /// What is known of a message before it is read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Noise {
+pub(super) enum Noise<'p, 'w> {
     /// Nothing.
     No,
-    /// No phrase stands in it.
-    Phraseless,
+    /// Phrases may stand in it if they stand in these bytes of the window.
+    Ask(&'p mut Phrases<'w>, usize, usize),
     /// It is the beginning of a line that is longer than a segment.
     Cut,
 }
@@ -48,7 +48,8 @@ pub(super) struct Reader<'c> {
     streams: Streams,
     /// Block keys that delimiters have set.
     blocks: BTreeMap<String, String>,
-    scratch: Scratch,
+    /// Taken while a row is read.
+    scratch: Option<Box<Scratch>>,
     /// Which markers' tags began a line, by position.
     claimed: Vec<bool>,
     /// Rows by position of their marker.
@@ -70,7 +71,7 @@ impl<'c> Reader<'c> {
             },
             streams: Streams::new(window),
             blocks: BTreeMap::new(),
-            scratch: Scratch::default(),
+            scratch: None,
             claimed: vec![false; catalogue.markers().len()],
             counts: vec![0; catalogue.markers().len()],
             out: Scan::new(catalogue),
@@ -126,8 +127,8 @@ impl<'c> Reader<'c> {
 
     /// A line, or the beginning of one that is longer than a segment.
     pub(super) fn line(&mut self, raw: &[u8], start: u64, cut: bool, sink: &mut dyn Sink) {
-        let noise = if cut { Noise::Cut } else { Noise::No };
         for piece in clean::pieces(raw, start) {
+            let noise = if cut { Noise::Cut } else { Noise::No };
             self.message(&piece, noise, sink);
         }
     }
@@ -149,7 +150,7 @@ impl<'c> Reader<'c> {
         }
     }
 
-    pub(super) fn message(&mut self, piece: &Piece<'_>, noise: Noise, sink: &mut dyn Sink) {
+    pub(super) fn message(&mut self, piece: &Piece<'_>, noise: Noise<'_, '_>, sink: &mut dyn Sink) {
         if let Some(rest) = piece.bytes().strip_prefix(b"##[") {
             self.group_line(rest, sink);
         }
@@ -211,34 +212,10 @@ impl<'c> Reader<'c> {
         self.blocks.clear();
     }
 
-    fn rows(&mut self, piece: &Piece<'_>, noise: Noise, sink: &mut dyn Sink) {
+    fn rows(&mut self, piece: &Piece<'_>, noise: Noise<'_, '_>, sink: &mut dyn Sink) {
         let text = piece.text();
-        let mut scratch = std::mem::take(&mut self.scratch);
-        let cut = noise == Noise::Cut;
-        let tagged = rows::tagged(self.catalogue, &text, cut, &mut scratch);
-        let claimed = tagged.is_some();
-        match &tagged {
-            Some((index, ..)) => self.claim(*index),
-            None => self.bracket(&text),
-        }
-        match tagged {
-            Some((index, marker, Ok(()))) => {
-                self.tally(index);
-                self.pairs(marker, &scratch, &text, piece, sink);
-            }
-            Some((_, marker, Err(reason))) => {
-                let diagnostic = Diagnostic::BadGrammar {
-                    kind: marker.name.clone(),
-                    line: self.line,
-                    span: self.span(piece, 0),
-                    reason,
-                };
-                self.out.diagnose(diagnostic);
-            }
-            None => {}
-        }
-        self.scratch = scratch;
-        if claimed {
+        let cut = matches!(noise, Noise::Cut);
+        if self.tagged(&text, piece, cut, sink) {
             return;
         }
         let mut found = if cut {
@@ -249,7 +226,11 @@ impl<'c> Reader<'c> {
         if found.is_empty() && !cut {
             self.strange(&text);
         }
-        if noise != Noise::Phraseless {
+        let phrases = match noise {
+            Noise::Ask(phrases, from, to) => phrases.stand_in(from, to),
+            Noise::No | Noise::Cut => true,
+        };
+        if phrases {
             let until = piece.bytes().len()
                 - if cut {
                     OVERLAP.min(piece.bytes().len())
@@ -261,6 +242,31 @@ impl<'c> Reader<'c> {
         for row in found {
             self.emit(row, piece, sink);
         }
+    }
+
+    /// Whether the message begins with a marker's tag; its row, if it is one, is given out.
+    fn tagged(&mut self, text: &str, piece: &Piece<'_>, cut: bool, sink: &mut dyn Sink) -> bool {
+        let mut scratch = self.scratch.take().unwrap_or_default();
+        let tagged = rows::tagged(self.catalogue, text, cut, &mut scratch);
+        match &tagged {
+            Some((index, marker, Ok(()))) => {
+                self.claim(*index);
+                self.tally(*index);
+                self.pairs(marker, &scratch, text, piece, sink);
+            }
+            Some((index, marker, Err(reason))) => {
+                self.claim(*index);
+                self.out.diagnose(Diagnostic::BadGrammar {
+                    kind: marker.name.clone(),
+                    line: self.line,
+                    span: self.span(piece, 0),
+                    reason: reason.clone(),
+                });
+            }
+            None => self.bracket(text),
+        }
+        self.scratch = Some(scratch);
+        tagged.is_some()
     }
 
     fn tally(&mut self, index: usize) {

@@ -86,7 +86,7 @@ impl RowRef<'_> {
         match &self.fields {
             Fields::Pairs(scratch, _) => {
                 for (field, slot) in self.marker.fields.iter().zip(&scratch.slots) {
-                    scratch.numbers(*slot, &mut |number: Number| take(&field.name, number.small));
+                    scratch.numbers(*slot, |number: Number| take(&field.name, number.small));
                 }
             }
             Fields::Captured(row) => {

@@ -3,15 +3,22 @@
 use std::collections::HashMap;
 
 use super::report::{Diagnostic, Scan};
+use crate::words::same;
 
-/// Emitters that are followed; a log with more is not complete.
+/// Emitters that are followed at once; a log with more is not complete.
 const MAX_STREAMS: usize = 100_000;
+/// Emitters with one run id that are followed at once: each of its lines is held against all of them.
+const MAX_PROCESSES: usize = 1_000;
 
 #[derive(Debug)]
 pub(super) struct Streams {
-    /// In order of their first lines.
+    /// Emitters whose trailer is awaited. In a window also those whose trailer came: what comes first of a run that
+    /// is not known there may have any number.
     all: Vec<Stream>,
-    /// Emitters by run id. A run id that starts again at 0 is another process of the same run.
+    /// Places in `all` that are free.
+    free: Vec<usize>,
+    /// Emitters by run id, in order of their first lines. A run id that starts again at 0 is another process of the
+    /// same run.
     runs: HashMap<String, Vec<usize>>,
     /// The emitter of the line before, which mostly prints the next one too.
     last: usize,
@@ -43,6 +50,7 @@ impl Streams {
     pub(super) fn new(window: bool) -> Self {
         Self {
             all: Vec::new(),
+            free: Vec::new(),
             runs: HashMap::new(),
             last: usize::MAX,
             deaths: Vec::new(),
@@ -66,16 +74,17 @@ impl Streams {
         line: &Line<'_>,
         out: &mut Scan,
     ) {
-        let Some(stream) = self
-            .stream(run, seq, line, out)
-            .and_then(|at| self.all.get_mut(at))
-        else {
+        let Some(at) = self.stream(run, seq, line, out) else {
+            return;
+        };
+        let Some(stream) = self.all.get_mut(at) else {
             return;
         };
         stream.next = seq.saturating_add(1);
         stream.last_line = line.line;
         match (&mut stream.test, line.test) {
-            (Some(known), Some(test)) if known == test => {}
+            (Some(known), Some(test)) if same(known.as_bytes(), test.as_bytes()) => {}
+            (None, None) => {}
             (known, test) => *known = test.map(str::to_owned),
         }
         if let Some(stated) = trailer {
@@ -88,6 +97,20 @@ impl Streams {
                     line: line.line,
                 });
             }
+            if !self.window {
+                self.forget(at, run);
+            }
+        }
+    }
+
+    /// A stream whose trailer came needs nothing more.
+    fn forget(&mut self, at: usize, run: &str) {
+        self.free.push(at);
+        if let Some(of_run) = self.runs.get_mut(run) {
+            of_run.retain(|other| *other != at);
+            if of_run.is_empty() {
+                self.runs.remove(run);
+            }
         }
     }
 
@@ -98,7 +121,12 @@ impl Streams {
 
     /// The emitter that this line continues or starts.
     fn stream(&mut self, run: &str, seq: u64, line: &Line<'_>, out: &mut Scan) -> Option<usize> {
-        if self.awaits(self.last, seq) && self.all.get(self.last).is_some_and(|s| s.run == run) {
+        if self.awaits(self.last, seq)
+            && self
+                .all
+                .get(self.last)
+                .is_some_and(|s| same(s.run.as_bytes(), run.as_bytes()))
+        {
             return Some(self.last);
         }
         let of_run = self.runs.get(run).map_or(&[][..], Vec::as_slice);
@@ -135,21 +163,26 @@ impl Streams {
                 return open;
             }
         }
-        if self.all.len() >= MAX_STREAMS {
+        let full = self.all.len() >= MAX_STREAMS && self.free.is_empty();
+        if full || of_run.len() >= MAX_PROCESSES {
             out.diagnose(Diagnostic::NoSequence {
                 kind: line.kind.to_owned(),
                 line: line.line,
             });
             return None;
         }
-        let at = self.all.len();
-        self.all.push(Stream {
+        let stream = Stream {
             run: run.to_owned(),
             next: seq,
             last_line: line.line,
             test: None,
             closed: false,
-        });
+        };
+        let at = self.free.pop().unwrap_or(self.all.len());
+        match self.all.get_mut(at) {
+            Some(free) => *free = stream,
+            None => self.all.push(stream),
+        }
         self.runs.entry(run.to_owned()).or_default().push(at);
         Some(at)
     }
