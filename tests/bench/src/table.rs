@@ -53,6 +53,7 @@ pub(crate) fn at_most(what: String, ratio: f64, bound: f64) -> Row {
 }
 
 /// A time that must not pass a bound.
+#[cfg(feature = "store")]
 pub(crate) fn within(what: String, time: Duration, bound: Duration) -> Row {
     Row {
         what,
