@@ -70,6 +70,21 @@ impl Rulebook {
         markers::evaluate(predicate, &self.catalogue, cells)
     }
 
+    /// Evaluates a predicate that means revert. What must hold has to hold in every cell it speaks about; an alarm
+    /// is one where it holds in any, and is off only where every cell could have shown it.
+    #[must_use]
+    pub fn alarm(&self, predicate: &Predicate, cells: &[CellObservations]) -> Verdict {
+        let mut verdict = self.evaluate(predicate, cells);
+        let decisive = [Truth::Holds, Truth::NotObservable, Truth::Fails]
+            .into_iter()
+            .find_map(|truth| verdict.cells.iter().find(|cell| cell.truth == truth));
+        if let Some(cell) = decisive {
+            verdict.truth = cell.truth;
+            verdict.why = format!("{}: {}", cell.cell, cell.why);
+        }
+        verdict
+    }
+
     /// The run's cells, and an empty incomplete one for each of `names` that is missing: a cell that
     /// did not run must not make a predicate over all cells easier.
     #[must_use]
@@ -92,9 +107,19 @@ impl Rulebook {
     /// Grades the text of a predicate. One that does not read is not observable, and says why.
     #[must_use]
     pub fn grade(&self, role: &str, text: &str, cells: &[CellObservations]) -> Grade {
+        self.graded(role, text, |predicate| self.evaluate(predicate, cells))
+    }
+
+    /// As [`Rulebook::grade`], of a predicate that means revert; see [`Rulebook::alarm`].
+    #[must_use]
+    pub fn grade_alarm(&self, role: &str, text: &str, cells: &[CellObservations]) -> Grade {
+        self.graded(role, text, |predicate| self.alarm(predicate, cells))
+    }
+
+    fn graded(&self, role: &str, text: &str, judge: impl Fn(&Predicate) -> Verdict) -> Grade {
         let (truth, observed) = match Predicate::parse_checked(text, &self.catalogue) {
             Ok(predicate) => {
-                let verdict = self.evaluate(&predicate, cells);
+                let verdict = judge(&predicate);
                 (verdict.truth, verdict.why)
             }
             Err(error) => (Truth::NotObservable, error.to_string()),

@@ -175,7 +175,8 @@ pub fn card(
         .hypotheses
         .values()
         .find(|h| h.id.as_str() == body.hypothesis_id);
-    let today = today(input, rulebook);
+    let alarm = today(input, rulebook, Rulebook::grade_alarm);
+    let today = today(input, rulebook, Rulebook::grade);
     let own_scope = body
         .guards
         .iter()
@@ -205,7 +206,7 @@ pub fn card(
         },
         predictions: body.predictions.iter().map(|text| today(text)).collect(),
         guards: own_scope.map(|guard| today(&guard.predicate)).collect(),
-        rollback_if: body.rollback_if.iter().map(|text| today(text)).collect(),
+        rollback_if: body.rollback_if.iter().map(|text| alarm(text)).collect(),
         gates: gates(input),
         labels: labels(input),
         budget: body.budget.clone(),
@@ -236,9 +237,13 @@ pub fn shown_digest(card: &ClaimCard) -> Result<Digest, attest::AttestError> {
     Ok(Digest::of(&attest::json::canonical(card)?))
 }
 
+/// How a kind of rule reads its predicates.
+type Reading = fn(&Rulebook, &str, &str, &[CellObservations]) -> Grade;
+
 fn today<'a>(
     input: &'a DecisionInput,
     rulebook: &'a Rulebook,
+    grade: Reading,
 ) -> impl Fn(&str) -> ShownPredicate + 'a {
     let names: Vec<_> = input
         .policy
@@ -256,7 +261,7 @@ fn today<'a>(
     move |text| {
         let Grade {
             truth, observed, ..
-        } = rulebook.grade("", text, &cells);
+        } = grade(rulebook, "", text, &cells);
         ShownPredicate {
             predicate: clean(text),
             today: truth,

@@ -6,8 +6,8 @@
 //! - For a diagnostic, `confirmed` means that one of its outcomes occurred; its removal is due at once.
 //! - `confirmed`: every prediction, guard and engagement predicate holds.
 //!
-//! `rollback_due` is independent of the three: a rollback condition that holds or a guard that breaks
-//! sets it, on whatever the run of this commit did show.
+//! `rollback_due` is independent of the three: a rollback condition that holds in any cell or a guard that
+//! breaks in one sets it, on whatever the run of this commit did show.
 
 use attest::claim::{ClaimBody, ClaimKind};
 use markers::{CellObservations, Truth};
@@ -149,7 +149,7 @@ fn grades(pushed: &Pushed<'_>, rulebook: &Rulebook) -> Vec<Grade> {
     graded.extend(
         body.rollback_if
             .iter()
-            .map(|text| grade("rollback_if", text)),
+            .map(|text| rulebook.grade_alarm("rollback_if", text, &cells)),
     );
     graded
 }

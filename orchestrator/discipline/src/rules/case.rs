@@ -121,28 +121,37 @@ impl<'a> Case<'a> {
     /// How a predicate grades on the baseline run; `None` without one that counts.
     #[must_use]
     pub fn on_baseline(&self, predicate: &Predicate) -> Option<markers::Verdict> {
-        let facts = self.input.baseline.as_ref()?;
-        let cells = self.rulebook.whole_matrix(&self.cell_names(), &facts.cells);
-        Some(self.rulebook.evaluate(predicate, &cells))
+        Some(self.rulebook.evaluate(predicate, &self.baseline_cells()?))
     }
 
-    /// Why the next run could tell nothing by this predicate: it holds on the baseline run already
-    /// (`known`: code and remedy), or a cell can never show it (`unseen`: code).
+    /// As [`Case::on_baseline`], for a predicate that means revert.
+    #[must_use]
+    pub fn alarm_on_baseline(&self, predicate: &Predicate) -> Option<markers::Verdict> {
+        Some(self.rulebook.alarm(predicate, &self.baseline_cells()?))
+    }
+
+    fn baseline_cells(&self) -> Option<Vec<markers::CellObservations>> {
+        let facts = self.input.baseline.as_ref()?;
+        Some(self.rulebook.whole_matrix(&self.cell_names(), &facts.cells))
+    }
+
+    /// Why the next run could tell nothing by this predicate, of which the baseline run says `verdict`: it holds
+    /// already (`known`: code and remedy), or a cell can never show it (`unseen`: code).
     #[must_use]
     pub fn no_news(
         &self,
         stated: &Stated<'_>,
+        verdict: &markers::Verdict,
         known: (&str, &str),
         unseen: &str,
     ) -> Option<Refusal> {
-        let verdict = self.on_baseline(stated.predicate.as_ref().ok()?)?;
         let text = stated.text;
         if verdict.truth == markers::Truth::Holds {
             let run = &self.body().baseline_run;
             let reason = format!("`{text}` already holds on {run}: {}", verdict.why);
             return Some(Refusal::new(known.0, &stated.field, reason, known.1));
         }
-        let (cell, why) = blind_cell(&verdict)?;
+        let (cell, why) = blind_cell(verdict)?;
         Some(Refusal::new(
             unseen,
             &stated.field,

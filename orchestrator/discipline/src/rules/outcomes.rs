@@ -129,8 +129,10 @@ fn kills(case: &Case<'_>) -> Vec<Refusal> {
 
 /// What the baseline run already shows needs no run; what no cell could show gives no answer.
 fn today(case: &Case<'_>, stated: &Stated<'_>) -> Option<Refusal> {
+    let verdict = case.on_baseline(stated.predicate.as_ref().ok()?)?;
     case.no_news(
         stated,
+        &verdict,
         (
             "outcome_already_known",
             "strike the hypothesis out today with `falsify_hypothesis` and those lines",

@@ -27,8 +27,10 @@ pub(super) fn judge(case: &Case<'_>) -> Vec<Refusal> {
 }
 
 fn on_baseline(case: &Case<'_>, stated: &Stated<'_>) -> Option<Refusal> {
+    let verdict = case.alarm_on_baseline(stated.predicate.as_ref().ok()?)?;
     case.no_news(
         stated,
+        &verdict,
         (
             "rollback_already_holds",
             "name telemetry that only a worse tree shows; what fails today belongs into `predictions`",

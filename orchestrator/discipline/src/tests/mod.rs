@@ -5,6 +5,7 @@ mod compare;
 mod contrast;
 mod green;
 mod hypothesis;
+mod language;
 mod observation;
 mod permit;
 mod run_facts;

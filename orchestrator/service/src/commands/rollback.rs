@@ -298,10 +298,10 @@ impl<'a> Telemetry<'a> {
         });
         let always = ALWAYS_BAD.iter().filter_map(|text| text.parse().ok());
         let visible = own.chain(always).filter(|predicate| {
-            let now = self.rulebook.evaluate(predicate, &self.now);
+            let now = self.rulebook.alarm(predicate, &self.now);
             now.truth == Truth::Fails
                 && blind_cell(&now).is_none()
-                && self.on(predicate, &self.then) != Truth::Holds
+                && self.rulebook.alarm(predicate, &self.then).truth != Truth::Holds
         });
         let mut conditions = distinct(visible.map(|predicate| predicate.to_string()));
         conditions.truncate(MOST);
