@@ -748,14 +748,7 @@ fn the_push_that_killed_a_green_scope() {
         fs::write(path, text + seen).unwrap();
     });
     let base = run(&bench.clone_path(), "git", &["rev-parse", "HEAD"]);
-    let red = bench.run_scope();
-    let loop_id = bench.open_loop();
-    let cause = bench.hypothesis(
-        &loop_id,
-        "h1",
-        "skipped_work",
-        "the block path skips the last short block",
-    );
+    let (red, loop_id, cause) = bench.suspected();
     let change = commit(&bench, &base, pin_by_proxy);
     let mut honest = bench.good_draft(&red, &cause, &change);
     honest.rollback_if = vec!["present worker_exit{class=driver_crash}".into()];
@@ -768,16 +761,13 @@ fn the_push_that_killed_a_green_scope() {
     // 6. "0 CPU tests, no regression", and a build without the feature that compiles the change.
     let mut vacuous = draft.clone();
     vacuous.gates.extend(["cpu".into(), "quick".into()]);
-    let proposed = bench.propose(&loop_id, "vacuous", vacuous);
-    assert_eq!(proposed.refused, []);
-    let gates = bench.gates(&loop_id, &proposed.claim_id.unwrap(), 300);
+    let (claim, _) = bench.accepted(&loop_id, "vacuous", vacuous);
+    let gates = bench.gates(&loop_id, &claim, 300);
     refused(&gates.refused, "gate_vacuous_features", "gates[2]");
     refused(&gates.refused, "gate_vacuous_filter", "gates[3]");
 
     // 5, as it went on: with every guard named it is pushed. That its test pins a helper is said.
-    let proposed = bench.propose(&loop_id, "proxy", draft);
-    assert_eq!(proposed.refused, []);
-    let (claim, digest) = (proposed.claim_id.unwrap(), proposed.claim_digest.unwrap());
+    let (claim, digest) = bench.accepted(&loop_id, "proxy", draft);
     let gates = bench.gates(&loop_id, &claim, 300);
     assert_eq!(gates.refused, [], "{:#?}", gates.results);
     let card = serde_json::to_string(&bench.claim(&claim).card).unwrap();

@@ -15,15 +15,12 @@ fn edit(root: &Path, file: &str, change: impl Fn(String) -> String) {
 
 /// The fix as a checked claim, after `change` was made to the tree: loop, claim, draft.
 fn checked(bench: &Bench, change: impl Fn(&Path)) -> (String, String, api::ClaimDraft) {
-    let red = bench.run_scope();
-    let loop_id = bench.open_loop();
-    let hypothesis = bench.hypothesis(&loop_id, "h", "skipped_work", "the last block is skipped");
+    let (red, loop_id, hypothesis) = bench.suspected();
     bench.fix();
     change(&bench.clone_path());
     let draft = bench.good_draft(&red, &hypothesis, &committed(bench));
-    let proposed = bench.propose(&loop_id, "c1", draft.clone());
-    assert_eq!(proposed.refused, []);
-    (loop_id, proposed.claim_id.unwrap(), draft)
+    let (claim, _) = bench.accepted(&loop_id, "c1", draft.clone());
+    (loop_id, claim, draft)
 }
 
 fn committed(bench: &Bench) -> String {

@@ -213,15 +213,11 @@ fn a_push_is_followed_to_its_verdict_at_the_forge() {
     let baseline = &listed.runs[0];
     assert_eq!(baseline.run_id, pulled.run_id);
 
-    let loop_id = bench.open_loop();
-    let statement = "the short last block is skipped";
-    let hypothesis = bench.hypothesis(&loop_id, "h1", "skipped_work", statement);
+    let (loop_id, hypothesis) = bench.suspect();
     let commit = bench.fix();
     let green = logs(true);
     let draft = bench.good_draft(baseline, &hypothesis, &commit);
-    let proposed = bench.propose(&loop_id, "c1", draft);
-    assert_eq!(proposed.refused, []);
-    let (claim, digest) = (proposed.claim_id.unwrap(), proposed.claim_digest.unwrap());
+    let (claim, digest) = bench.accepted(&loop_id, "c1", draft);
     let gates = bench.gates(&loop_id, &claim, 300);
     assert_eq!(gates.refused, [], "{:#?}", gates.results);
     bench.approve(&claim);

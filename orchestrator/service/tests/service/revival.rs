@@ -33,9 +33,7 @@ fn signed(bench: &Bench, payload: &str, key: &str) -> String {
 #[test]
 fn a_dead_theory_lives_again_by_newer_bytes_and_a_signature() {
     let bench = Bench::new();
-    let first = bench.run_scope();
-    let loop_id = bench.open_loop();
-    let id = bench.hypothesis(&loop_id, "h1", "skipped_work", "the last block is skipped");
+    let (first, loop_id, id) = bench.suspected();
     let why = "the newer run shows the tail again, as it predicts";
     assert_eq!(
         codes(&prepare(&bench, &id, why).refused),
@@ -139,9 +137,7 @@ fn a_dead_theory_lives_again_by_newer_bytes_and_a_signature() {
 #[test]
 fn newer_evidence_that_shows_something_else_brings_nothing_back() {
     let bench = Bench::new();
-    let first = bench.run_scope();
-    let loop_id = bench.open_loop();
-    let id = bench.hypothesis(&loop_id, "h1", "skipped_work", "the last block is skipped");
+    let (first, loop_id, id) = bench.suspected();
     let killed = bench.agent(api::FalsifyHypothesisRequest {
         loop_id: loop_id.clone(),
         hypothesis_id: id.clone(),

@@ -25,20 +25,11 @@ fn back(bench: &Bench, claim: &str) -> api::PrepareRollbackAnswer {
 
 /// A pushed claim whose run broke a guard: its loop and its id.
 fn regressed(bench: &Bench) -> (String, String) {
-    let red = bench.run_scope();
-    let loop_id = bench.open_loop();
-    let cause = bench.hypothesis(
-        &loop_id,
-        "h1",
-        "skipped_work",
-        "the short last block is skipped",
-    );
+    let (red, loop_id, cause) = bench.suspected();
     let commit = bench.fix();
     let mut draft = bench.good_draft(&red, &cause, &commit);
     draft.rollback_if = vec!["present first_divergence{kind=drift}".into()];
-    let proposed = bench.propose(&loop_id, "c1", draft);
-    assert_eq!(proposed.refused, []);
-    let (claim, digest) = (proposed.claim_id.unwrap(), proposed.claim_digest.unwrap());
+    let (claim, digest) = bench.accepted(&loop_id, "c1", draft);
     assert_eq!(codes(&back(bench, &claim).refused), ["claim_not_graded"]);
     let gates = bench.gates(&loop_id, &claim, 300);
     assert_eq!(gates.refused, [], "{:#?}", gates.results);
@@ -164,17 +155,9 @@ fn redness_that_came_after_the_regression_keeps_a_rollback_back() {
 #[test]
 fn what_is_confirmed_is_not_rolled_back() {
     let bench = Bench::new();
-    let red = bench.run_scope();
-    let loop_id = bench.open_loop();
-    let cause = bench.hypothesis(
-        &loop_id,
-        "h1",
-        "skipped_work",
-        "the short last block is skipped",
-    );
+    let (red, loop_id, cause) = bench.suspected();
     let draft = bench.good_draft(&red, &cause, &bench.fix());
-    let proposed = bench.propose(&loop_id, "c1", draft);
-    let (claim, digest) = (proposed.claim_id.unwrap(), proposed.claim_digest.unwrap());
+    let (claim, digest) = bench.accepted(&loop_id, "c1", draft);
     bench.gates(&loop_id, &claim, 300);
     bench.approve(&claim);
     bench.push(&loop_id, &claim, &digest);

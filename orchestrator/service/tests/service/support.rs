@@ -281,6 +281,28 @@ impl Bench {
         answer.hypothesis.unwrap().hypothesis_id
     }
 
+    /// A red run, a loop about it and the theory that is right: run, loop and hypothesis.
+    pub fn suspected(&self) -> (api::RunView, String, String) {
+        let red = self.run_scope();
+        let (loop_id, cause) = self.suspect();
+        (red, loop_id, cause)
+    }
+
+    /// A loop and the theory that is right, over whatever has run.
+    pub fn suspect(&self) -> (String, String) {
+        let loop_id = self.open_loop();
+        let why = "the short last block is skipped";
+        let cause = self.hypothesis(&loop_id, "h1", "skipped_work", why);
+        (loop_id, cause)
+    }
+
+    /// Proposes a claim that no rule may refuse: its id and digest.
+    pub fn accepted(&self, loop_id: &str, key: &str, draft: api::ClaimDraft) -> (String, String) {
+        let proposed = self.propose(loop_id, key, draft);
+        assert_eq!(proposed.refused, []);
+        (proposed.claim_id.unwrap(), proposed.claim_digest.unwrap())
+    }
+
     /// The fix as a commit of the agent's clone.
     pub fn fix(&self) -> String {
         let clone = self.clone_path();
