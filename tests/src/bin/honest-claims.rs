@@ -7,7 +7,7 @@
     reason = "it prints for a person"
 )]
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::ExitCode;
 use std::time::Instant;
 
@@ -15,6 +15,7 @@ use acceptance::story::Product;
 use acceptance::support::honest::{self, Honest, Known};
 use acceptance::support::mcp::Mcp;
 use acceptance::support::project::{Project, Scene};
+use acceptance::support::seeds;
 use anyhow::{Context, Result, bail, ensure};
 use clap::Parser;
 use serde_json::Value;
@@ -101,9 +102,9 @@ fn choose<'h>(args: &Args, honest: &'h Honest) -> Result<Vec<&'h Known>> {
 fn attempt(honest: &Honest, known: &Known, work: &Path, port: &mut u16) -> Result<String> {
     let runtime = tempfile::Builder::new().prefix("gl-").tempdir()?;
     let place = work.join("scene");
-    let seeds = work.join("seeds");
-    let played = propose(honest, known, &place, &seeds, runtime.path(), port);
-    keep(&place, &seeds)?;
+    let kept = work.join("seeds");
+    let played = propose(honest, known, &place, &kept, runtime.path(), port);
+    seeds::keep(&place, &kept)?;
     std::fs::remove_dir_all(&place)?;
     played
 }
@@ -112,7 +113,7 @@ fn propose(
     honest: &Honest,
     known: &Known,
     place: &Path,
-    seeds: &Path,
+    seeds_folder: &Path,
     runtime: &Path,
     port: &mut u16,
 ) -> Result<String> {
@@ -121,7 +122,7 @@ fn propose(
     let scene = Scene::seeded(Project::Engine, (&seed.0, seed.1), place, runtime, edit)?;
     *port = scene.forge.port();
     let product = Product::new(&scene);
-    let ready = bring(&product, seeds);
+    let ready = seeds::bring(&product, seeds_folder);
     let run = ready.and_then(|()| product.expect(6, &["run", &known.scope]));
     let refusals = run.and_then(|answer| {
         let run_id = answer.pointer("/run/run_id").and_then(Value::as_str);
@@ -140,37 +141,4 @@ fn propose(
         "{} accepted, 0 refusals",
         refusals.claim_id.unwrap_or_default()
     ))
-}
-
-/// Where a scene keeps the built dependencies.
-fn seeds_of(state: &Path) -> PathBuf {
-    state.join("rooms/seeds")
-}
-
-/// Gives the scene's state folder the dependencies that an earlier scene has built.
-fn bring(product: &Product<'_>, seeds: &Path) -> Result<()> {
-    let (_, status) = product.call(&["status"])?;
-    let state = status.get("state_dir").and_then(Value::as_str);
-    let own = seeds_of(Path::new(
-        state.with_context(|| format!("no state folder in {status}"))?,
-    ));
-    if seeds.is_dir() && !own.exists() {
-        std::fs::create_dir_all(own.parent().context("no parent")?)?;
-        std::fs::rename(seeds, &own)?;
-    }
-    Ok(())
-}
-
-/// Takes them back.
-fn keep(place: &Path, seeds: &Path) -> Result<()> {
-    let Ok(states) = std::fs::read_dir(place.join("state")) else {
-        return Ok(());
-    };
-    for state in states {
-        let own = seeds_of(&state?.path());
-        if own.is_dir() {
-            std::fs::rename(&own, seeds)?;
-        }
-    }
-    Ok(())
 }

@@ -7,6 +7,7 @@ use anyhow::{Context, Result, ensure};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use super::agent::Brief;
 use super::git::git;
 use super::mcp::Mcp;
 use super::project::Scene;
@@ -33,6 +34,15 @@ pub struct Honest {
 pub struct Known {
     /// File stem in `engine/bugs`.
     pub bug: String,
+    /// The description itself, of a bug that has none there.
+    #[serde(skip)]
+    pub own: Option<Bug>,
+    /// Cargo package of the pinned test.
+    #[serde(default = "engine")]
+    pub package: String,
+    /// Gates by name.
+    #[serde(default = "engine_gates")]
+    pub gates: Vec<String>,
     /// Among those that are tried at every change.
     #[serde(default)]
     pub short: bool,
@@ -69,13 +79,22 @@ pub struct Exhibit {
     pub lines: usize,
 }
 
+fn engine() -> String {
+    "engine".to_owned()
+}
+
+fn engine_gates() -> Vec<String> {
+    vec!["engine_unit".to_owned(), "engine_smoke".to_owned()]
+}
+
 /// What is read of a bug's own description.
 #[derive(Debug, Clone, Deserialize)]
-struct Bug {
+pub struct Bug {
     title: String,
     patch: PathBuf,
     invariant: String,
     breaks: String,
+    #[serde(default)]
     red: Vec<Red>,
 }
 
@@ -118,15 +137,49 @@ impl Honest {
 }
 
 impl Known {
+    /// The claim of a story's brief.
+    #[must_use]
+    pub fn of(brief: &Brief) -> Self {
+        let pin = &brief.pinned_test;
+        Self {
+            bug: String::new(),
+            own: Some(Bug {
+                title: brief.goal.clone(),
+                patch: brief.bug_patch.clone(),
+                invariant: brief.failing_invariant.clone(),
+                breaks: brief.reasoning.clone(),
+                red: Vec::new(),
+            }),
+            package: pin.package.clone(),
+            gates: brief.gates.clone(),
+            short: false,
+            scope: brief.scope.clone(),
+            pinned: format!("{}::{}", pin.target, pin.name),
+            mechanism: brief.cause.mechanism.clone(),
+            function: brief.sites.first().and_then(|site| site.function.clone()),
+            subject: brief.message.lines().next().unwrap_or_default().to_owned(),
+            predicts: brief.cause.predicts.clone(),
+            predictions: brief.predictions.clone(),
+            rollback_if: brief.rollback_if.clone(),
+            exhibit: None,
+        }
+    }
+
     /// The patch that brings the bug, from the repository's root.
     ///
     /// # Errors
     /// The bug's description cannot be read.
     pub fn patch(&self) -> Result<PathBuf> {
-        Ok(Path::new("engine/bugs").join(self.description()?.patch))
+        Ok(match &self.own {
+            Some(own) => own.patch.clone(),
+            None => Path::new("engine/bugs").join(self.description()?.patch),
+        })
     }
 
     fn description(&self) -> Result<Bug> {
+        if let Some(own) = &self.own {
+            return Ok(own.clone());
+        }
         let path = repository_root()
             .join("engine/bugs")
             .join(format!("{}.toml", self.bug));
@@ -149,11 +202,45 @@ impl Known {
     /// # Errors
     /// A tool failed, or the hypothesis was refused.
     pub fn propose(&self, scene: &Scene, agent: &Mcp, run_id: &str) -> Result<Refusals> {
+        let (loop_id, draft) = self.prepare(scene, agent, run_id)?;
+        let request = json!({ "loop_id": loop_id, "draft": draft });
+        let check = agent.call("check_claim", request)?;
+        let request = json!({ "loop_id": loop_id, "draft": draft, "idempotency_key": "good" });
+        let proposed = agent.call("propose_claim", request)?;
+        Ok(Refusals {
+            check: refused(&check),
+            propose: refused(&proposed),
+            claim_id: proposed
+                .get("claim_id")
+                .and_then(Value::as_str)
+                .map(str::to_owned),
+        })
+    }
+
+    /// Opens the hypothesis and writes the fix; answers with the loop and the claim's draft.
+    ///
+    /// # Errors
+    /// As [`Known::propose`].
+    pub fn prepare(&self, scene: &Scene, agent: &Mcp, run_id: &str) -> Result<(String, Value)> {
+        self.prepare_with(scene, agent, run_id, |_| Ok(()))
+    }
+
+    /// As [`Known::prepare`], with the tree edited beside the fix.
+    ///
+    /// # Errors
+    /// As [`Known::propose`], and those of the edit.
+    pub fn prepare_with(
+        &self,
+        scene: &Scene,
+        agent: &Mcp,
+        run_id: &str,
+        edit: impl FnOnce(&Path) -> Result<()>,
+    ) -> Result<(String, Value)> {
         let bug = self.description()?;
         let request =
             json!({ "goal": bug.title, "scopes": [self.scope], "idempotency_key": "honest" });
         let loop_id = text(&agent.call("open_loop", request)?, "/loop_id")?;
-        let commit = fix(&scene.repo, &scene.base, &self.patch()?)?;
+        let commit = fix(&scene.repo, &scene.base, &self.patch()?, edit)?;
         let hunks = hunks(&scene.repo, &scene.base, &commit)?;
         let opened = agent.call(
             "open_hypothesis",
@@ -177,18 +264,7 @@ impl Known {
             evidence.extend(exhibit.cite(agent, &log_id)?);
             draft["evidence"] = json!(evidence);
         }
-        let request = json!({ "loop_id": loop_id, "draft": draft });
-        let check = agent.call("check_claim", request)?;
-        let request = json!({ "loop_id": loop_id, "draft": draft, "idempotency_key": "good" });
-        let proposed = agent.call("propose_claim", request)?;
-        Ok(Refusals {
-            check: refused(&check),
-            propose: refused(&proposed),
-            claim_id: proposed
-                .get("claim_id")
-                .and_then(Value::as_str)
-                .map(str::to_owned),
-        })
+        Ok((loop_id, draft))
     }
 
     fn hypothesis(&self, scene: &Scene, bug: &Bug, loop_id: &str, hunks: &[Hunk]) -> Result<Value> {
@@ -239,8 +315,8 @@ impl Known {
             "reasoning": bug.breaks.trim(),
             "prediction": predictions,
             "guards": guards,
-            "gates": ["engine_unit", "engine_smoke"],
-            "pinned_test": { "package": "engine", "target": target, "name": name, "files": [] },
+            "gates": self.gates,
+            "pinned_test": { "package": self.package, "target": target, "name": name, "files": [] },
             "rollback_if": rollback_if,
             "budget": { "runner_minutes": 10, "runs": 1, "cancels": [] },
             "message": format!("{}\n\nInvariant: {}.\n\n{}", self.subject, bug.invariant, bug.breaks),
@@ -320,10 +396,16 @@ impl Hunk {
 }
 
 /// The fix as a commit of the agent's own, on a branch of its own.
-fn fix(repo: &Path, base: &str, patch: &Path) -> Result<String> {
+fn fix(
+    repo: &Path,
+    base: &str,
+    patch: &Path,
+    edit: impl FnOnce(&Path) -> Result<()>,
+) -> Result<String> {
     git(repo, &["checkout", "--quiet", "-B", "wip/fix", base])?;
     let patch = repo.join(patch);
     git(repo, &["apply", "--reverse", &patch.to_string_lossy()])?;
+    edit(repo)?;
     git(repo, &["commit", "--quiet", "--all", "-m", "try: undo it"])?;
     git(repo, &["rev-parse", "HEAD"])
 }

@@ -13,6 +13,7 @@ pub mod mcp;
 pub mod processes;
 pub mod project;
 pub mod schema;
+pub mod seeds;
 
 use std::path::PathBuf;
 
