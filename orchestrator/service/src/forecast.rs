@@ -218,31 +218,41 @@ fn scope_workflow(policy: &Policy, scope: &str) -> Option<String> {
     policy.scope.get(scope)?.workflow.as_deref().map(placed)
 }
 
-/// Runners for the labels that the workflow's jobs ask for.
+/// Runners for the labels that the workflow's jobs ask for: it needs one for every job, so the job that would wait
+/// longest decides.
 fn runner(now: &ForgeNow, workflow: &WorkflowConcurrency) -> RunnerFact {
-    let own: Vec<&Vec<String>> = workflow
+    let own_label = |label: &String| label.eq_ignore_ascii_case("self-hosted");
+    let own = workflow
         .runs_on
         .values()
-        .filter(|labels| {
-            labels
-                .iter()
-                .any(|label| label.eq_ignore_ascii_case("self-hosted"))
-        })
-        .collect();
-    let Some(labels) = own.first() else {
-        return match workflow.runs_on.is_empty() {
-            true => RunnerFact::NotKnown,
-            false => RunnerFact::Hosted,
-        };
-    };
-    match RunnerState::of(now.runners.as_deref(), labels) {
-        RunnerState::NotVisible => RunnerFact::NotKnown,
-        RunnerState::NoneFits => RunnerFact::NoneFits {
-            labels: labels.to_vec(),
+        .filter(|l| l.iter().any(own_label));
+    let facts = own.map(
+        |labels| match RunnerState::of(now.runners.as_deref(), labels) {
+            RunnerState::NotVisible => RunnerFact::NotKnown,
+            RunnerState::NoneFits => RunnerFact::NoneFits {
+                labels: labels.clone(),
+            },
+            RunnerState::Offline { names } => RunnerFact::Offline { names },
+            RunnerState::Busy { names } => RunnerFact::Busy { names },
+            RunnerState::Idle { names } => RunnerFact::Idle { names },
         },
-        RunnerState::Offline { names } => RunnerFact::Offline { names },
-        RunnerState::Busy { names } => RunnerFact::Busy { names },
-        RunnerState::Idle { names } => RunnerFact::Idle { names },
+    );
+    let hosted = match workflow.runs_on.is_empty() {
+        true => RunnerFact::NotKnown,
+        false => RunnerFact::Hosted,
+    };
+    facts.min_by_key(wait).unwrap_or(hosted)
+}
+
+/// How long a job would wait, the longest first.
+fn wait(fact: &RunnerFact) -> u8 {
+    match fact {
+        RunnerFact::NoneFits { .. } => 0,
+        RunnerFact::Offline { .. } => 1,
+        RunnerFact::NotKnown => 2,
+        RunnerFact::Busy { .. } => 3,
+        RunnerFact::Idle { .. } => 4,
+        RunnerFact::Hosted | RunnerFact::ThisMachine => 5,
     }
 }
 

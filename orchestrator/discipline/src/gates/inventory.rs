@@ -1,5 +1,7 @@
 //! The tests that a gate's binaries hold, by their own list, against those that reported a result.
 
+use std::collections::BTreeSet;
+
 use super::argv::CargoArgs;
 use super::observed::Observed;
 
@@ -61,10 +63,11 @@ pub fn list_argv(argv: &[String]) -> Option<Vec<String>> {
 pub(super) fn mismatch(listed: &[String], seen: &Observed) -> Option<String> {
     let counts = seen.counts;
     let reported = counts.passed + counts.failed + counts.ignored;
+    let known: BTreeSet<&String> = listed.iter().collect();
     let unlisted: Vec<&String> = seen
         .reported
         .iter()
-        .filter(|name| !is_torn(name) && !listed.contains(name))
+        .filter(|name| !is_torn(name) && !known.contains(name))
         .collect();
     if !unlisted.is_empty() {
         return Some(format!(

@@ -11,7 +11,8 @@ use crate::fake::{self, Forge, REPO, TOKEN, ok};
 use crate::support::{Bench, SCOPE};
 
 const WORKFLOW: &str = "name: GPU\non:\n  push:\n    branches: [main]\nconcurrency:\n  group: card\n  \
-    cancel-in-progress: true\njobs:\n  paths:\n    runs-on: [self-hosted, gpu]\n";
+    cancel-in-progress: true\njobs:\n  build:\n    runs-on: [self-hosted, cpu]\n  lint:\n    runs-on: ubuntu-latest\n  \
+    paths:\n    runs-on: [self-hosted, gpu]\n";
 /// Of the same group; only a person starts it.
 const BENCHES: &str = "on: workflow_dispatch\nconcurrency: Card\njobs: {}\n";
 const DOCS: &str = "on: push\nconcurrency: docs\njobs: {}\n";
@@ -120,12 +121,28 @@ fn live_runs_of_the_forge_and_its_runner_are_forecast_by_name() {
         &format!("{REPO}/actions/runs"),
         ok(&json!({"total_count": 4, "workflow_runs": runs})),
     );
-    let labels = json!([{"name": "self-hosted"}, {"name": "GPU"}]);
-    let rig = json!({"id": 4, "name": "rig", "status": "offline", "busy": false, "labels": labels});
-    forge.api.on(
-        &format!("{REPO}/actions/runners"),
-        ok(&json!({"total_count": 1, "runners": [rig]})),
+    let runner = |id: u64, name: &str, status: &str, label: &str| {
+        let labels = json!([{"name": "self-hosted"}, {"name": label}]);
+        json!({"id": id, "name": name, "status": status, "busy": false, "labels": labels})
+    };
+    let runners = |of: &[Value]| {
+        let path = format!("{REPO}/actions/runners");
+        forge.api.forget(&path);
+        let answer = json!({"total_count": of.len(), "runners": of});
+        forge.api.on(&path, ok(&answer));
+    };
+    let (builder, rig) = (
+        runner(3, "builder", "online", "cpu"),
+        runner(4, "rig", "offline", "GPU"),
     );
+    // Every job needs its runner: the one that is missing or offline decides, not the first.
+    runners(std::slice::from_ref(&builder));
+    let none = told(&bench, &loop_id, &commit, &[]).forecast;
+    assert_eq!(
+        none.last().unwrap(),
+        "no runner has the labels self-hosted, gpu"
+    );
+    runners(&[builder, rig]);
     let found = told(&bench, &loop_id, &commit, &[]);
     assert_eq!(
         found.forecast,
@@ -147,6 +164,24 @@ fn live_runs_of_the_forge_and_its_runner_are_forecast_by_name() {
     assert_eq!(about(&["11"]), ["budget_cancels_incomplete"]);
     assert_eq!(about(&["11", "12"]), Vec::<String>::new());
     assert_eq!(about(&["11", "12", "14"]), ["budget_cancels_no_live_run"]);
+}
+
+/// A tree with more workflows than anybody reads is not forecast in silence.
+#[test]
+fn workflows_beyond_those_that_are_read_are_a_hole_in_the_forecast() {
+    let bench = Bench::with(|tree| {
+        workflows(tree, "kind = \"local\"");
+        for number in 0..200 {
+            let path = tree.join(format!(".github/workflows/one-{number}.yml"));
+            fs::write(path, "on: workflow_dispatch\njobs: {}\n").unwrap();
+        }
+    });
+    let loop_id = bench.open_loop();
+    let commit = bench.fix();
+    assert_eq!(
+        told(&bench, &loop_id, &commit, &[]).forecast,
+        ["not known: 3 more workflows than the 200 that are read"]
+    );
 }
 
 /// A local run of the same group is met too; a workflow that cannot be read is said.
