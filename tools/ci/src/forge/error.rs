@@ -51,6 +51,14 @@ pub enum ForgeError {
         /// What does not fit.
         what: String,
     },
+    /// The forge did not do what it was told.
+    #[error("{doing}: the forge did not take the order: {what}")]
+    NotTaken {
+        /// What was to be done.
+        doing: String,
+        /// Why not.
+        what: String,
+    },
     /// A redirect that is not followed.
     #[error("{doing}: redirect refused: {what}")]
     Redirect {

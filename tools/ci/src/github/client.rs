@@ -27,6 +27,8 @@ use crate::forge::ForgeError;
 
 /// Largest answer of the API that is read.
 const MAX_ANSWER: usize = 64 << 20;
+/// The forge renews a limit that often.
+const RENEWED: Duration = Duration::from_secs(60 * 60);
 /// How often a wait looks whether it was cancelled.
 const LOOK_AGAIN: Duration = Duration::from_millis(200);
 /// Answers kept for conditional requests, and the largest of them.
@@ -184,13 +186,13 @@ impl Client {
                 return Ok(answer);
             };
             failures += 1;
+            self.keep_away(slow);
             if slow > patience.longest || failures >= patience.tries {
                 return Err(ForgeError::RateLimited {
                     wait_s: slow.as_secs(),
                 });
             }
             tracing::info!(seconds = slow.as_secs(), "the forge asks to slow down");
-            self.asking().not_before = Some(Instant::now() + slow);
         }
     }
 
@@ -199,10 +201,20 @@ impl Client {
         let not_before = self.asking().not_before;
         let left = not_before.map(|at| at.saturating_duration_since(Instant::now()));
         if let Some(left) = left.filter(|left| !left.is_zero()) {
+            if left > self.settings.patience.longest {
+                return Err(ForgeError::RateLimited {
+                    wait_s: left.as_secs(),
+                });
+            }
             tracing::debug!(doing, ?left, "waits for the forge's rate limit");
             pause(left, cancel)?;
         }
         Ok(())
+    }
+
+    /// Nobody asks for so long, whoever comes next; a limit of the forge is renewed every hour.
+    fn keep_away(&self, slow: Duration) {
+        self.asking().not_before = Instant::now().checked_add(slow.min(RENEWED));
     }
 
     fn asking(&self) -> MutexGuard<'_, Asking> {
@@ -234,9 +246,12 @@ impl Client {
         let secondary = self.settings.patience.secondary;
         match rate::pause(answer.status, &answer.headers, &answer.body, secondary) {
             None => Ok(answer),
-            Some(slow) => Err(ForgeError::RateLimited {
-                wait_s: slow.as_secs(),
-            }),
+            Some(slow) => {
+                self.keep_away(slow);
+                Err(ForgeError::RateLimited {
+                    wait_s: slow.as_secs(),
+                })
+            }
         }
     }
 

@@ -47,8 +47,10 @@ impl Github {
         let doing = "running the run again";
         let before = self.run(run_id, None, cancel)?;
         if !before.is_completed() {
-            let what = "it has not ended; cancel it or wait for its end";
-            return Err(ForgeError::malformed(doing, what));
+            return Err(not_taken(
+                doing,
+                "it has not ended; cancel it or wait for its end",
+            ));
         }
         let rest = match which {
             Rerun::All => "/rerun",
@@ -78,7 +80,7 @@ impl Github {
                     let now = self.run(run_id, None, cancel)?;
                     match done(&now) {
                         true => Ok(now),
-                        false => Err(ForgeError::malformed(doing, format!("status {status}"))),
+                        false => Err(not_taken(doing, &format!("status {status}"))),
                     }
                 }
             },
@@ -108,5 +110,12 @@ impl Github {
         }
         let what = format!("{what}; nothing shows that the order arrived, and it was sent once");
         Err(network(doing, what))
+    }
+}
+
+fn not_taken(doing: &str, what: &str) -> ForgeError {
+    ForgeError::NotTaken {
+        doing: doing.to_owned(),
+        what: what.to_owned(),
     }
 }

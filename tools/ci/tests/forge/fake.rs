@@ -40,11 +40,14 @@ pub(crate) struct Asked {
 }
 
 type Routes = Arc<Mutex<BTreeMap<String, VecDeque<Reply>>>>;
+/// Answers of a path from the moment at which another one is asked for.
+type Changes = Arc<Mutex<BTreeMap<String, Vec<(String, Reply)>>>>;
 
 /// One server.
 pub(crate) struct Server {
     pub(crate) port: u16,
     routes: Routes,
+    changes: Changes,
     asked: Arc<Mutex<Vec<Asked>>>,
     stop: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
@@ -54,22 +57,25 @@ impl Server {
     fn start() -> Server {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
-        let routes = Routes::default();
+        let (routes, changes) = (Routes::default(), Changes::default());
         let asked: Arc<Mutex<Vec<Asked>>> = Arc::default();
         let stop = Arc::new(AtomicBool::new(false));
         let (served, noted, stopped) = (routes.clone(), asked.clone(), stop.clone());
+        let changing = changes.clone();
         let thread = std::thread::spawn(move || {
             for stream in listener.incoming() {
                 if stopped.load(Ordering::SeqCst) {
                     return;
                 }
                 let (served, noted) = (served.clone(), noted.clone());
-                std::thread::spawn(move || serve(stream.unwrap(), &served, &noted));
+                let changing = changing.clone();
+                std::thread::spawn(move || serve(stream.unwrap(), &served, &changing, &noted));
             }
         });
         Server {
             port,
             routes,
+            changes,
             asked,
             stop,
             thread: Some(thread),
@@ -80,6 +86,13 @@ impl Server {
     pub(crate) fn on(&self, path: &str, reply: Reply) {
         let mut routes = self.routes.lock().unwrap();
         routes.entry(path.to_owned()).or_default().push_back(reply);
+    }
+
+    /// From the moment at which `asked` is asked for, `path` has this one answer.
+    pub(crate) fn when_asked(&self, asked: &str, path: &str, reply: Reply) {
+        let mut changes = self.changes.lock().unwrap();
+        let change = (path.to_owned(), reply);
+        changes.entry(asked.to_owned()).or_default().push(change);
     }
 
     /// Forgets the answers of a path.
@@ -107,7 +120,7 @@ impl Drop for Server {
     }
 }
 
-fn serve(stream: TcpStream, routes: &Routes, asked: &Mutex<Vec<Asked>>) {
+fn serve(stream: TcpStream, routes: &Routes, changes: &Changes, asked: &Mutex<Vec<Asked>>) {
     let mut reader = BufReader::new(stream.try_clone().unwrap());
     let mut lines = Vec::new();
     loop {
@@ -126,6 +139,10 @@ fn serve(stream: TcpStream, routes: &Routes, asked: &Mutex<Vec<Asked>>) {
     });
     let reply = {
         let mut routes = routes.lock().unwrap();
+        let changed = changes.lock().unwrap().remove(&plain).unwrap_or_default();
+        for (path, reply) in changed {
+            routes.insert(path, VecDeque::from([reply]));
+        }
         match routes.get_mut(&plain) {
             None => status(404, "{\"message\":\"Not Found\"}"),
             Some(replies) if replies.len() > 1 => replies.pop_front().unwrap(),

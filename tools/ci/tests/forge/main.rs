@@ -10,6 +10,7 @@ mod fake;
 mod login;
 mod openapi;
 mod orders;
+mod rate;
 mod recorded;
 mod support;
 mod survives;

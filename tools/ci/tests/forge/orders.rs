@@ -30,8 +30,10 @@ fn cancel() -> Cancel {
 fn a_run_is_cancelled_by_one_order() {
     assert_eq!(RUN, format!("{REPO}/actions/runs/7"));
     let forge = Forge::start();
-    looks(&forge, &[("in_progress", 1), ("completed", 1)]);
-    forge.api.on(&format!("{RUN}/cancel"), status(202, "{}"));
+    looks(&forge, &[("in_progress", 1)]);
+    let order = format!("{RUN}/cancel");
+    forge.api.on(&order, status(202, "{}"));
+    forge.api.when_asked(&order, RUN, ok(&run(7)));
     let after = forge.client().cancel_run("7", &cancel()).unwrap();
     assert!(after.is_completed());
     assert_eq!(forge.api.count(&format!("{RUN}/cancel")), 1);
