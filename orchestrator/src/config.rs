@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use serde::Deserialize;
-use service::{Credential, FORGE_POLL, ForgeAccess, GITHUB_API, SecretSource};
+use service::{Credential, ForgeAccess, GITHUB_API, SecretSource};
 
 /// One key of the file.
 #[derive(Debug, Clone, Copy)]
@@ -203,7 +203,7 @@ impl Github {
             api_url: self.api_url.clone().unwrap_or_else(|| GITHUB_API.into()),
             credential,
             allow_insecure_loopback: self.allow_insecure_loopback,
-            poll: FORGE_POLL,
+            poll: None,
         })
     }
 }

@@ -8,10 +8,11 @@ use attest::digest::Digest;
 use serde::{Deserialize, Serialize};
 
 use crate::model::{
-    ClaimId, GateResult, GateRunId, HypothesisId, LoopId, ObservationId, Refusal, Run, RunId,
-    Verdict,
+    ClaimId, GateResult, GateRunId, HypothesisId, LoopId, ObservationId, OrderId, Refusal, Run,
+    RunId, Verdict,
 };
 use crate::observation::ObservationBody;
+use crate::orders::{Order, OrderOutcome};
 use crate::overrides::Override;
 
 /// Mechanism of a hypothesis: a closed list, so that a reworded dead theory is recognised.
@@ -368,6 +369,18 @@ pub enum Event {
     OverrideGranted {
         /// The override.
         granted: Override,
+    },
+    /// A person told the forge to cancel a run or to run it again; recorded before it is sent.
+    RunOrdered {
+        /// The order.
+        order: Order,
+    },
+    /// What became of an order, told by the forge or read from the run.
+    RunOrderSettled {
+        /// The order.
+        order_id: OrderId,
+        /// What happened.
+        outcome: OrderOutcome,
     },
     /// An agent asked to end its turn.
     TurnEndAsked {

@@ -30,6 +30,7 @@ pub mod hit_rate;
 pub mod hypothesis;
 pub mod model;
 pub mod observation;
+pub mod orders;
 pub mod overrides;
 pub mod permit;
 pub mod policy;

@@ -137,9 +137,20 @@ pub struct SourcePolicy {
     /// Address of the forge's API; must be the one that machine settings give the token to.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub api_url: Option<String>,
+    /// Seconds between two looks at a run that is followed; [`SourcePolicy::poll_s`] knows the default.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub poll_s: Option<u64>,
     /// Artifacts that carry the harness's own output, as `ARTIFACT/FILE`; they outrank job logs.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub harness: Vec<String>,
+}
+
+impl SourcePolicy {
+    /// Seconds between two looks at a run that is followed.
+    #[must_use]
+    pub fn poll_s(&self) -> u64 {
+        self.poll_s.unwrap_or(15)
+    }
 }
 
 /// One row of a scope's matrix.

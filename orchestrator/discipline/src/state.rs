@@ -12,10 +12,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::event::{Author, HypothesisBody, TurnEnd};
 use crate::model::{
-    ClaimId, Counters, GateResult, GateRunId, HypothesisId, LoopId, ObservationId, OverrideId, Run,
-    RunId,
+    ClaimId, Counters, GateResult, GateRunId, HypothesisId, LoopId, ObservationId, OrderId,
+    OverrideId, Run, RunId,
 };
 use crate::observation::ObservationBody;
+use crate::orders::GivenOrder;
 use crate::overrides::Override;
 
 pub use claim::{ApprovalRecord, Claim, ClaimPhase, PushRecord};
@@ -52,6 +53,9 @@ pub struct LoopState {
     /// Every override that was ever granted.
     #[serde(default)]
     pub overrides: Table<OverrideId, Override>,
+    /// Every order that a person gave the forge.
+    #[serde(default)]
+    pub orders: Table<OrderId, GivenOrder>,
     /// Process groups that were started and have not been seen to end.
     pub live_groups: Vec<ProcessGroup>,
     /// Callers' idempotency keys and the ids they stand for.

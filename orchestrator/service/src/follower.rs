@@ -1,5 +1,6 @@
 //! Runs that a forge starts on a push: found by the pushed commit, pulled in full when they have ended,
-//! then graded. A thread of its own, because the forge takes hours and the worker has gates to run.
+//! then graded; and the runs that a person ordered. A thread of its own, because the forge takes hours
+//! and the worker has gates to run.
 //!
 //! What is followed is derived from the journal at every look, so that a start goes on where the last
 //! daemon stood; a forge that cannot be read is asked again at the next look.
@@ -7,12 +8,14 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError};
 use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
 use ci::forge::model::WorkflowRun;
 use ci::forge::{Forge, RunQuery, run_key};
 use discipline::event::Event;
-use discipline::model::{ClaimId, Run, RunStatus};
-use discipline::policy::SourceKind;
+use discipline::model::{Run, RunStatus};
+use discipline::orders::GivenOrder;
+use discipline::policy::{SourceKind, SourcePolicy};
 use discipline::state::{Claim, ClaimPhase};
 use verify::BaseFacts;
 
@@ -20,11 +23,13 @@ use crate::api::PullFullLogRequest;
 use crate::commands::pull::{is_settled, pull_run};
 use crate::queue::Job;
 use crate::shared::{Ctx, Shared, daemon};
-use crate::source::{self, FORGE_POLL, Keeper};
-use crate::{Caller, NoProgress, ServiceError};
+use crate::source::{self, Keeper};
+use crate::{Caller, NoProgress, ServiceError, classes, orders};
 
 /// Pulls of a run that has ended before it is graded with what is there.
 const PULLS: u32 = 5;
+/// How often the journal is asked what there is to follow; the forge is asked as the policy says.
+const TICK: Duration = Duration::from_secs(1);
 
 /// Starts the follower.
 pub(crate) fn start(shared: Arc<Shared>) -> Result<JoinHandle<()>, ServiceError> {
@@ -36,17 +41,71 @@ pub(crate) fn start(shared: Arc<Shared>) -> Result<JoinHandle<()>, ServiceError>
 
 fn work(shared: &Shared) {
     let github = shared.config.machine.sources.github.as_ref();
-    let pause = github.map_or(FORGE_POLL, |access| access.poll);
-    let mut pulls = BTreeMap::new();
-    while !shared.queue.stop.wait(pause) {
-        for claim in open_claims(shared) {
-            match look(shared, &claim, &mut pulls) {
+    let poll = github.and_then(|access| access.poll);
+    let tick = poll.map_or(TICK, |poll| poll.min(TICK));
+    let (mut pulls, mut looked) = (BTreeMap::new(), BTreeMap::new());
+    while !shared.queue.stop.wait(tick) {
+        let subjects = subjects(shared);
+        // What is followed no more needs no memory.
+        looked.retain(|id: &String, _| subjects.iter().any(|subject| subject.id() == *id));
+        for subject in subjects {
+            let id = subject.id();
+            let pause = poll.unwrap_or_else(|| subject.pause(shared));
+            let since = looked.get(&id).map(Instant::elapsed);
+            if since.is_some_and(|since| since < pause) {
+                continue;
+            }
+            match subject.look(shared, &mut pulls) {
                 Ok(()) => {}
                 Err(ServiceError::Cancelled) => return,
-                Err(error) => {
-                    tracing::warn!(claim = %claim.id, %error, "the forge is asked again");
-                }
+                Err(error) => tracing::warn!(id, %error, "the forge is asked again"),
             }
+            looked.insert(id, Instant::now());
+        }
+    }
+}
+
+/// Something at the forge that the journal waits for.
+enum Subject {
+    /// A pushed claim, whose run grades it.
+    Claim(Box<Claim>),
+    /// A person's order, with the run as it was ordered.
+    Order(Box<(GivenOrder, Run)>),
+}
+
+fn subjects(shared: &Shared) -> Vec<Subject> {
+    let claims = open_claims(shared).into_iter();
+    let claims = claims.map(|claim| Subject::Claim(Box::new(claim)));
+    let now = shared.now();
+    let orders = shared.core().state.followed_orders(now);
+    let orders = orders
+        .into_iter()
+        .map(|order| Subject::Order(Box::new(order)));
+    claims.chain(orders).collect()
+}
+
+impl Subject {
+    fn id(&self) -> String {
+        match self {
+            Self::Claim(claim) => claim.id.to_string(),
+            Self::Order(order) => order.0.order.id.to_string(),
+        }
+    }
+
+    /// Between two looks, as the policy says under which the run is read.
+    fn pause(&self, shared: &Shared) -> Duration {
+        let base = match self {
+            Self::Claim(claim) => shared.base(&claim.body.parent),
+            Self::Order(order) => classes::base_of(shared, &order.1),
+        };
+        let default = SourcePolicy::default().poll_s();
+        Duration::from_secs(base.map_or(default, |base| base.facts.policy.source.poll_s()))
+    }
+
+    fn look(&self, shared: &Shared, pulls: &mut BTreeMap<String, u32>) -> Result<(), ServiceError> {
+        match self {
+            Self::Claim(claim) => look(shared, claim, pulls),
+            Self::Order(order) => orders::look(shared, &order.0, &order.1),
         }
     }
 }
@@ -61,7 +120,7 @@ fn open_claims(shared: &Shared) -> Vec<Claim> {
 fn look(
     shared: &Shared,
     claim: &Claim,
-    pulls: &mut BTreeMap<ClaimId, u32>,
+    pulls: &mut BTreeMap<String, u32>,
 ) -> Result<(), ServiceError> {
     let base = shared.base(&claim.body.parent)?;
     let policy = &base.facts.policy;
@@ -98,12 +157,12 @@ fn look(
         return Ok(());
     }
     let run = pulled(shared, &base, &forge, &run)?;
-    let tries = pulls.entry(claim.id.clone()).or_default();
+    let tries = pulls.entry(claim.id.to_string()).or_default();
     *tries += 1;
     if run.status == RunStatus::Completed
         && (is_settled(shared, &run, &whole(&run)) || *tries >= PULLS)
     {
-        pulls.remove(&claim.id);
+        pulls.remove(claim.id.as_str());
         shared.queue.add(Job::Follow(claim.id.clone()));
     }
     Ok(())
@@ -146,7 +205,7 @@ fn newest(
 }
 
 /// The run as the journal has it, noted when it is new there or has changed.
-fn begun(
+pub(crate) fn begun(
     shared: &Shared,
     base: &BaseFacts,
     forge: &dyn Forge,
@@ -156,11 +215,15 @@ fn begun(
     let id = run_key(described);
     let cancel = &shared.queue.stop;
     let placing = source::placed(shared, policy, described, (None, None), cancel)?;
+    let _one_at_a_time = shared
+        .begin_door
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner);
     Keeper::new(shared, policy, forge.label(), &id, described, placing).begun()
 }
 
 /// Everything of a run that has ended.
-fn pulled(
+pub(crate) fn pulled(
     shared: &Shared,
     base: &BaseFacts,
     forge: &Arc<dyn Forge + Send + Sync>,

@@ -107,6 +107,9 @@ fn instead(name: &str) -> &'static str {
         "approve_claim" | "prepare_approval" | "reject_claim" => {
             "`get_claim` gives the command that a person types; end the turn with `staged`"
         }
+        "cancel_run" | "rerun" => {
+            "name the run and why to a person; what spends the runner without a claim is theirs"
+        }
         "start_run" => "propose a claim of kind `baseline`, or ask a person for a run",
         "verify_claim" => "`get_claim` shows the verdict; grading starts by itself after the push",
         _ => "ask a person, or go on with what `loop_status` lists",

@@ -2,6 +2,7 @@
 
 mod approve;
 mod audit;
+mod cancel;
 mod claim;
 mod claims;
 mod classify;
@@ -23,6 +24,7 @@ mod pull;
 mod push;
 mod reject;
 mod reopen;
+mod rerun;
 mod revert;
 mod review;
 mod revive;
@@ -80,6 +82,8 @@ enum Verb {
     Wait(wait::Args),
     Runs(runs::Args),
     Pull(pull::Args),
+    Cancel(cancel::Args),
+    Rerun(rerun::Args),
     Log(log::Args),
     Markers(markers::Args),
     Classify(classify::Args),
@@ -171,6 +175,8 @@ fn dispatch(verb: &Verb, context: &Context<'_>) -> Result<Exit> {
         Verb::Wait(args) => wait::run(args, context),
         Verb::Runs(args) => runs::run(args, context),
         Verb::Pull(args) => pull::run(args, context),
+        Verb::Cancel(args) => cancel::run(args, context),
+        Verb::Rerun(args) => rerun::run(args, context),
         Verb::Log(args) => log::run(args, context),
         Verb::Markers(args) => markers::run(args, context),
         Verb::Classify(args) => classify::run(args, context),

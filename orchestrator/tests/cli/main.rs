@@ -13,6 +13,7 @@ mod configuration;
 mod fake;
 mod init;
 mod interrupt;
+mod orders;
 mod pull;
 mod support;
 mod surface;

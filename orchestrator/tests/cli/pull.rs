@@ -19,7 +19,7 @@ const POLICY: &str = "schema = 1\n\
     argv = [\"cargo\", \"test\", \"--test\", \"sums\"]\n";
 
 /// A project whose runs are at a forge, and a machine with a credential for it.
-fn project(forge: &Forge) -> (Home, String) {
+pub(crate) fn project(forge: &Forge) -> (Home, String) {
     let home = Home::with(ADDER);
     home.write(&[("greenloop.toml", POLICY)]);
     home.git(&["add", "--all"]);
@@ -292,7 +292,7 @@ fn the_guide_to_evidence_is_what_happens() {
     let (settings, consoles) = (blocks(&guide, "toml"), blocks(&guide, "console"));
     assert_eq!(
         (settings.len(), consoles.len()),
-        (3, 3),
+        (3, 4),
         "{settings:?} {consoles:?}"
     );
     let forge = Forge::start();
@@ -377,6 +377,14 @@ fn the_guide_to_evidence_is_what_happens() {
         home.greenloop(&["stop"]);
         typed(&home, &line);
     }
+    // Orders go to the forge that the guide's run is of.
+    let again = format!("{base}/runs/{id}/rerun-failed-jobs");
+    forge.api.on(&again, fake::status(201, "{}"));
+    for line in lines(&consoles[2]) {
+        typed(&home, &line);
+    }
+    assert_eq!(forge.api.count(&again), 1);
+    home.greenloop(&["stop"]);
 
     // A folder instead of a forge.
     let recorded = Home::with(ADDER);
@@ -396,7 +404,7 @@ fn the_guide_to_evidence_is_what_happens() {
     recorded.git(&["remote", "add", "origin", remote]);
     recorded.git(&["push", "--quiet", "origin", "main"]);
     let head = recorded.git(&["rev-parse", "HEAD"]);
-    for line in lines(&consoles[2]) {
+    for line in lines(&consoles[3]) {
         typed(&recorded, &line.replace("4f1c0de9…", &head));
     }
 }

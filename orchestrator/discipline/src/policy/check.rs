@@ -107,6 +107,9 @@ fn check_repo(policy: &Policy, report: &mut impl FnMut(&[Step<'_>], String)) {
     }
 }
 
+/// Seconds between two looks that leave a forge's limit to others and a push not unseen for long.
+const POLL_S: std::ops::RangeInclusive<u64> = 5..=3600;
+
 fn check_source(source: &SourcePolicy, mut at: impl FnMut(&str, String)) {
     if let Some(path) = source.path.as_deref().filter(|path| !is_inside(path)) {
         at("path", outside(path));
@@ -124,6 +127,13 @@ fn check_source(source: &SourcePolicy, mut at: impl FnMut(&str, String)) {
         at(
             "api_url",
             format!("`{url}` is not an address; write `https://…`"),
+        );
+    }
+    if let Some(seconds) = source.poll_s.filter(|seconds| !POLL_S.contains(seconds)) {
+        let (least, most) = (POLL_S.start(), POLL_S.end());
+        at(
+            "poll_s",
+            format!("`poll_s` is {seconds}; write {least} to {most} seconds"),
         );
     }
     for pattern in &source.harness {

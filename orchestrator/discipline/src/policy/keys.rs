@@ -142,6 +142,11 @@ const SOURCE: &[Key] = &[
         "address of the forge's API; must be the one that machine settings give the token to",
     ),
     key(
+        "poll_s",
+        Kind::Integer,
+        "seconds between two looks at a run that is followed, for `github`, 15 when absent; an answer that did not change costs the forge's limit nothing",
+    ),
+    key(
         "harness",
         Kind::TextList,
         "artifacts with the harness's own output, as `ARTIFACT/FILE`, such as `gpu-test-output-{cell}/*.log`; they outrank job logs",

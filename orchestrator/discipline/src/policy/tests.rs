@@ -15,6 +15,7 @@ trusted_root = "0123456789abcdef0123456789abcdef01234567"
 allow_cargo_config = ["env.RUST_MIN_STACK"]
 [source]
 kind = "local"
+poll_s = 30
 [scope.smoke]
 workflow = ".github/workflows/smoke.yml"
 package = "engine"
@@ -117,7 +118,7 @@ fn each_mistake_is_named_with_its_place() {
         (
             "[budget]",
             "[bugdet]",
-            "53:2: unknown key `bugdet` in the top of the file; the nearest valid key is `budget`",
+            "54:2: unknown key `bugdet` in the top of the file; the nearest valid key is `budget`",
         ),
         (
             "kind = \"local\"",
@@ -132,9 +133,19 @@ fn each_mistake_is_named_with_its_place() {
         (
             "timeout_s = 900",
             "timeout_s = 0",
-            "23:13: `timeout_s` is 0; write 1 to 86400 seconds",
+            "24:13: `timeout_s` is 0; write 1 to 86400 seconds",
         ),
         ("timeout_s = 900", "timeout_s = -1", "invalid value"),
+        (
+            "poll_s = 30",
+            "poll_s = 0",
+            "13:10: `poll_s` is 0; write 5 to 3600 seconds",
+        ),
+        (
+            "poll_s = 30",
+            "poll_s = 3601",
+            "13:10: `poll_s` is 3601; write 5 to 3600 seconds",
+        ),
         (
             "{ name = \"summary\" }",
             "{ name = \"full\" }",
@@ -209,7 +220,7 @@ fn each_mistake_is_named_with_its_place() {
         (
             "runner_minutes_per_day = 8",
             "runner_minutes_per_day = 0",
-            "25:26: a scope whose day has no minutes takes no push",
+            "26:26: a scope whose day has no minutes takes no push",
         ),
         (
             "codes = [\"panic_added\"]",
@@ -256,7 +267,7 @@ fn each_mistake_is_named_with_its_place() {
             "dirs = [\"/etc\"]",
             "is not a path below the root",
         ),
-        ("[attest]", "[attest", "62:8: "),
+        ("[attest]", "[attest", "63:8: "),
         ("[attest]", "[repo]", "duplicate key"),
     ];
     for (from, to, wanted) in cases {

@@ -10,7 +10,7 @@ use super::{Claim, LoopState, RecordedObservation, ScopeClosure};
 use crate::decision::AttemptFact;
 use crate::model::{
     ClaimId, GateResult, GateRole, GateRunId, GateVerdict, HypothesisId, LoopId, ObservationId,
-    OverrideId, Run, RunId, RunStatus, Trigger, VerdictKind,
+    OrderId, OverrideId, Run, RunId, RunStatus, Trigger, VerdictKind,
 };
 use crate::spend::{cost_ms, minutes};
 
@@ -154,6 +154,12 @@ impl LoopState {
     #[must_use]
     pub fn next_override_id(&self) -> OverrideId {
         OverrideId::nth(next("V", self.overrides.keys().map(OverrideId::as_str)))
+    }
+
+    /// The id the next order gets.
+    #[must_use]
+    pub fn next_order_id(&self) -> OrderId {
+        OrderId::nth(next("T", self.orders.keys().map(OrderId::as_str)))
     }
 
     /// The id that an earlier call with the same key made, if there was one.

@@ -27,6 +27,7 @@ macro_rules! each_table {
             gate_runs,
             closed_scopes,
             overrides,
+            orders,
             live_groups: _,
             idempotency,
             held: _,
@@ -40,6 +41,7 @@ macro_rules! each_table {
         gate_runs.$call();
         closed_scopes.$call();
         overrides.$call();
+        orders.$call();
         idempotency.$call();
     }};
 }

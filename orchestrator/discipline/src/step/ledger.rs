@@ -7,7 +7,10 @@ use attest::approval::RevivalSubject;
 use super::{IllegalEvent, counters, equal, fresh, fresh_key, known, open};
 use crate::event::{Author, HypothesisBody, TurnEnd};
 use crate::hypothesis::killer_digest;
-use crate::model::{Counters, HypothesisId, LoopId, ObservationId, Refusal, Run, RunStatus};
+use crate::model::{
+    Counters, HypothesisId, LoopId, ObservationId, OrderId, Refusal, Run, RunStatus,
+};
+use crate::orders::{GivenOrder, Order, OrderOutcome};
 use crate::overrides::Override;
 use crate::state::{
     Hypothesis, HypothesisStatus, Killer, Loop, LoopState, Operation, ProcessGroup,
@@ -242,6 +245,41 @@ pub(super) fn grant_override(
     let id = &granted.id;
     fresh(&state.overrides, id, "override", id.as_str())?;
     state.overrides.insert(id.clone(), granted.clone());
+    Ok(())
+}
+
+pub(super) fn give_order(state: &mut LoopState, order: &Order) -> Result<(), IllegalEvent> {
+    let id = &order.id;
+    fresh(&state.orders, id, "order", id.as_str())?;
+    let run = known(&state.runs, &order.run_id, "run", order.run_id.as_str())?;
+    if let Some(open) = state.open_order(run) {
+        return Err(IllegalEvent::Exists {
+            what: "open order",
+            id: open.order.id.to_string(),
+        });
+    }
+    let given = GivenOrder {
+        order: order.clone(),
+        outcome: None,
+    };
+    state.orders.insert(id.clone(), given);
+    Ok(())
+}
+
+pub(super) fn settle_order(
+    state: &mut LoopState,
+    id: &OrderId,
+    outcome: &OrderOutcome,
+) -> Result<(), IllegalEvent> {
+    let unknown = || IllegalEvent::Unknown {
+        what: "open order",
+        id: id.to_string(),
+    };
+    let given = state.orders.get_mut(id).ok_or_else(unknown)?;
+    if !given.is_open() {
+        return Err(unknown());
+    }
+    given.outcome = Some(outcome.clone());
     Ok(())
 }
 

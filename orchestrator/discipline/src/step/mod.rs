@@ -174,6 +174,10 @@ fn apply(state: &mut LoopState, event: &Event) -> Result<(), IllegalEvent> {
             }),
         },
         Event::OverrideGranted { granted } => ledger::grant_override(state, granted),
+        Event::RunOrdered { order } => ledger::give_order(state, order),
+        Event::RunOrderSettled { order_id, outcome } => {
+            ledger::settle_order(state, order_id, outcome)
+        }
         Event::TurnEndAsked {
             loop_id,
             end,

@@ -7,6 +7,7 @@ mod green;
 mod hypothesis;
 mod language;
 mod observation;
+mod orders;
 mod permit;
 mod run_facts;
 mod shown;

@@ -17,6 +17,7 @@ mod ledger;
 mod logs;
 mod loops;
 mod machine;
+mod orders;
 mod overrides;
 mod path_delta;
 pub(crate) mod pull;
@@ -75,6 +76,8 @@ pub(crate) fn dispatch(
         Q::ExplainPush(r) => A::ExplainPush(explain::explain_push(shared, r)?),
         Q::ExportMarkers(r) => A::ExportMarkers(export::export_markers(shared, &r)?),
         Q::StartRun(r) => A::StartRun(runs::start_run(shared, ctx, r)?),
+        Q::CancelRun(r) => A::CancelRun(orders::cancel_run(shared, ctx, &r)?),
+        Q::Rerun(r) => A::Rerun(orders::rerun(shared, ctx, &r)?),
         Q::PrepareApproval(r) => A::PrepareApproval(approve::prepare(shared, r)?),
         Q::ApproveClaim(r) => A::ApproveClaim(approve::approve(shared, ctx, r)?),
         Q::RejectClaim(r) => A::RejectClaim(approve::reject(shared, ctx, r)?),

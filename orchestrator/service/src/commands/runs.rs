@@ -137,7 +137,7 @@ pub(super) fn wait_for_run(
         .clone();
     let wait = Duration::from_secs(u64::from(request.max_wait_s.min(MAX_WAIT_S)));
     let deadline = Instant::now() + wait;
-    let ended = shared.wait(ctx, deadline, |core| finished(&core.state, &id))?;
+    let ended = shared.wait(ctx, deadline, |core| finished(shared, &core.state, &id))?;
     let core = shared.core();
     let run = find_run(&core.state, &request.run_id)?;
     Ok(WaitForRunAnswer {
@@ -146,11 +146,13 @@ pub(super) fn wait_for_run(
     })
 }
 
-/// Ended and, where it executed, classified.
-fn finished(state: &LoopState, id: &RunId) -> Option<()> {
+/// Ended and, where it executed, classified. One that the daemon follows is pulled first.
+fn finished(shared: &Shared, state: &LoopState, id: &RunId) -> Option<()> {
     let run = state.runs.get(id)?;
+    let pulling = run.forge.as_ref().is_some_and(source::is_being_pulled)
+        && state.is_followed(run, shared.now());
     let classified = state.classifications.contains_key(id) || !run.executed();
-    (run.status == RunStatus::Completed && classified).then_some(())
+    (run.status == RunStatus::Completed && !pulling && classified).then_some(())
 }
 
 /// Runs a scope by hand.
@@ -207,7 +209,7 @@ pub(super) fn start_run(
     shared.queue.add(Job::Run(id.clone()));
     if request.wait {
         let deadline = Instant::now() + UNTIL_IT_ENDS;
-        let waited = shared.wait(ctx, deadline, |core| finished(&core.state, &id));
+        let waited = shared.wait(ctx, deadline, |core| finished(shared, &core.state, &id));
         if matches!(waited, Err(ServiceError::Cancelled)) && ctx.cancel.is_cancelled() {
             shared.queue.cancel(&Job::Run(id.clone()));
         }
@@ -246,7 +248,8 @@ fn unknown_cell(error: ci::CiError) -> ServiceError {
     }
 }
 
-fn unmet(state: &LoopState, now_ms: i64, scope: &str, policy: &Policy) -> Vec<Refusal> {
+/// What a run of a scope would cost or meet now.
+pub(super) fn unmet(state: &LoopState, now_ms: i64, scope: &str, policy: &Policy) -> Vec<Refusal> {
     let mut refused = Vec::new();
     if let Some(live) = state.live_runs(scope).first() {
         refused.push(Refusal::new(

@@ -40,13 +40,9 @@ pub struct ForgeAccess {
     pub credential: Credential,
     /// Allow `http` to this machine itself, for a forge of a test.
     pub allow_insecure_loopback: bool,
-    /// Pause between two looks at the run of a push; [`FORGE_POLL`] where nobody says otherwise.
-    pub poll: Duration,
+    /// Pause between two looks at a run in place of the policy's, for a forge of a test.
+    pub poll: Option<Duration>,
 }
-
-/// Pause between two looks at the run of a push. An answer that did not change costs the forge's
-/// limit nothing.
-pub const FORGE_POLL: Duration = Duration::from_secs(15);
 
 /// Policy of the branch under care, as it is at the remote.
 pub(crate) fn base(shared: &Shared, cancel: &Cancel) -> Result<Arc<BaseFacts>, ServiceError> {

@@ -93,7 +93,7 @@ fn live_runs_of_the_forge_and_its_runner_are_forecast_by_name() {
             api_url: format!("http://127.0.0.1:{}", forge.api.port),
             credential: Credential::Token(SecretSource::File(token)),
             allow_insecure_loopback: true,
-            poll: std::time::Duration::from_millis(50),
+            poll: Some(std::time::Duration::from_millis(50)),
         }),
     };
     let source = "kind = \"github\"\nrepository = \"octo/gpu\"";

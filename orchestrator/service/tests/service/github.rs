@@ -17,7 +17,7 @@ const LOG: &[u8] = b"2026-01-02T03:04:06.0000000Z running 1 test\n\
 2026-01-02T03:04:06.5000000Z ##[error]Process completed with exit code 101.\n";
 
 /// A project on a forge, and the commit at its tip.
-fn bench(forge: &Forge, token: &std::path::Path, api_url: &str) -> (Bench, String) {
+pub(crate) fn bench(forge: &Forge, token: &std::path::Path, api_url: &str) -> (Bench, String) {
     fs::write(token, TOKEN).unwrap();
     let sources = SourceSettings {
         recorded: None,
@@ -25,7 +25,7 @@ fn bench(forge: &Forge, token: &std::path::Path, api_url: &str) -> (Bench, Strin
             api_url: format!("http://127.0.0.1:{}", forge.api.port),
             credential: Credential::Token(SecretSource::File(token.to_owned())),
             allow_insecure_loopback: true,
-            poll: Duration::from_millis(50),
+            poll: Some(Duration::from_millis(50)),
         }),
     };
     let source = format!("kind = \"github\"\nrepository = \"octo/gpu\"\n{api_url}");

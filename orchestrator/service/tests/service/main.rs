@@ -20,6 +20,7 @@ mod founding_case;
 mod gates;
 mod github;
 mod interrupted;
+mod orders;
 mod recorded;
 mod refusals;
 mod resume;
