@@ -29,6 +29,7 @@ use discipline::gates::{canary_test_source, list_argv, pinned_gate};
 use discipline::policy::{GatePolicy, Policy};
 use exec::{Cancel, Toolchain, capture};
 use repo::{CargoHome, DaemonRepo, Room, Rooms, SeedKey, Seeds, Transport};
+use rustix::process::WaitOptions;
 use serde_json::{Value, json};
 
 /// Ticks per second that Linux shows to programs, whatever its own are.
@@ -224,6 +225,12 @@ impl Round {
         )
     }
 
+    /// The loop's time between its processes, over theirs: of one and the same playing, so that what else the machine
+    /// does meets both.
+    fn between(&self) -> f64 {
+        self.by_loop.wall.as_secs_f64() / self.processes.as_secs_f64().max(1e-9) - 1.0
+    }
+
     fn line(&self) -> String {
         let seconds = |time: Duration| format!("{:.2} s", time.as_secs_f64());
         let parts = self.ready.iter();
@@ -232,12 +239,13 @@ impl Round {
             .collect();
         let (wall, cpu) = self.added();
         format!(
-            "loop {} wall {} cpu (propose_claim {}, its processes {}); by hand {} wall {} cpu (canaries {} wall); \
-             added {:+.1} % wall {:+.1} % cpu; making ready by the same steps: {}",
+            "loop {} wall {} cpu (propose_claim {}, its processes {}, {:+.1} % between them); by hand {} wall {} cpu \
+             (canaries {} wall); added {:+.1} % wall {:+.1} % cpu; making ready by the same steps: {}",
             seconds(self.by_loop.wall),
             seconds(self.by_loop.cpu),
             seconds(self.proposed),
             seconds(self.processes),
+            self.between() * 100.0,
             seconds(self.by_hand.wall),
             seconds(self.by_hand.cpu),
             seconds(self.canaries.wall),
@@ -258,19 +266,20 @@ fn summary(rounds: &[Round]) -> Result<()> {
         median(&|round| round.added().0),
         median(&|round| round.added().1),
     );
-    let more = |round: &Round| round.by_loop.wall.as_secs_f64() - round.by_hand.wall.as_secs_f64();
-    let seconds = median(&more);
+    let between = median(&Round::between);
+    let seconds = median(&|round| round.by_loop.wall.as_secs_f64() - round.processes.as_secs_f64());
     println!(
-        "the loop adds {seconds:.2} s, {:+.1} % wall and {:+.1} % cpu, median of {} rounds; the bound is {:.0} %, or {} ms \
-         of shorter gates",
+        "over the same commands by hand the loop takes {:+.1} % wall and {:+.1} % cpu; between its own processes {seconds:.2} s, \
+         {:+.1} % of theirs; median of {} rounds; the bound is {:.0} %, or {} ms of shorter gates",
         wall * 100.0,
         cpu * 100.0,
+        between * 100.0,
         rounds.len(),
         BOUND * 100.0,
         ALLOWED.as_millis()
     );
     ensure!(
-        wall <= BOUND || seconds <= ALLOWED.as_secs_f64(),
+        between <= BOUND || seconds <= ALLOWED.as_secs_f64(),
         "the loop adds more than it may"
     );
     Ok(())
@@ -439,8 +448,16 @@ impl Hand {
         }))
     }
 
-    /// Runs what the claim's gates ran, in their order.
+    /// Runs what the claim's gates ran, in their order. Meanwhile this process inherits what suites leave behind, so
+    /// that it can wait for it and count it.
     fn play(&self, claim: &Value, round: &mut Round) -> Result<()> {
+        rustix::process::set_child_subreaper(Some(rustix::process::getpid()))?;
+        let played = self.played(claim, round);
+        rustix::process::set_child_subreaper(None)?;
+        played
+    }
+
+    fn played(&self, claim: &Value, round: &mut Round) -> Result<()> {
         let head = text(claim, "/body/tree")?;
         let results = claim.get("gates").and_then(Value::as_array);
         for result in results.context("the claim has no gates")? {
@@ -552,8 +569,11 @@ impl Hand {
             .stdout(log.try_clone()?)
             .stderr(log)
             .status()?;
+        let wall = started.elapsed();
+        // What a suite leaves behind counts as well, as it does for the daemon, and ends with its input.
+        while matches!(rustix::process::wait(WaitOptions::empty()), Ok(Some(_))) {}
         Ok(Spent {
-            wall: started.elapsed(),
+            wall,
             cpu: children_cpu()? - before,
         })
     }
