@@ -16,6 +16,8 @@ use crate::table::{Row, at_most, print, within};
 const BOUND: Duration = Duration::from_millis(150);
 const EVENTS_OF_BOUND: u64 = 100_000;
 
+/// Root commit and remote of a state that no daemon opens.
+const NOBODY: (&str, &str) = ("0123456789012345678901234567890123456789", "bench");
 /// Events after a kept fold at most, as the daemon keeps them.
 const TAIL: u64 = 2_000;
 /// Appends that are timed at once, and how often.
@@ -28,7 +30,7 @@ pub(crate) fn run(runs: u64, events: u64) -> anyhow::Result<()> {
     let root = folder.path().join("state");
     let mut options = OpenOptions::new(0);
     options.reserve_bytes = 1 << 20;
-    let (mut dir, mut state) = created(&root, &options)?;
+    let (mut dir, mut state) = created(&root, &options, NOBODY)?;
     for number in 0..events {
         if number + TAIL == events {
             dir.keep_fold("bench", 0, (0, "bench"), &state)?;
@@ -94,12 +96,17 @@ pub(crate) fn run(runs: u64, events: u64) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn created(root: &Path, options: &OpenOptions) -> anyhow::Result<(StateDir, LoopState)> {
+/// A new state folder of the repository with this root commit and remote.
+pub(crate) fn created(
+    root: &Path,
+    options: &OpenOptions,
+    (root_commit, remote): (&str, &str),
+) -> anyhow::Result<(StateDir, LoopState)> {
     let mut dir = StateDir::open(root, options)?;
     let mut state = LoopState::default();
     let created = Event::StateCreated {
-        root_commit: "0123456789012345678901234567890123456789".to_owned(),
-        remote: "bench".to_owned(),
+        root_commit: root_commit.to_owned(),
+        remote: remote.to_owned(),
     };
     step(&mut state, &created)?;
     dir.journal
@@ -108,7 +115,7 @@ fn created(root: &Path, options: &OpenOptions) -> anyhow::Result<(StateDir, Loop
 }
 
 /// As the daemon appends: judged, made durable, counted.
-fn append(dir: &mut StateDir, state: &mut LoopState, run: Run) -> anyhow::Result<()> {
+pub(crate) fn append(dir: &mut StateDir, state: &mut LoopState, run: Run) -> anyhow::Result<()> {
     let at_ms = run.created_ms;
     let event = Event::RunChanged { run };
     let record = Record::event(at_ms, 0, "bench", event.clone());
@@ -148,7 +155,7 @@ fn appends(dir: &mut StateDir, state: &mut LoopState) -> anyhow::Result<Duration
     Ok(start.elapsed())
 }
 
-fn of(run: u64, event: u64) -> Run {
+pub(crate) fn of(run: u64, event: u64) -> Run {
     let digest = |text: &str| format!("{text}{run:036x}");
     Run {
         run_id: RunId::from(format!("R{}", run + 1).as_str()),

@@ -4,6 +4,8 @@
 mod archive;
 #[cfg(feature = "store")]
 mod claim;
+#[cfg(feature = "store")]
+mod daemon;
 mod evidence;
 #[cfg(feature = "store")]
 mod journal;
@@ -57,6 +59,18 @@ enum Command {
         events: u64,
     },
     #[cfg(feature = "store")]
+    /// A running daemon over such a state, asked for its latest run over its socket.
+    Daemon {
+        /// The program.
+        program: PathBuf,
+        /// Runs in the journal.
+        #[arg(long, default_value_t = 10_000)]
+        runs: u64,
+        /// Events in all.
+        #[arg(long, default_value_t = 100_000)]
+        events: u64,
+    },
+    #[cfg(feature = "store")]
     /// A claim with a diff of 2,000 lines, checked, against parsing its files alone.
     Claim {
         /// Times that each is done.
@@ -94,6 +108,12 @@ fn main() -> anyhow::Result<()> {
         Command::Store { megabytes, folder } => evidence::pages(&megabytes, folder.as_deref()),
         #[cfg(feature = "store")]
         Command::State { runs, events } => journal::run(runs, events),
+        #[cfg(feature = "store")]
+        Command::Daemon {
+            program,
+            runs,
+            events,
+        } => daemon::run(&program, runs, events),
         #[cfg(feature = "store")]
         Command::Claim { rounds } => claim::run(rounds),
         Command::Generate {
