@@ -6,68 +6,20 @@
     reason = "tests"
 )]
 
-use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::ffi::OsString;
-use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
-use std::rc::Rc;
 use std::time::{Duration, Instant, SystemTime};
 
-use attest::digest::Digest;
-use ci::{CellOutcome, CiError, Hooks, LogSink, ScopeRun, Sink, Workplace, run_scope};
-use discipline::model::{Conclusion, LogRef, ProcessExit, WhyEmpty};
+use ci::{CellOutcome, CiError, Hooks, ScopeRun, Workplace, run_scope};
+use discipline::model::{Conclusion, ProcessExit, WhyEmpty};
 use discipline::policy::ScopePolicy;
 use exec::{Cancel, Lease, Toolchain, TryLease};
 use markers::Catalogue;
+use memory::Memory;
 
-#[derive(Default)]
-struct Memory(Rc<RefCell<BTreeMap<String, Vec<u8>>>>);
-
-struct MemoryLog {
-    cell: String,
-    bytes: Vec<u8>,
-    all: Rc<RefCell<BTreeMap<String, Vec<u8>>>>,
-}
-
-impl Sink for Memory {
-    fn open(&mut self, cell: &str) -> io::Result<Box<dyn LogSink + '_>> {
-        Ok(Box::new(MemoryLog {
-            cell: cell.into(),
-            bytes: Vec::new(),
-            all: self.0.clone(),
-        }))
-    }
-
-    fn blob(&mut self, bytes: &mut dyn Read) -> io::Result<Digest> {
-        let mut all = Vec::new();
-        bytes.read_to_end(&mut all)?;
-        Ok(Digest::of(&all))
-    }
-}
-
-impl Write for MemoryLog {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.bytes.extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-impl LogSink for MemoryLog {
-    fn close(self: Box<Self>, complete: bool) -> io::Result<LogRef> {
-        let log = LogRef {
-            log_id: Digest::of(&self.bytes),
-            bytes: self.bytes.len() as u64,
-            lines: self.bytes.split_inclusive(|b| *b == b'\n').count() as u64,
-            complete,
-        };
-        self.all.borrow_mut().insert(self.cell, self.bytes);
-        Ok(log)
-    }
-}
+#[allow(dead_code, reason = "each binary uses a part of it")]
+mod memory;
 
 struct Bench {
     folder: tempfile::TempDir,
@@ -148,7 +100,7 @@ impl Bench {
             "every group that began was reported gone"
         );
         self.groups = groups;
-        let logs = sink.0.borrow();
+        let logs = sink.by_cell();
         self.logs = logs
             .iter()
             .map(|(k, v)| (k.clone(), String::from_utf8_lossy(v).into()))

@@ -8,6 +8,9 @@
 
 mod fake;
 mod login;
+#[allow(dead_code, reason = "each binary uses a part of it")]
+#[path = "../memory/mod.rs"]
+mod memory;
 mod openapi;
 mod orders;
 mod rate;

@@ -1,76 +1,17 @@
-//! An evidence store in memory, and one call that pulls into it.
+//! One call that pulls into an evidence store in memory.
 
-use std::cell::RefCell;
 use std::collections::BTreeMap;
-use std::io::{self, Cursor, Read, Write};
-use std::rc::Rc;
+use std::io::{Cursor, Write};
 
-use attest::digest::Digest;
 use ci::forge::{
     Fate, Forge, ForgeError, HarnessPattern, Kept, PullHooks, PullProgress, PullWhat, Pulled,
     PulledJob, pull,
 };
-use ci::{LogSink, Sink};
-use discipline::model::LogRef;
 use exec::Cancel;
 use zip::ZipWriter;
 use zip::write::SimpleFileOptions;
 
-type Shelf = Rc<RefCell<BTreeMap<String, Vec<u8>>>>;
-
-/// Logs and blobs by digest; a log appears when it is closed, and not before.
-#[derive(Default, Clone)]
-pub(crate) struct Memory {
-    pub(crate) logs: Shelf,
-    pub(crate) blobs: Shelf,
-}
-
-struct MemoryLog {
-    bytes: Vec<u8>,
-    shelf: Shelf,
-}
-
-impl Sink for Memory {
-    fn open(&mut self, _cell: &str) -> io::Result<Box<dyn LogSink + '_>> {
-        Ok(Box::new(MemoryLog {
-            bytes: Vec::new(),
-            shelf: self.logs.clone(),
-        }))
-    }
-
-    fn blob(&mut self, bytes: &mut dyn Read) -> io::Result<Digest> {
-        let mut all = Vec::new();
-        bytes.read_to_end(&mut all)?;
-        let digest = Digest::of(&all);
-        self.blobs.borrow_mut().insert(digest.to_string(), all);
-        Ok(digest)
-    }
-}
-
-impl Write for MemoryLog {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.bytes.extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-impl LogSink for MemoryLog {
-    fn close(self: Box<Self>, complete: bool) -> io::Result<LogRef> {
-        let log = LogRef {
-            log_id: Digest::of(&self.bytes),
-            bytes: self.bytes.len() as u64,
-            lines: self.bytes.split_inclusive(|b| *b == b'\n').count() as u64,
-            complete,
-        };
-        self.shelf
-            .borrow_mut()
-            .insert(log.log_id.to_string(), self.bytes);
-        Ok(log)
-    }
-}
+use crate::memory::Memory;
 
 /// One puller: what it takes, what it has, what it was told.
 pub(crate) struct Bench {
