@@ -24,6 +24,9 @@ pub(crate) struct ClassFile {
     #[serde(default, rename = "family")]
     pub(crate) families: Vec<FamilyFile>,
     pub(crate) grouping: Option<GroupingFile>,
+    /// Rules over claims, by name. What they say is read where claims are judged.
+    #[serde(default, rename = "claim_rule")]
+    pub(crate) claim_rules: toml::Table,
     #[serde(rename = "match")]
     pub(crate) matches: Vec<ExampleFile>,
     pub(crate) not_match: Vec<NotExampleFile>,

@@ -13,11 +13,15 @@ use crate::{
     classify,
 };
 
+/// What stands before the name of a file that ships with the product, where its path is shown.
+const SHIPPED: &str = "builtin:";
+
 /// Every failure class in order, and every proof scope.
 #[derive(Debug, Clone)]
 pub struct Playbooks {
     classes: Vec<Class>,
     scopes: Vec<ProofScope>,
+    claim_rule_files: Vec<(String, String)>,
     digest: String,
 }
 
@@ -85,6 +89,7 @@ impl Playbooks {
         let playbooks = Self {
             classes,
             scopes,
+            claim_rule_files: claim_rule_files(&class_files, &sources),
             digest,
         };
         for needed in [ClassName::PASSED, ClassName::UNCLASSIFIED] {
@@ -102,6 +107,13 @@ impl Playbooks {
     #[must_use]
     pub fn digest(&self) -> &str {
         &self.digest
+    }
+
+    /// Path and text of each class file with `[claim_rule.NAME]` tables, sorted by path; a shipped file's
+    /// path begins with `builtin:`.
+    #[must_use]
+    pub fn claim_rule_files(&self) -> &[(String, String)] {
+        &self.claim_rule_files
     }
 
     /// The class of this name.
@@ -127,6 +139,23 @@ impl Playbooks {
     pub fn scope(&self, name: &str) -> Option<&ProofScope> {
         self.scopes.iter().find(|scope| scope.name == name)
     }
+}
+
+fn claim_rule_files(
+    texts: &[(&str, &str)],
+    sources: &[(&str, ClassFile)],
+) -> Vec<(String, String)> {
+    let both = texts.iter().zip(sources);
+    let ruling = both.filter(|(_, (_, source))| !source.claim_rules.is_empty());
+    let mut files: Vec<(String, String)> = ruling
+        .map(|((file, text), _)| {
+            let shipped = CLASS_FILES.contains(&(*file, *text));
+            let before = if shipped { SHIPPED } else { "" };
+            (format!("{before}{file}"), (*text).to_owned())
+        })
+        .collect();
+    files.sort();
+    files
 }
 
 fn load_scopes(files: &[(&str, &str)]) -> Result<Vec<ProofScope>, Error> {

@@ -103,6 +103,22 @@ fn a_project_adds_a_class_with_one_file() {
 }
 
 #[test]
+fn class_files_hand_on_their_rules_over_claims() {
+    let (catalogue, builtin) = builtin();
+    assert_eq!(builtin.claim_rule_files(), []);
+    let without = Playbooks::with_project([("loop/fan.toml", CLASS)], &catalogue).unwrap();
+    assert_eq!(without.claim_rule_files(), []);
+    let text = format!("{CLASS}\n[claim_rule.no_fans]\npaths = [\"fans/**\"]\n");
+    let playbooks =
+        Playbooks::with_project([("loop/fan.toml", text.as_str())], &catalogue).unwrap();
+    assert_eq!(
+        playbooks.claim_rule_files(),
+        [("loop/fan.toml".to_owned(), text.clone())]
+    );
+    assert_ne!(playbooks.digest(), without.digest());
+}
+
+#[test]
 fn wrong_files_and_examples_stop_the_load_and_are_named() {
     let (catalogue, _) = builtin();
     let check = |from: &str, to: &str, expect: &str| {

@@ -4,6 +4,9 @@
 //! but `schema` and a scope's `argv` has a default. Paths and globs are relative to the root.
 
 mod check;
+mod claim_rule;
+#[cfg(test)]
+mod claim_rule_tests;
 mod keys;
 mod parse;
 mod query;
@@ -19,9 +22,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::model::Environment;
 
+pub use claim_rule::ClaimRuleError;
 pub use parse::{PolicyError, PolicyProblem};
 pub(crate) use query::PathSet;
-pub use rule::{RELAXABLE, RuleDecision, Ruling};
+pub use rule::{EffectiveRule, RELAXABLE, RuleDecision, Ruling};
 
 /// The whole file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -44,6 +48,9 @@ pub struct Policy {
     /// `[rule.NAME]`
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub rule: BTreeMap<String, RulePolicy>,
+    /// `[claim_rule.NAME]` of class files, by file and name; never written in `greenloop.toml`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub claim_rules: BTreeMap<String, BTreeMap<String, RulePolicy>>,
     /// `[budget]`
     #[serde(default)]
     pub budget: BudgetPolicy,
@@ -238,7 +245,8 @@ pub struct GatePolicy {
     pub gpu: bool,
 }
 
-/// `[rule.NAME]`: a rule of the project's own about changed paths, or about findings in them.
+/// `[rule.NAME]`: a rule of the project's own about changed paths, or about findings in them. Class files
+/// carry the same table as `[claim_rule.NAME]`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RulePolicy {

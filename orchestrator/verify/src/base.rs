@@ -21,7 +21,7 @@ const POLICY_PATH: &str = "greenloop.toml";
 /// Policy and law of a commit, with the data that rules judge with.
 #[derive(Debug, Clone)]
 pub struct BaseFacts {
-    /// As it stands in a decision's input.
+    /// As it stands in a decision's input; its policy holds the rules of the playbooks too.
     pub facts: PolicyFacts,
     /// Rules over the commit's catalogue.
     pub rulebook: Rulebook,
@@ -62,6 +62,9 @@ pub fn base_facts(reader: &GitReader, commit: &str) -> Result<BaseFacts, VerifyE
         .map_err(|error| failed("marker catalogue", error.to_string()))?;
     let playbook_files = data_files(reader, &tree, &policy.playbooks.dirs)?;
     let playbooks = Playbooks::with_project(borrowed(&playbook_files), &catalogue)
+        .map_err(|error| failed("playbooks", error.to_string()))?;
+    let policy = policy
+        .with_claim_rules(borrowed(playbooks.claim_rule_files()))
         .map_err(|error| failed("playbooks", error.to_string()))?;
     let playbooks_digest = playbooks
         .digest()

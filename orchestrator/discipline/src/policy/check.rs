@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use attest::claim::ClaimKind;
 
 use super::parse::Step;
+use super::rule::POLICY_FILE;
 use super::{GatePolicy, Policy, RELAXABLE, RuleDecision, RulePolicy, ScopePolicy, SourcePolicy};
 use crate::model::Environment;
 
@@ -205,11 +206,39 @@ fn check_gate(name: &str, gate: &GatePolicy, mut at: impl FnMut(&[Step<'_>], Str
     check_env(&[Step::Key("env")], &gate.env, &mut at);
 }
 
-/// Globs and codes that exist, a reason, and examples that the whole policy answers as they say.
+/// A rule of the policy itself, with examples that the whole policy answers as they say.
 fn check_rule(policy: &Policy, name: &str, mut at: impl FnMut(&[Step<'_>], String)) {
     let rule = &policy.rule[name];
-    check_name("rule", name, &mut at);
-    check_globs("paths", &rule.paths, &mut at);
+    check_rule_alone(name, rule, &mut at);
+    // Where no rule speaks, a finding stands and a change passes.
+    let passes = |kind: ClaimKind, code: Option<&str>, path: &str| {
+        let ruling = policy.ruling(kind, code, path);
+        ruling.map_or(code.is_none(), |ruling| {
+            ruling.decision != RuleDecision::Refuse
+        })
+    };
+    check_examples(rule, &passes, &mut at);
+    let refuses_itself = rule.decision == RuleDecision::Refuse
+        && policy
+            .ruling(ClaimKind::PolicyChange, None, POLICY_FILE)
+            .is_some_and(|ruling| ruling.name == name);
+    if refuses_itself {
+        at(
+            &[Step::Key("paths")],
+            "it refuses every change of greenloop.toml, so nothing could ever change it; leave that file out"
+                .into(),
+        );
+    }
+}
+
+/// Globs and codes that exist, a reason, and examples of both sorts.
+pub(super) fn check_rule_alone(
+    name: &str,
+    rule: &RulePolicy,
+    at: &mut impl FnMut(&[Step<'_>], String),
+) {
+    check_name("rule", name, at);
+    check_globs("paths", &rule.paths, at);
     for (key, list) in [
         ("paths", &rule.paths),
         ("allow", &rule.allow),
@@ -239,22 +268,10 @@ fn check_rule(policy: &Policy, name: &str, mut at: impl FnMut(&[Step<'_>], Strin
             );
         }
     }
-    check_examples(policy, rule, &mut at);
-    let refuses_itself = rule.decision == RuleDecision::Refuse
-        && policy
-            .ruling(ClaimKind::PolicyChange, None, "greenloop.toml")
-            .is_some_and(|ruling| ruling.name == name);
-    if refuses_itself {
-        at(
-            &[Step::Key("paths")],
-            "it refuses every change of greenloop.toml, so nothing could ever change it; leave that file out"
-                .into(),
-        );
-    }
 }
 
-/// Each example is asked for every kind and code that the rule is about.
-fn check_examples(policy: &Policy, rule: &RulePolicy, at: &mut impl FnMut(&[Step<'_>], String)) {
+/// Every kind and code that the rule is about: what each of its examples is asked for.
+pub(super) fn questions(rule: &RulePolicy) -> impl Iterator<Item = (ClaimKind, Option<&str>)> {
     let kinds = match rule.kinds.as_slice() {
         [] => &[ClaimKind::Fix],
         kinds => kinds,
@@ -263,30 +280,34 @@ fn check_examples(policy: &Policy, rule: &RulePolicy, at: &mut impl FnMut(&[Step
         true => vec![None],
         false => rule.codes.iter().map(|code| Some(code.as_str())).collect(),
     };
+    let of_kind = move |kind: &ClaimKind| {
+        let kind = *kind;
+        codes.clone().into_iter().map(move |code| (kind, code))
+    };
+    kinds.iter().flat_map(of_kind)
+}
+
+/// Examples that `passes` answers as they say.
+pub(super) fn check_examples(
+    rule: &RulePolicy,
+    passes: &impl Fn(ClaimKind, Option<&str>, &str) -> bool,
+    at: &mut impl FnMut(&[Step<'_>], String),
+) {
     for (key, paths, wanted) in [
         ("allow", &rule.allow, true),
         ("refuse", &rule.refuse, false),
     ] {
         for (index, path) in paths.iter().enumerate() {
-            let passes = |kind: ClaimKind, code: Option<&str>| {
-                let ruling = policy.ruling(kind, code, path);
-                // Where no rule speaks, a finding stands and a change passes.
-                ruling.map_or(code.is_none(), |ruling| {
-                    ruling.decision != RuleDecision::Refuse
-                })
-            };
-            let right = kinds
-                .iter()
-                .all(|kind| codes.iter().all(|code| passes(*kind, *code) == wanted));
-            if !right {
-                let word = if wanted { "refused" } else { "let pass" };
-                at(
-                    &[Step::Key(key), Step::Index(index)],
-                    format!(
-                        "`{path}` is {word} by the rules as they stand; mend the rule or the example"
-                    ),
-                );
+            if questions(rule).all(|(kind, code)| passes(kind, code, path) == wanted) {
+                continue;
             }
+            let word = if wanted { "refused" } else { "let pass" };
+            at(
+                &[Step::Key(key), Step::Index(index)],
+                format!(
+                    "`{path}` is {word} by the rules as they stand; mend the rule or the example"
+                ),
+            );
         }
     }
 }

@@ -246,7 +246,8 @@ const GATE: &[Key] = &[
     ),
 ];
 
-const RULE: &[Key] = &[
+/// A rule over claims, in the policy and in class files.
+pub(super) const RULE: &[Key] = &[
     needed(
         "paths",
         Kind::TextList,

@@ -11,7 +11,7 @@ use super::check::check;
 use super::keys::{Key, Kind, ROOT};
 
 /// Largest policy file that is read, in bytes.
-const MAX_BYTES: usize = 256 * 1024;
+pub(super) const MAX_BYTES: usize = 256 * 1024;
 /// Problems that are reported before the rest is only counted.
 const MAX_PROBLEMS: usize = 50;
 
@@ -55,10 +55,7 @@ impl Policy {
     /// Every syntax error, unknown or missing key, wrong type and meaningless value, with its line
     /// and column. An unknown key names the nearest valid one.
     pub fn parse(text: &str) -> Result<Self, PolicyError> {
-        let mut problems = Problems {
-            text,
-            found: Vec::new(),
-        };
+        let mut problems = Problems::of(text);
         if text.len() > MAX_BYTES {
             problems.add(
                 0..0,
@@ -94,13 +91,21 @@ impl Policy {
     }
 }
 
-struct Problems<'a> {
+pub(super) struct Problems<'a> {
     text: &'a str,
-    found: Vec<PolicyProblem>,
+    pub(super) found: Vec<PolicyProblem>,
 }
 
-impl Problems<'_> {
-    fn add(&mut self, span: Range<usize>, message: String) {
+impl<'a> Problems<'a> {
+    /// None yet, in this text.
+    pub(super) fn of(text: &'a str) -> Self {
+        Self {
+            text,
+            found: Vec::new(),
+        }
+    }
+
+    pub(super) fn add(&mut self, span: Range<usize>, message: String) {
         let (line, column) = position(self.text, span.start);
         self.found.push(PolicyProblem {
             line,
@@ -109,7 +114,7 @@ impl Problems<'_> {
         });
     }
 
-    fn into_error(mut self) -> PolicyError {
+    pub(super) fn into_error(mut self) -> PolicyError {
         self.found
             .sort_by(|a, b| (a.line, a.column, &a.message).cmp(&(b.line, b.column, &b.message)));
         self.found.dedup();
@@ -125,7 +130,7 @@ impl Problems<'_> {
     }
 }
 
-fn one_line(message: &str) -> String {
+pub(super) fn one_line(message: &str) -> String {
     message.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
@@ -170,7 +175,12 @@ fn check_table(
     }
 }
 
-fn check_value(path: &str, kind: Kind, value: &Spanned<DeValue<'_>>, problems: &mut Problems<'_>) {
+pub(super) fn check_value(
+    path: &str,
+    kind: Kind,
+    value: &Spanned<DeValue<'_>>,
+    problems: &mut Problems<'_>,
+) {
     let span = value.span();
     let fits = match (kind, value.get_ref()) {
         (Kind::Integer, DeValue::Integer(_)) | (Kind::Text, DeValue::String(_)) => true,
@@ -303,7 +313,7 @@ pub(super) enum Step<'a> {
 }
 
 /// Where the value at `path` stands; the nearest enclosing place when it was left out.
-fn locate(table: &Spanned<DeTable<'_>>, path: &[Step<'_>]) -> Option<Range<usize>> {
+pub(super) fn locate(table: &Spanned<DeTable<'_>>, path: &[Step<'_>]) -> Option<Range<usize>> {
     let mut here: Option<&Spanned<DeValue<'_>>> = None;
     for step in path {
         let next = match (step, here.map(Spanned::get_ref)) {
@@ -320,7 +330,7 @@ fn locate(table: &Spanned<DeTable<'_>>, path: &[Step<'_>]) -> Option<Range<usize
     here.map(Spanned::span)
 }
 
-fn find<'t, 'i>(table: &'t DeTable<'i>, key: &str) -> Option<&'t Spanned<DeValue<'i>>> {
+pub(super) fn find<'t, 'i>(table: &'t DeTable<'i>, key: &str) -> Option<&'t Spanned<DeValue<'i>>> {
     table
         .iter()
         .find(|(name, _)| name.get_ref().as_ref() == key)

@@ -79,7 +79,8 @@ impl Policy {
     }
 
     /// The protected globs, compiled once for many paths. The files that the policy names itself
-    /// (law, signers, the policy) are protected whether or not a glob says so.
+    /// (law, signers, the policy, the project's own markers and playbooks) are protected whether or not a
+    /// glob says so.
     pub(crate) fn protected_paths(&self) -> PathSet {
         let mut globs = self.repo.protected.clone();
         globs.extend([
@@ -87,6 +88,8 @@ impl Policy {
             globset::escape(&self.repo.law),
             globset::escape(&self.repo.signers),
         ]);
+        let dirs = self.markers.dirs.iter().chain(&self.playbooks.dirs);
+        globs.extend(dirs.map(|dir| format!("{}/**/*.toml", globset::escape(dir))));
         PathSet::new(&globs)
     }
 }

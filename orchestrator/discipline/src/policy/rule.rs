@@ -2,9 +2,11 @@
 //!
 //! A rule speaks about changed paths, or about findings in them. Of all rules that speak about the same
 //! path the strictest wins; where none speaks, findings stand and changes pass. Each rule shows a path
-//! that the whole policy lets pass and one that it does not, and both are checked at load.
+//! that the whole policy lets pass and one that it does not, and both are checked at load. Class files
+//! add rules that only refuse and warn.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use attest::claim::ClaimKind;
 use serde::{Deserialize, Serialize};
@@ -35,9 +37,25 @@ pub const RELAXABLE: &[&str] = &[
     "todo_comment_added",
 ];
 
+/// Path of the policy in every tree, and the file that its own rules come from.
+pub(super) const POLICY_FILE: &str = "greenloop.toml";
+
+/// A rule in force, and the file that says it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct EffectiveRule<'a> {
+    /// Path of the file.
+    pub file: &'a str,
+    /// Its name in that file.
+    pub name: &'a str,
+    /// What it says.
+    pub rule: &'a RulePolicy,
+}
+
 /// The strictest rule about one path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Ruling<'a> {
+    /// Path of the file that says it.
+    pub file: &'a str,
     /// Its name.
     pub name: &'a str,
     /// What it says.
@@ -46,27 +64,68 @@ pub struct Ruling<'a> {
     pub because: &'a str,
 }
 
+impl fmt::Display for Ruling<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let table = match self.file {
+            POLICY_FILE => "rule",
+            _ => "claim_rule",
+        };
+        write!(f, "`[{table}.{}]` of {}", self.name, self.file)
+    }
+}
+
+/// The strictest of these rules, all of one file, about a path or about a finding in it.
+pub(super) fn strictest<'a>(
+    file: &'a str,
+    rules: &'a BTreeMap<String, RulePolicy>,
+    kind: ClaimKind,
+    code: Option<&str>,
+    path: &str,
+) -> Option<Ruling<'a>> {
+    let speaks = |rule: &RulePolicy| {
+        let about = match code {
+            Some(code) => rule.codes.iter().any(|own| own == code),
+            None => rule.codes.is_empty(),
+        };
+        about
+            && (rule.kinds.is_empty() || rule.kinds.contains(&kind))
+            && PathSet::new(&rule.paths).contains(path)
+    };
+    let speaking = rules.iter().filter(|(_, rule)| speaks(rule));
+    let rulings = speaking.map(|(name, rule)| Ruling {
+        file,
+        name,
+        decision: rule.decision,
+        because: &rule.because,
+    });
+    rulings.max_by_key(|ruling| ruling.decision)
+}
+
 impl Policy {
+    /// Every rule in force: the policy's own, then those of class files.
+    pub fn effective_rules(&self) -> impl Iterator<Item = EffectiveRule<'_>> {
+        let added = self.claim_rules.iter();
+        let files = std::iter::once((POLICY_FILE, &self.rule))
+            .chain(added.map(|(file, rules)| (file.as_str(), rules)));
+        files.flat_map(|(file, rules)| {
+            rules
+                .iter()
+                .map(move |(name, rule)| EffectiveRule { file, name, rule })
+        })
+    }
+
     /// The strictest rule about a changed path (`code` absent) or about a finding in it; `None` where no
     /// rule speaks.
     #[must_use]
     pub fn ruling(&self, kind: ClaimKind, code: Option<&str>, path: &str) -> Option<Ruling<'_>> {
-        let speaks = |rule: &RulePolicy| {
-            let about = match code {
-                Some(code) => rule.codes.iter().any(|own| own == code),
-                None => rule.codes.is_empty(),
-            };
-            about
-                && (rule.kinds.is_empty() || rule.kinds.contains(&kind))
-                && PathSet::new(&rule.paths).contains(path)
-        };
-        let speaking = self.rule.iter().filter(|(_, rule)| speaks(rule));
-        let rulings = speaking.map(|(name, rule)| Ruling {
-            name,
-            decision: rule.decision,
-            because: &rule.because,
-        });
-        rulings.max_by_key(|ruling| ruling.decision)
+        let own = strictest(POLICY_FILE, &self.rule, kind, code, path);
+        if own.is_none() && code.is_some() {
+            // The finding stands, and nothing is stricter: no class file may say that it only warns.
+            return None;
+        }
+        let files = self.claim_rules.iter();
+        let added = files.filter_map(|(file, rules)| strictest(file, rules, kind, code, path));
+        added.chain(own).max_by_key(|ruling| ruling.decision)
     }
 
     /// Parts findings into those that stand and sentences about those that a rule lets pass with a word.
@@ -104,19 +163,16 @@ impl Policy {
         kind: ClaimKind,
         paths: &[&str],
     ) -> (Vec<Refusal>, Vec<String>) {
-        let mut refused: BTreeMap<&str, (Ruling<'_>, Vec<&str>)> = BTreeMap::new();
+        let mut refused: BTreeMap<(&str, &str), (Ruling<'_>, Vec<&str>)> = BTreeMap::new();
         let mut told = Vec::new();
         for path in paths {
             match self.ruling(kind, None, path) {
                 Some(ruling) if ruling.decision == RuleDecision::Refuse => {
-                    let of_rule = refused.entry(ruling.name);
+                    let of_rule = refused.entry((ruling.file, ruling.name));
                     of_rule.or_insert((ruling, Vec::new())).1.push(path);
                 }
                 Some(ruling) if ruling.decision == RuleDecision::Warn => {
-                    told.push(format!(
-                        "rule `{}`: {path}: {}",
-                        ruling.name, ruling.because
-                    ));
+                    told.push(format!("{ruling}: {path}: {}", ruling.because));
                 }
                 _ => {}
             }
@@ -125,11 +181,13 @@ impl Policy {
             Refusal::new(
                 "policy_rule",
                 "change",
-                format!("rule `{}` refuses {}: {}", ruling.name, paths.join(", "), ruling.because),
                 format!(
-                    "leave these files out, or change `[rule.{}]` of greenloop.toml by a policy_change claim",
-                    ruling.name
+                    "rule `{}` refuses {}: {}",
+                    ruling.name,
+                    paths.join(", "),
+                    ruling.because
                 ),
+                format!("leave these files out, or change {ruling} by a policy_change claim"),
             )
         });
         (refused.collect(), told)

@@ -338,6 +338,19 @@ fn protected_paths_follow_the_globs_and_the_policy_itself() {
     ] {
         assert!(policy.is_protected(path), "{path}");
     }
+    let own = "[markers]\ndirs = [\"loop/markers\"]\n[playbooks]\ndirs = [\"loop/play[1]\"]\n";
+    let declared = Policy::parse(&format!("schema = 1\n{own}")).unwrap();
+    for path in [
+        "loop/markers/a.toml",
+        "loop/play[1]/a.toml",
+        "loop/play[1]/b/a.toml",
+    ] {
+        assert!(declared.is_protected(path), "{path}");
+        assert!(!policy.is_protected(path), "{path}");
+    }
+    for path in ["loop/play1/a.toml", "loop/markers/a.md", "loop/a.toml"] {
+        assert!(!declared.is_protected(path), "{path}");
+    }
     for path in [
         "src/lib.rs",
         "playbooks/src/lib.rs",
@@ -495,7 +508,7 @@ fn the_strictest_rule_about_a_path_wins() {
     assert_eq!(refused.len(), 1);
     assert_eq!(refused[0].code, "policy_rule");
     assert!(refused[0].reason.contains(legacy), "{refused:?}");
-    assert_eq!(told, ["rule `b`: engine/src/lib.rs: x"]);
+    assert_eq!(told, ["`[rule.b]` of greenloop.toml: engine/src/lib.rs: x"]);
 }
 
 #[test]
