@@ -9,6 +9,7 @@ mod deployment;
 mod machine;
 mod programs;
 mod repository;
+mod rules;
 
 use serde::Serialize;
 
@@ -99,6 +100,7 @@ pub(crate) fn diagnose(place: Result<Place, anyhow::Error>) -> Diagnosis {
         )),
         Ok(place) => {
             findings.extend(repository::look(place));
+            findings.extend(rules::look(place));
             findings.extend(machine::look(place));
         }
     }

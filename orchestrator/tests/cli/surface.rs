@@ -75,6 +75,74 @@ fn doctor_says_what_mends_a_missing_program() {
     assert_eq!(answer["deployment"], "A");
 }
 
+/// A class file with a rule over claims.
+const RULING_CLASS: &str = r#"name = "flaky_sum"
+order = 45
+title = "a sum changed"
+disposition = "debug"
+remedy = "Add again."
+
+[[rule]]
+id = "code"
+facts = { exit_code = [77] }
+
+[[match]]
+facts = { exit_code = 77, executed_steps = 1 }
+
+[[not_match]]
+facts = { exit_code = 78, executed_steps = 1 }
+why = "another code"
+
+[claim_rule.reviewed]
+paths = ["src/**"]
+decision = "refuse"
+because = "the sums are under review"
+allow = ["tests/sums.rs"]
+refuse = ["src/lib.rs"]
+"#;
+
+#[test]
+fn doctor_lists_the_rules_in_force_with_their_files() {
+    let home = Home::with(ADDER);
+    assert_eq!(home.greenloop(&["init"]).code, 0);
+    let rules = || {
+        home.git(&["add", "--all"]);
+        home.git(&["commit", "--quiet", "-m", "Care"]);
+        let answer = home.greenloop(&["doctor", "--json"]).json();
+        let findings = answer["findings"].as_array().unwrap();
+        let found = findings.iter().find(|finding| finding["name"] == "rules");
+        let word = |key: &str| found.unwrap()[key].as_str().unwrap().to_owned();
+        (word("level"), word("found"))
+    };
+    assert_eq!(rules(), ("ok".into(), "none of the project's own".into()));
+    let policy = home.read("greenloop.toml");
+    let own = "\n[rule.tests]\npaths = [\"tests/**\"]\ndecision = \"warn\"\nbecause = \"they pin the law\"\n\
+               allow = [\"tests/a.rs\"]\nrefuse = [\"old/a.rs\"]\n\
+               [rule.old]\npaths = [\"old/**\"]\ndecision = \"refuse\"\nbecause = \"it is kept\"\n\
+               allow = [\"tests/a.rs\"]\nrefuse = [\"old/a.rs\"]\n\
+               [playbooks]\ndirs = [\"loop\"]\n";
+    let policy = format!("{policy}{own}");
+    home.write(&[("greenloop.toml", &policy), ("loop/sum.toml", RULING_CLASS)]);
+    // The warning has no refusal of its own to show, so its example is the other rule's path.
+    let (level, found) = rules();
+    assert_eq!(
+        (level.as_str(), found.as_str()),
+        (
+            "ok",
+            "`[rule.old]` of greenloop.toml: refuse; `[rule.tests]` of greenloop.toml: warn; \
+             `[claim_rule.reviewed]` of loop/sum.toml: refuse"
+        )
+    );
+    let broken = RULING_CLASS.replace("refuse = [\"src/lib.rs\"]", "refuse = [\"lib.rs\"]");
+    home.write(&[("loop/sum.toml", &broken)]);
+    let (level, found) = rules();
+    assert_eq!(level, "missing");
+    assert!(
+        found.contains("loop/sum.toml:23:11: `lib.rs` is let pass"),
+        "{found}"
+    );
+}
+
 #[test]
 fn doctor_names_credentials_and_shows_none() {
     let home = Home::with(ADDER);

@@ -64,14 +64,25 @@ pub struct Ruling<'a> {
     pub because: &'a str,
 }
 
+impl fmt::Display for EffectiveRule<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&place(self.file, self.name))
+    }
+}
+
 impl fmt::Display for Ruling<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let table = match self.file {
-            POLICY_FILE => "rule",
-            _ => "claim_rule",
-        };
-        write!(f, "`[{table}.{}]` of {}", self.name, self.file)
+        f.write_str(&place(self.file, self.name))
     }
+}
+
+/// Table and file of a rule, as a person finds them.
+fn place(file: &str, name: &str) -> String {
+    let table = match file {
+        POLICY_FILE => "rule",
+        _ => "claim_rule",
+    };
+    format!("`[{table}.{name}]` of {file}")
 }
 
 /// The strictest of these rules, all of one file, about a path or about a finding in it.
@@ -99,6 +110,18 @@ pub(super) fn strictest<'a>(
         because: &rule.because,
     });
     rulings.max_by_key(|ruling| ruling.decision)
+}
+
+impl RuleDecision {
+    /// The word that policy files write.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Allow => "allow",
+            Self::Warn => "warn",
+            Self::Refuse => "refuse",
+        }
+    }
 }
 
 impl Policy {

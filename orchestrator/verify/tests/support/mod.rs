@@ -155,18 +155,25 @@ pub struct World {
 
 impl World {
     pub fn new() -> Self {
+        Self::with("", &[])
+    }
+
+    /// As [`Self::new`], with more policy and more files in the base commit.
+    pub fn with(policy: &str, files: &[(&str, &str)]) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let work = dir.path().join("work");
         fs::create_dir_all(&work).unwrap();
         git(&work, &["init", "-q", "-b", "main", "."], b"");
-        for (path, text) in [
-            ("greenloop.toml", POLICY),
+        let policy = format!("{POLICY}{policy}");
+        let own = [
+            ("greenloop.toml", policy.as_str()),
             ("INVARIANTS.md", LAW),
             ("Cargo.toml", MANIFEST),
             ("src/lib.rs", BUG),
             ("tests/sums.rs", TEST),
             ("allowed_signers", &signers_text()),
-        ] {
+        ];
+        for (path, text) in own.iter().chain(files) {
             let path = work.join(path);
             fs::create_dir_all(path.parent().unwrap()).unwrap();
             fs::write(path, text).unwrap();
