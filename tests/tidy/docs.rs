@@ -29,12 +29,22 @@ fn every_crate_tells_its_invariants() {
 #[test]
 fn the_readme_names_every_verb() {
     let readme = read(&root().join("README.md"));
+    for verb in verbs() {
+        assert!(
+            readme.contains(&format!("`{verb}")),
+            "README.md does not name the verb `{verb}`"
+        );
+    }
+}
+
+/// What `greenloop --help` lists.
+pub(crate) fn verbs() -> Vec<String> {
     let help = Command::new(bin("greenloop").expect("greenloop is built"))
         .arg("--help")
         .output()
         .expect("help");
     let help = String::from_utf8(help.stdout).expect("text");
-    let verbs: Vec<&str> = help
+    let verbs: Vec<String> = help
         .lines()
         .skip_while(|line| *line != "Commands:")
         .skip(1)
@@ -43,14 +53,10 @@ fn the_readme_names_every_verb() {
         .filter(|line| line.starts_with("  ") && !line.starts_with("   "))
         .filter_map(|line| line.split_whitespace().next())
         .filter(|verb| *verb != "help")
+        .map(str::to_owned)
         .collect();
     assert!(verbs.len() >= 15, "the help lists {verbs:?}");
-    for verb in verbs {
-        assert!(
-            readme.contains(&format!("`{verb}")),
-            "README.md does not name the verb `{verb}`"
-        );
-    }
+    verbs
 }
 
 #[test]

@@ -6,14 +6,23 @@ use std::str::FromStr;
 
 use proc_macro2::{Delimiter, TokenStream, TokenTree};
 
+use crate::docs::verbs;
 use crate::{files, read, relative, root};
 
 /// Crates that refuse.
-const ROOMS: &[&str] = &["orchestrator/discipline/src", "orchestrator/service/src"];
+const ROOMS: &[&str] = &[
+    "orchestrator/discipline/src",
+    "orchestrator/service/src",
+    "orchestrator/verify/src",
+];
 /// Functions whose first text is a code and whose last argument is a remedy.
 const MAKERS: &[&str] = &["new", "finding", "refuse", "refusal", "vacuous", "not_seen"];
 /// Codes that stand in tables or are handed on, with the remedy that stands beside them.
 const IN_TABLES: &[(&str, &str)] = &[
+    (
+        "approval_invalid",
+        "have a person approve exactly this push: `greenloop approve`",
+    ),
     (
         "baseline_not_executed",
         "start one with `greenloop run {}` and name its id",
@@ -97,6 +106,10 @@ const IN_TABLES: &[(&str, &str)] = &[
         "remove the condition, so that the test runs where it ran",
     ),
     ("unblocker_missing", "name who or what would remove it"),
+    (
+        "user_presence_missing",
+        "have a person approve exactly this push: `greenloop approve`",
+    ),
 ];
 /// Words that a remedy begins with: something to do.
 const VERBS: &[&str] = &[
@@ -150,6 +163,7 @@ fn every_refusal_code_says_what_to_run_or_type() {
             .insert((*remedy).to_owned());
     }
     let (mut text, mut wrong) = (String::new(), Vec::new());
+    let verbs = verbs();
     for (code, remedies) in &codes {
         if remedies.is_empty() {
             wrong.push(format!(
@@ -164,12 +178,37 @@ fn every_refusal_code_says_what_to_run_or_type() {
                     "{code}: `{remedy}` is nothing that one can run or type"
                 ));
             }
+            if let Some(verb) = unknown_verb(remedy, &verbs) {
+                wrong.push(format!("{code}: greenloop has no verb `{verb}`"));
+            }
             text += &format!("{code}: {remedy}\n");
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
     assert!(codes.len() > 150, "{} codes were found", codes.len());
     insta::assert_snapshot!(text);
+}
+
+/// A verb that the remedy has somebody type and that there is not.
+fn unknown_verb<'r>(remedy: &'r str, verbs: &[String]) -> Option<&'r str> {
+    let typed = remedy.split('`').skip(1).step_by(2);
+    let typed = typed.filter_map(|command| command.strip_prefix("greenloop "));
+    let mut asked = typed.filter_map(|command| command.split_whitespace().next());
+    asked.find(|verb| !verb.starts_with('{') && !verbs.iter().any(|known| known == verb))
+}
+
+#[test]
+fn a_verb_that_there_is_not_is_no_remedy() {
+    let verbs = ["run".to_owned()];
+    let unknown = |remedy: &'static str| unknown_verb(remedy, &verbs);
+    assert_eq!(
+        unknown("type `greenloop run smoke`, or `greenloop {verb} x`"),
+        None
+    );
+    assert_eq!(
+        unknown("type `greenloop run x`, then `greenloop fly`"),
+        Some("fly")
+    );
 }
 
 /// Texts over several lines, as one: `\` at the end of a line is left out with the space behind it.

@@ -135,7 +135,7 @@ fn to_root(
                 "too_many_commits",
                 "audit",
                 format!("there are more than {MAX_COMMITS} commits above the trusted root"),
-                "audit in pieces: give a newer --trusted-root, then --commit",
+                "give a newer `--trusted-root`, and audit what lies before it with `--commit`",
             ));
             return Ok(());
         }
@@ -147,7 +147,7 @@ fn to_root(
                     "root_untrusted",
                     "audit",
                     format!("{tip} does not descend from the trusted root {root}"),
-                    "check the root that the operator pinned",
+                    "compare the root with the one that the operator pinned, and pass that as `--trusted-root`",
                 ));
                 return Ok(());
             }

@@ -380,7 +380,7 @@ fn replay(input: &DecisionInput, stored: &Decision, base: &BaseFacts, report: &m
             "decision_refuses",
             "decision",
             "the rules refuse this push",
-            "meet every rule named below and ask again",
+            "do what stands under each rule below, then ask for the push again",
         );
         report.refused.extend(replayed.refused().cloned());
     }
