@@ -1,5 +1,7 @@
 //! What a decision reads and what it says. `decide` is pure, so that an auditor replays it.
 
+use std::collections::BTreeSet;
+
 use attest::approval::ApprovalSubject;
 use attest::claim::{Citation, ClaimBody};
 use attest::digest::Digest;
@@ -406,6 +408,14 @@ impl Decision {
     /// Every refusal of every rule, in order.
     pub fn refused(&self) -> impl Iterator<Item = &Refusal> {
         self.rules.iter().flat_map(|rule| &rule.refused)
+    }
+
+    /// Overrides that refusals were passed over by, each once.
+    #[must_use]
+    pub fn overrides(&self) -> Vec<OverrideId> {
+        let passed = self.rules.iter().flat_map(|rule| &rule.overridden);
+        let by: BTreeSet<&OverrideId> = passed.map(|passed| &passed.by).collect();
+        by.into_iter().cloned().collect()
     }
 
     /// Digest of the canonical decision, as recorded with the push.

@@ -8,8 +8,8 @@ use attest::digest::Digest;
 use serde::{Deserialize, Serialize};
 
 use crate::model::{
-    ClaimId, GateResult, GateRunId, HypothesisId, LoopId, ObservationId, OrderId, Refusal, Run,
-    RunId, Verdict,
+    ClaimId, GateResult, GateRunId, HypothesisId, LoopId, ObservationId, OrderId, OverrideId,
+    Refusal, Run, RunId, Verdict,
 };
 use crate::observation::ObservationBody;
 use crate::orders::{Order, OrderOutcome};
@@ -318,6 +318,9 @@ pub enum Event {
         attestation: String,
         /// Digest of the decision that allowed it.
         decision: Digest,
+        /// Overrides that the decision passed over refusals by.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        overrides: Vec<OverrideId>,
     },
     /// Recorded after, or when the remote was read.
     PushSettled {
@@ -355,15 +358,6 @@ pub enum Event {
         claim_id: ClaimId,
         /// Why.
         reason: String,
-    },
-    /// A scope was opened again.
-    ScopeReopened {
-        /// The scope.
-        scope: String,
-        /// Why.
-        reason: String,
-        /// Who.
-        author: Author,
     },
     /// A person passed over a rule of cost, for a while.
     OverrideGranted {

@@ -581,6 +581,7 @@ pub fn story() -> Vec<Event> {
             old_tip: PARENT.into(),
             attestation: "f".repeat(40),
             decision: decision.digest().unwrap(),
+            overrides: Vec::new(),
         },
         Event::PushSettled {
             claim_id: claim_id.clone(),

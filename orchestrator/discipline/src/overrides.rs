@@ -1,5 +1,5 @@
-//! A person's word against a rule of cost: which refusal it passes over, in which scope, why and
-//! until when. Overrides are never removed, so that every one can be read years later.
+//! A person's word against a rule of cost, or for a scope that waits for its rollback: which refusal
+//! it passes over, in which scope, why and until when. Overrides are never removed, so that every one can be read years later.
 
 use serde::{Deserialize, Serialize};
 
@@ -12,13 +12,16 @@ use crate::state::LoopState;
 pub const MAX_HOURS: u32 = 7 * 24;
 const HOUR_MS: i64 = 60 * 60 * 1000;
 
-/// Refusals that a person may pass over: those of cost. Proof, evidence, gates and approval have no
-/// override.
+/// Refusal of a push into a scope that waits for its rollback.
+pub const SCOPE_CLOSED: &str = "scope_closed";
+/// Refusals that a person may pass over: those of cost, and the wait for a rollback. Proof, evidence,
+/// gates and approval have no override.
 pub const OVERRIDABLE: &[&str] = &[
     "budget_exceeded",
     "diagnostic_budget_spent",
     "empty_results_in_a_row",
     "runner_offline",
+    SCOPE_CLOSED,
 ];
 
 /// One override, as granted.

@@ -69,6 +69,7 @@ pub(crate) fn deliver(
             old_tip: permit.old_tip().to_owned(),
             attestation: delivery.attestation.clone(),
             decision: permit.decision_digest().clone(),
+            overrides: decision.overrides(),
         },
     )?;
     send(shared, id, permit, &delivery, cancel)
@@ -177,6 +178,7 @@ pub(crate) fn settle_open(
                 old_tip: push.old_tip,
                 attestation: push.attestation,
                 decision: push.decision,
+                overrides: push.overrides,
             },
         )?;
         settle(shared, id, outcome)?;

@@ -12,7 +12,8 @@ use crate::times::Times;
 
 /// Pass over a rule of cost on your own word, for some hours
 ///
-/// Only refusals of cost can be passed over: what a push may spend, and where. The reason is recorded
+/// Only refusals of cost can be passed over: what a push may spend, and where; and the wait for a rollback, which
+/// `greenloop reopen` passes over. The reason is recorded
 /// for ever and goes into the attestation of every push that it lets pass; `greenloop why` and
 /// `greenloop audit` show it.
 #[derive(Debug, clap::Args)]
@@ -78,7 +79,7 @@ fn list(answer: &ListOverridesAnswer, times: Times) -> String {
     text
 }
 
-fn line(granted: &OverrideView, times: Times) -> String {
+pub(super) fn line(granted: &OverrideView, times: Times) -> String {
     let word = match granted.in_force {
         true => "counts until",
         false => "ended",

@@ -5,6 +5,7 @@ use attest::claim::ClaimKind;
 use super::Case;
 use crate::forecast::RunnerFact;
 use crate::model::Refusal;
+use crate::overrides::SCOPE_CLOSED;
 use crate::spend::EMPTY_IN_A_ROW;
 
 pub(super) fn judge(case: &Case<'_>) -> Vec<Refusal> {
@@ -24,10 +25,13 @@ pub(super) fn judge(case: &Case<'_>) -> Vec<Refusal> {
         .filter(|_| body.kind != ClaimKind::Rollback)
     {
         refused.push(Refusal::new(
-            "scope_closed",
+            SCOPE_CLOSED,
             "proof_scope",
             format!("scope `{}` is closed: {why}", body.proof_scope),
-            "push the rollback first (`kind` = `rollback`), or have a person reopen the scope with a reason",
+            format!(
+                "push the rollback first (`kind` = `rollback`), or have a person type `greenloop reopen {} --reason …`",
+                body.proof_scope
+            ),
         ));
     }
     refused.extend(empty_results(case));

@@ -6,7 +6,7 @@ use attest::digest::Digest;
 use serde::{Deserialize, Serialize};
 
 use crate::event::Author;
-use crate::model::{ClaimId, GateResult, GateRunId, LoopId, Refusal, RunId, Verdict};
+use crate::model::{ClaimId, GateResult, GateRunId, LoopId, OverrideId, Refusal, RunId, Verdict};
 
 /// Where a claim stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -168,6 +168,9 @@ pub struct PushRecord {
     pub attestation: String,
     /// Digest of the decision that allowed it.
     pub decision: Digest,
+    /// Overrides that the decision passed over refusals by.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub overrides: Vec<OverrideId>,
     /// What the remote or the transport said last; `None` until settled.
     pub message: Option<String>,
 }

@@ -10,6 +10,7 @@ use super::gates::{end_gate_run, finish_gates, live, start_gates};
 use super::{IllegalEvent, counters, equal, fresh, fresh_key, known, known_run, open};
 use crate::event::{Event, PushOutcome};
 use crate::model::{ClaimId, LoopId, VerdictKind};
+use crate::overrides::SCOPE_CLOSED;
 use crate::state::{
     ApprovalRecord, Claim, ClaimPhase, GateRunStatus, LoopState, Operation, PushRecord,
     ScopeClosure,
@@ -168,12 +169,14 @@ pub(super) fn apply(state: &mut LoopState, event: &Event) -> Result<(), IllegalE
             old_tip,
             attestation,
             decision,
+            overrides,
         } => {
             let push = PushRecord {
                 commit: commit.clone(),
                 old_tip: old_tip.clone(),
                 attestation: attestation.clone(),
                 decision: decision.clone(),
+                overrides: overrides.clone(),
                 message: None,
             };
             may_push(state, claim_id, &push)?;
@@ -420,7 +423,13 @@ fn may_push(state: &LoopState, claim_id: &ClaimId, push: &PushRecord) -> Result<
     )?;
     equal(&subject, "old_tip", &claim.body.parent, &push.old_tip)?;
     let scope = &claim.body.proof_scope;
-    match state.scope_closed_for(scope, claim.body.kind) {
+    let mut granted = push
+        .overrides
+        .iter()
+        .filter_map(|id| state.overrides.get(id));
+    let reopened = granted.any(|granted| granted.code == SCOPE_CLOSED && granted.scope == *scope);
+    let closed = state.scope_closed_for(scope, claim.body.kind);
+    match closed.filter(|_| !reopened) {
         Some(closure) => Err(IllegalEvent::ScopeClosed {
             scope: scope.clone(),
             reason: closure.reason.clone(),

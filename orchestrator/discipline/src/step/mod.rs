@@ -166,13 +166,6 @@ fn apply(state: &mut LoopState, event: &Event) -> Result<(), IllegalEvent> {
             claims::close_scope(state, scope, claim_id, reason);
             Ok(())
         }
-        Event::ScopeReopened { scope, .. } => match state.closed_scopes.remove(scope) {
-            Some(_) => Ok(()),
-            None => Err(IllegalEvent::Unknown {
-                what: "closed scope",
-                id: scope.clone(),
-            }),
-        },
         Event::OverrideGranted { granted } => ledger::grant_override(state, granted),
         Event::RunOrdered { order } => ledger::give_order(state, order),
         Event::RunOrderSettled { order_id, outcome } => {

@@ -75,6 +75,7 @@ fn intended(commit: &str, old_tip: &str) -> Event {
         old_tip: old_tip.into(),
         attestation: "f".repeat(40),
         decision: Digest::of(b"decision"),
+        overrides: Vec::new(),
     }
 }
 
@@ -485,14 +486,6 @@ fn illegal_events_are_typed_errors() {
             Box::new(|e| matches!(e, IllegalEvent::NotFalsifiable { .. })),
         ),
         (
-            Event::ScopeReopened {
-                scope: "x".into(),
-                reason: "r".into(),
-                author: author(),
-            },
-            Box::new(unknown("closed scope")),
-        ),
-        (
             Event::GroupEnded {
                 pgid: 1,
                 start_ticks: 1,
@@ -528,14 +521,6 @@ fn a_due_rollback_closes_the_scope_until_the_rollback_lands() {
         state.closed_scopes[fixtures::SCOPE].claim_id,
         ClaimId::from(CLAIM)
     );
-    let mut reopened = state.clone();
-    let reopen = Event::ScopeReopened {
-        scope: fixtures::SCOPE.into(),
-        reason: "by hand".into(),
-        author: author(),
-    };
-    step(&mut reopened, &reopen).unwrap();
-    assert!(reopened.closed_scopes.is_empty());
     use attest::claim::ClaimKind::{Fix, Rollback};
     assert!(state.scope_closed_for(fixtures::SCOPE, Fix).is_some());
     assert!(state.scope_closed_for(fixtures::SCOPE, Rollback).is_none());

@@ -6,12 +6,14 @@ use crate::decision::Stage;
 use crate::event::Event;
 use crate::fixtures::{self, COMMIT, NOW_MS, SCOPE, good_input, policy, rulebook, story};
 use crate::hit_rate::{HitRate, by_author};
-use crate::model::{ClaimId, Grade, LoopId, Run, RunStatus, Trigger, Verdict, VerdictKind};
+use crate::model::{
+    ClaimId, Grade, LoopId, OverrideId, Run, RunStatus, Trigger, Verdict, VerdictKind,
+};
 use crate::overrides::{MAX_HOURS, Override, expiry, unmet};
 use crate::rules::decide;
 use crate::spend::{SpendState, empty_in_a_row, ledger, minutes_left, reserved_minutes};
 use crate::state::{ClaimPhase, LoopState};
-use crate::step::{fold, step};
+use crate::step::{IllegalEvent, fold, step};
 
 const HOUR_MS: i64 = 3_600_000;
 
@@ -224,9 +226,71 @@ fn an_override_passes_over_nothing_else() {
     }
     input.overrides = vec![granted("budget_exceeded")];
     assert_eq!(codes(&input), Vec::<String>::new());
+    input.target.already_pushed = true;
+    input.overrides.push(granted("already_pushed"));
+    assert_eq!(codes(&input), ["already_pushed"], "a forged word");
+}
+
+#[test]
+fn a_closed_scope_takes_a_push_only_while_a_person_stands_for_it() {
+    let mut input = good_input();
     input.target.scope_closed = Some("a guard broke".into());
-    input.overrides.push(granted("scope_closed"));
-    assert_eq!(codes(&input), ["scope_closed"], "a forged word");
+    assert_eq!(codes(&input), ["scope_closed"]);
+    let mut word = granted("scope_closed");
+    input.overrides = vec![word.clone()];
+    assert_eq!(codes(&input), Vec::<String>::new());
+    let decision = decide(&input, &rulebook(), Stage::Push);
+    assert_eq!(decision.overrides(), ["V1".into()]);
+    // The hours are over, or the clock stands before they began.
+    word.expires_ms = NOW_MS;
+    input.overrides = vec![word.clone()];
+    assert_eq!(codes(&input), ["scope_closed"]);
+    word.expires_ms = NOW_MS + 1;
+    word.granted_ms = NOW_MS + 1;
+    input.overrides = vec![word];
+    assert_eq!(codes(&input), ["scope_closed"]);
+}
+
+#[test]
+fn a_push_into_a_closed_scope_names_the_word_that_lets_it_pass() {
+    let mut state = until(ClaimPhase::Approved);
+    let closed = Event::ScopeClosed {
+        scope: SCOPE.into(),
+        claim_id: "C1".into(),
+        reason: "a guard broke".into(),
+    };
+    step(&mut state, &closed).unwrap();
+    let intend = |by: Vec<OverrideId>| {
+        let is_intent = |event: &Event| matches!(event, Event::PushIntended { .. });
+        let mut event = story().into_iter().find(is_intent).unwrap();
+        if let Event::PushIntended { overrides, .. } = &mut event {
+            *overrides = by;
+        }
+        event
+    };
+    let refused = |state: &mut LoopState, overrides: Vec<OverrideId>| {
+        matches!(
+            step(state, &intend(overrides)),
+            Err(IllegalEvent::ScopeClosed { .. })
+        )
+    };
+    assert!(refused(&mut state, Vec::new()));
+    assert!(refused(&mut state, vec!["V1".into()]), "nobody granted it");
+    let other = Override {
+        code: "budget_exceeded".into(),
+        ..granted("x")
+    };
+    step(&mut state, &Event::OverrideGranted { granted: other }).unwrap();
+    assert!(
+        refused(&mut state, vec!["V1".into()]),
+        "granted for another rule"
+    );
+    let word = Override {
+        id: "V2".into(),
+        ..granted("scope_closed")
+    };
+    step(&mut state, &Event::OverrideGranted { granted: word }).unwrap();
+    step(&mut state, &intend(vec!["V2".into()])).unwrap();
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{AnchorView, ClaimSummary, RefusalView, VerdictView};
+use super::{AnchorView, ClaimSummary, OverrideView, RefusalView, VerdictView};
 
 /// Show me everything about this claim that a decision rests on.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -109,15 +109,19 @@ pub struct PrepareRollbackAnswer {
 pub struct ReopenScopeRequest {
     /// The scope.
     pub scope: String,
-    /// Why pushes may go on.
+    /// Why pushes may go on; who audits one reads it.
     pub reason: String,
+    /// For how long.
+    pub hours: u32,
 }
 
 /// The opened scope.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ReopenScopeAnswer {
-    /// Why it had been closed; null when nothing was opened.
-    pub was_closed_because: Option<String>,
+    /// Why it is closed; null when nothing was opened.
+    pub closed_because: Option<String>,
+    /// The override that lets pushes pass; null when nothing was opened.
+    pub granted: Option<OverrideView>,
     /// Why it stays as it is.
     pub refused: Vec<RefusalView>,
 }

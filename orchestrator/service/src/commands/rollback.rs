@@ -10,6 +10,7 @@ use discipline::decision::Stage;
 use discipline::diff::Diff;
 use discipline::event::Event;
 use discipline::model::{ClaimId, LoopId, Refusal, Run, RunId, Verdict};
+use discipline::overrides::SCOPE_CLOSED;
 use discipline::policy::Policy;
 use discipline::rulebook::{Rulebook, blind_cell};
 use discipline::rules::decide;
@@ -17,9 +18,10 @@ use discipline::state::{Claim, Operation};
 use markers::{CellObservations, Predicate, Span, Truth};
 use repo::RepoError;
 
-use super::{find_claim, find_run};
+use super::{find_claim, find_run, overrides};
 use crate::api::{
-    PrepareRollbackAnswer, PrepareRollbackRequest, ReopenScopeAnswer, ReopenScopeRequest,
+    OverrideRuleRequest, PrepareRollbackAnswer, PrepareRollbackRequest, ReopenScopeAnswer,
+    ReopenScopeRequest,
 };
 use crate::facts::{Circumstances, gather};
 use crate::shared::{Ctx, Shared, Target, daemon};
@@ -100,46 +102,42 @@ pub(super) fn prepare_rollback(
     propose(shared, ctx, &claim, body)
 }
 
-/// Opens a closed scope again; the reason is journalled with who gave it.
+/// Lets pushes into a closed scope pass for a while: an override like any other. The scope stays closed to every
+/// push after it, until the rollback lands.
 pub(super) fn reopen_scope(
     shared: &Shared,
     ctx: Ctx<'_>,
     request: ReopenScopeRequest,
 ) -> Result<ReopenScopeAnswer, ServiceError> {
-    let refusal = |code, field: &str, reason: String, remedy: &str| {
-        Some(Refusal::new(code, field, reason, remedy))
+    let closed = {
+        let core = shared.core();
+        let closure = core.state.closed_scopes.get(&request.scope);
+        closure.map(|closure| closure.reason.clone())
     };
-    let (mut was, mut refused) = (None, None);
-    shared.append_with(&ctx.caller.author(), |core| {
-        let Some(closure) = core.state.closed_scopes.get(&request.scope) else {
-            refused = refusal(
-                "scope_not_closed",
-                "scope",
-                format!("`{}` takes pushes already, or is no scope", request.scope),
-                "`greenloop status` shows which scopes are closed, and why",
-            );
-            return Ok(None);
-        };
-        if request.reason.trim().is_empty() {
-            refused = refusal(
-                "reason_missing",
-                "reason",
-                "who reads the journal later will ask why the rollback was passed over".into(),
-                "say why, in one sentence",
-            );
-            return Ok(None);
-        }
-        was = Some(closure.reason.clone());
-        Ok(Some(Event::ScopeReopened {
-            scope: request.scope.clone(),
-            reason: request.reason.clone(),
-            author: ctx.caller.author(),
-        }))
-    })?;
-    let refused: Vec<Refusal> = refused.into_iter().collect();
+    if closed.is_none() {
+        let refusal = Refusal::new(
+            "scope_not_closed",
+            "scope",
+            format!("`{}` takes pushes already, or is no scope", request.scope),
+            "`greenloop status` shows which scopes are closed, and why",
+        );
+        return Ok(ReopenScopeAnswer {
+            closed_because: None,
+            granted: None,
+            refused: views::refusals(&[refusal]),
+        });
+    }
+    let word = OverrideRuleRequest {
+        code: SCOPE_CLOSED.to_owned(),
+        scope: request.scope,
+        reason: request.reason,
+        hours: request.hours,
+    };
+    let answer = overrides::override_rule(shared, ctx, &word)?;
     Ok(ReopenScopeAnswer {
-        was_closed_because: was,
-        refused: views::refusals(&refused),
+        closed_because: closed.filter(|_| answer.granted.is_some()),
+        granted: answer.granted,
+        refused: answer.refused,
     })
 }
 

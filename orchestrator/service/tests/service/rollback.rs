@@ -138,18 +138,38 @@ fn redness_that_came_after_the_regression_keeps_a_rollback_back() {
     let asked: Vec<_> = before.map(|gate| gate.gate.as_str()).collect();
     assert_eq!(asked, ["paths", "unit"]);
 
-    let reopen = |reason: &str| {
+    let reopen = |scope: &str, reason: &str, hours: u32| {
         let request = api::ReopenScopeRequest {
-            scope: SCOPE.into(),
+            scope: scope.into(),
             reason: reason.into(),
+            hours,
         };
         bench.person(request).unwrap()
     };
-    assert_eq!(codes(&reopen(" ").refused), ["reason_missing"]);
-    let opened = reopen("the cell is known to be broken, and nobody builds it");
-    assert!(opened.was_closed_because.is_some(), "{opened:?}");
-    assert_eq!(codes(&reopen("again").refused), ["scope_not_closed"]);
-    assert!(codes(&back(&bench, &claim).refused).contains(&"rollback_not_due"));
+    assert_eq!(codes(&reopen(SCOPE, " ", 1).refused), ["reason_missing"]);
+    assert_eq!(
+        codes(&reopen(SCOPE, "for good then", 1000).refused),
+        ["expiry_out_of_range"]
+    );
+    assert_eq!(
+        codes(&reopen("dream", "why not", 1).refused),
+        ["scope_not_closed"]
+    );
+    let opened = reopen(
+        SCOPE,
+        "the cell is known to be broken, and nobody builds it",
+        1,
+    );
+    assert!(opened.closed_because.is_some(), "{opened:?}");
+    let granted = opened.granted.unwrap();
+    assert_eq!(
+        (granted.code.as_str(), granted.in_force),
+        ("scope_closed", true)
+    );
+    // The word is for pushes: what waits for its way back still waits for it.
+    let status = bench.agent(api::LoopStatusRequest::default()).unwrap();
+    assert!(status.scopes[0].closed.is_some());
+    assert_eq!(status.overrides.len(), 1);
 }
 
 #[test]
