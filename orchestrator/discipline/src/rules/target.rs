@@ -5,7 +5,6 @@ use attest::claim::ClaimKind;
 use super::Case;
 use crate::forecast::RunnerFact;
 use crate::model::Refusal;
-use crate::overrides::SCOPE_CLOSED;
 use crate::spend::EMPTY_IN_A_ROW;
 
 pub(super) fn judge(case: &Case<'_>) -> Vec<Refusal> {
@@ -25,7 +24,7 @@ pub(super) fn judge(case: &Case<'_>) -> Vec<Refusal> {
         .filter(|_| body.kind != ClaimKind::Rollback)
     {
         refused.push(Refusal::new(
-            SCOPE_CLOSED,
+            "scope_closed",
             "proof_scope",
             format!("scope `{}` is closed: {why}", body.proof_scope),
             format!(
