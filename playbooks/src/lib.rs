@@ -9,6 +9,7 @@
 //! - Every hit is kept. The class that comes first in the order wins; an excluded hit never wins and is reported.
 //! - Dispositions are a closed enum, so that the loop matches them exhaustively.
 //! - A green conclusion alone is `green_unproven`; `passed` needs the engagement proof and every cell.
+//! - A class file's rules over claims are handed on as text; what they say is read where claims are judged.
 //! - No clock, disk, network, process, thread or environment.
 
 mod builtin;

@@ -123,7 +123,6 @@ fn doctor_lists_the_rules_in_force_with_their_files() {
                [playbooks]\ndirs = [\"loop\"]\n";
     let policy = format!("{policy}{own}");
     home.write(&[("greenloop.toml", &policy), ("loop/sum.toml", RULING_CLASS)]);
-    // The warning has no refusal of its own to show, so its example is the other rule's path.
     let (level, found) = rules();
     assert_eq!(
         (level.as_str(), found.as_str()),
