@@ -347,7 +347,7 @@ fn labels(input: &DecisionInput) -> Vec<String> {
         .iter()
         .map(|changed| changed.path.as_str())
         .collect();
-    let told = policy.judged(kind, &input.diff.findings).1;
+    let told = policy.judged(kind, &input.diff.findings, &paths).1;
     let told = told.into_iter().chain(policy.judged_paths(kind, &paths).1);
     labels.extend(told.map(|said| clean(&said)));
     labels.extend(input.overrides.iter().map(|granted| {

@@ -6,6 +6,7 @@ use attest::claim::ClaimBody;
 use attest::digest::Digest;
 use discipline::change;
 use discipline::decision::{DiffFacts, PolicyFacts};
+use discipline::model::Refusal;
 use discipline::policy::Policy;
 use discipline::rulebook::Rulebook;
 use gitread::{GitReadError, GitReader};
@@ -42,25 +43,29 @@ pub(crate) struct LawFacts {
 /// A missing or malformed policy, law, catalogue or playbook, and unreadable objects.
 pub fn base_facts(reader: &GitReader, commit: &str) -> Result<BaseFacts, VerifyError> {
     let tree = reader.commit_info(commit)?.tree;
+    tree_facts(reader, &tree, commit)
+}
+
+/// As [`base_facts`], of a tree; `commit` is what errors call it.
+fn tree_facts(reader: &GitReader, tree: &str, commit: &str) -> Result<BaseFacts, VerifyError> {
     let failed = |what: &'static str, detail: String| VerifyError::Base {
         what,
         commit: commit.to_owned(),
         detail,
     };
     let policy_bytes = reader
-        .blob_at(&tree, POLICY_PATH)?
+        .blob_at(tree, POLICY_PATH)?
         .ok_or_else(|| failed(POLICY_PATH, "there is none; add one".to_owned()))?;
     let policy_text = std::str::from_utf8(&policy_bytes)
         .map_err(|_| failed(POLICY_PATH, "it is not utf-8".to_owned()))?;
     let policy =
         Policy::parse(policy_text).map_err(|error| failed(POLICY_PATH, error.to_string()))?;
-    let law =
-        law_facts(reader, &tree, &policy.repo.law)?.map_err(|detail| failed("law", detail))?;
+    let law = law_facts(reader, tree, &policy.repo.law)?.map_err(|detail| failed("law", detail))?;
 
-    let marker_files = data_files(reader, &tree, &policy.markers.dirs)?;
+    let marker_files = data_files(reader, tree, &policy.markers.dirs)?;
     let catalogue = Catalogue::with_project(borrowed(&marker_files))
         .map_err(|error| failed("marker catalogue", error.to_string()))?;
-    let playbook_files = data_files(reader, &tree, &policy.playbooks.dirs)?;
+    let playbook_files = data_files(reader, tree, &policy.playbooks.dirs)?;
     let playbooks = Playbooks::with_project(borrowed(&playbook_files), &catalogue)
         .map_err(|error| failed("playbooks", error.to_string()))?;
     let policy = policy
@@ -147,9 +152,28 @@ pub fn change_facts(
     };
     let base = |path: &str| look(base_tree, path);
     let head = |path: &str| look(&body.tree, path);
-    let facts = change::facts(&diff, &body.into(), policy, &base, &head)?;
-    match failure.into_inner() {
-        Some(error) => Err(error.into()),
-        None => Ok(facts),
+    let mut facts = change::facts(&diff, &body.into(), policy, &base, &head)?;
+    if let Some(error) = failure.into_inner() {
+        return Err(error.into());
+    }
+    let of_policy = |path: &str| policy.is_protected(path);
+    if facts.changed.iter().any(|changed| of_policy(&changed.path)) {
+        facts.findings.extend(unusable(reader, &body.tree)?);
+        facts.findings.sort();
+    }
+    Ok(facts)
+}
+
+/// Why the policy of a tree could not be used once it is the base: then no claim could ever mend it.
+fn unusable(reader: &GitReader, tree: &str) -> Result<Option<Refusal>, VerifyError> {
+    match tree_facts(reader, tree, "the proposed tree") {
+        Ok(_) => Ok(None),
+        Err(error @ VerifyError::Base { .. }) => Ok(Some(Refusal::new(
+            "policy_unusable",
+            "change",
+            error.to_string(),
+            "correct what it names, so that the next claim can be judged by this policy",
+        ))),
+        Err(error) => Err(error),
     }
 }

@@ -15,12 +15,15 @@ use std::fs;
 use std::path::Path;
 use std::process::{Command, Output};
 
+use attest::claim::ClaimKind;
 use attest::digest::Digest;
 use attest::namespace::Namespace;
 use discipline::model::GateVerdict;
 use gitread::GitReader;
 use support::{APPROVER, Edits, LOG, Made, VERDICT, World, git, now_ms};
-use verify::{CommitReport, Evidence, Moment, Terms, Trust, check_commit};
+use verify::{
+    CommitReport, Evidence, Moment, Terms, Trust, base_facts, change_facts, check_commit,
+};
 
 fn check_at(world: &World, made: &Made, moment: Moment) -> CommitReport {
     let trust = Trust::from_signers(Some(&world.path("signers"))).unwrap();
@@ -468,6 +471,63 @@ fn code_that_rides_outside_the_claim_is_seen() {
         .filter(|r| r.reason.contains("tests/sums.rs"))
         .collect();
     assert!(!files.is_empty(), "{found:#?}");
+}
+
+/// What would keep every later claim from being judged is refused while it is still a proposal.
+#[test]
+fn a_policy_change_that_nobody_could_read_is_refused() {
+    const CLASS: &str = "name = \"odd\"\norder = 45\ntitle = \"odd\"\ndisposition = \"debug\"\nremedy = \"look\"\n\
+        [[rule]]\nid = \"odd\"\nfacts = { exit_code = [77] }\n\
+        [[match]]\nfacts = { exit_code = 77, executed_steps = 1 }\n\
+        [[not_match]]\nfacts = { exit_code = 78, executed_steps = 1 }\nwhy = \"another code\"\n";
+    let rule = |decision: &str, codes: &str| {
+        format!(
+            "{CLASS}[claim_rule.odd]\npaths = [\"vendor/**\"]\n{codes}decision = \"{decision}\"\n\
+             because = \"x\"\nallow = [\"src/a.rs\"]\nrefuse = [\"vendor/a.rs\"]\n"
+        )
+    };
+    let world = World::with(
+        "\n[playbooks]\ndirs = [\"loop\"]\n",
+        &[("loop/odd.toml", CLASS)],
+    );
+    let base = base_facts(&world.reader(), &world.base).unwrap();
+    let mut body = check(&world, &world.make(Edits::default())).claim.unwrap();
+    body.kind = ClaimKind::PolicyChange;
+    let mut found = |path: &str, text: &str| -> BTreeSet<String> {
+        body.tree = world.tree_with(path, text);
+        let policy = &base.facts.policy;
+        let facts = change_facts(&world.reader(), &world.base_tree, &body, policy).unwrap();
+        facts
+            .findings
+            .into_iter()
+            .map(|finding| finding.code)
+            .collect()
+    };
+    let codes = |codes: &[&str]| codes.iter().map(|code| (*code).to_owned()).collect();
+    let sound: BTreeSet<String> = codes(&[]);
+    assert_eq!(found("loop/odd.toml", &rule("refuse", "")), sound);
+    assert_eq!(
+        found("loop/odd.toml", &rule("allow", "")),
+        codes(&["policy_unusable"])
+    );
+    for (path, text) in [
+        ("greenloop.toml", "schema = 1\nrepos = 1\n"),
+        ("loop/odd.toml", "name = \"odd\"\n"),
+        ("INVARIANTS.md", "# Law\n\nLaws: many\n"),
+    ] {
+        assert_eq!(found(path, text), codes(&["policy_unusable"]), "{path}");
+    }
+    // The same files under a code claim are protected, wherever the policy puts them.
+    body.kind = ClaimKind::Fix;
+    body.tree = world.tree_with("loop/odd.toml", &rule("refuse", ""));
+    let facts = change_facts(&world.reader(), &world.base_tree, &body, &base.facts.policy).unwrap();
+    assert!(
+        facts
+            .findings
+            .iter()
+            .any(|finding| finding.code == "protected_path"),
+        "{facts:#?}"
+    );
 }
 
 fn support_tree(world: &World) -> String {

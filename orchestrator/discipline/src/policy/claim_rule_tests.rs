@@ -124,7 +124,7 @@ fn a_class_file_lets_no_finding_pass() {
         crate::model::Refusal::new("binary_change", "change", format!("{path} is binary"), "x")
     };
     let judged = |policy: &Policy, path: &str| {
-        let (stand, told) = policy.judged(ClaimKind::Fix, &[finding(path)]);
+        let (stand, told) = policy.judged(ClaimKind::Fix, &[finding(path)], &[path]);
         (stand.len(), told.len())
     };
     assert_eq!(judged(&own(), "src/b.spv"), (1, 0));

@@ -151,15 +151,17 @@ impl Policy {
         added.chain(own).max_by_key(|ruling| ruling.decision)
     }
 
-    /// Parts findings into those that stand and sentences about those that a rule lets pass with a word.
+    /// Parts findings of a change of these paths into those that stand and sentences about those that a
+    /// rule lets pass with a word.
     pub(crate) fn judged(
         &self,
         kind: ClaimKind,
         findings: &[Refusal],
+        paths: &[&str],
     ) -> (Vec<Refusal>, Vec<String>) {
         let (mut stand, mut told) = (Vec::new(), Vec::new());
         for finding in findings {
-            let ruling = self.of_finding(kind, finding);
+            let ruling = self.of_finding(kind, finding, paths);
             match ruling.map(|ruling| ruling.decision) {
                 Some(RuleDecision::Allow) => {}
                 Some(RuleDecision::Warn) => {
@@ -171,13 +173,22 @@ impl Policy {
         (stand, told)
     }
 
-    /// The ruling on a finding whose reason begins with its place.
-    fn of_finding(&self, kind: ClaimKind, finding: &Refusal) -> Option<Ruling<'_>> {
+    /// The ruling on a finding, whose reason begins with its place. A path may hold spaces and colons, so
+    /// every changed path that the reason begins with is asked; the strictest answer counts, and no answer
+    /// about one of them lets the finding stand.
+    fn of_finding(&self, kind: ClaimKind, finding: &Refusal, paths: &[&str]) -> Option<Ruling<'_>> {
         if !RELAXABLE.contains(&finding.code.as_str()) {
             return None;
         }
-        let path = finding.reason.split([':', ' ']).next()?.trim_matches('`');
-        self.ruling(kind, Some(&finding.code), path)
+        let place = finding.reason.trim_start_matches('`');
+        let named = paths.iter().filter(|path| {
+            let rest = place.strip_prefix(**path);
+            rest.is_some_and(|rest| rest.starts_with([':', ' ', '`']))
+        });
+        let rulings: Option<Vec<Ruling<'_>>> = named
+            .map(|path| self.ruling(kind, Some(&finding.code), path))
+            .collect();
+        rulings?.into_iter().max_by_key(|ruling| ruling.decision)
     }
 
     /// Refusals and warnings of rules about the changed paths themselves.

@@ -517,11 +517,36 @@ fn a_rule_lets_pass_only_findings_of_its_codes_kinds_and_paths() {
     let finding = |code: &str, path: &str| {
         crate::model::Refusal::new(code, "change", format!("{path}:3: it may panic"), "x")
     };
-    let stands = |kind, code, path| !whole().judged(kind, &[finding(code, path)]).0.is_empty();
+    let stands = |kind, code, path| {
+        !whole()
+            .judged(kind, &[finding(code, path)], &[path])
+            .0
+            .is_empty()
+    };
     let (fix, vendored) = (ClaimKind::Fix, "vendor/x/src/lib.rs");
     assert!(!stands(fix, "panic_added", vendored));
     assert!(stands(fix, "panic_added", "engine/src/lib.rs"));
     assert!(stands(fix, "allow_added", vendored));
     assert!(stands(fix, "test_deleted", vendored));
     assert!(stands(ClaimKind::Diagnostic, "panic_added", vendored));
+}
+
+#[test]
+fn a_rule_about_one_path_lets_no_path_pass_that_merely_begins_like_it() {
+    use attest::claim::ClaimKind;
+    let policy = WHOLE
+        .replace("vendor/**", "vendor/*.png")
+        .replace("vendor/x/src/lib.rs", "vendor/a.png");
+    let policy = Policy::parse(&policy).unwrap();
+    let (short, long) = ("vendor/a.png", "vendor/a.png b/evil.rs");
+    let stands = |at: &str, paths: &[&str]| {
+        let reason = format!("{at}:3: it may panic");
+        let finding = crate::model::Refusal::new("panic_added", "change", reason, "x");
+        let (stand, _) = policy.judged(ClaimKind::Fix, &[finding], paths);
+        !stand.is_empty()
+    };
+    assert!(!stands(short, &[short, long]));
+    assert!(stands(long, &[long]));
+    assert!(stands(long, &[short, long]));
+    assert!(stands(short, &[]));
 }

@@ -22,10 +22,11 @@ pub(super) fn judge(case: &Case<'_>) -> Vec<Refusal> {
 pub(super) fn judge_findings(case: &Case<'_>) -> Vec<Refusal> {
     let policy = &case.input.policy.policy;
     let kind = case.body().kind;
-    let (mut refused, _) = policy.judged(kind, &case.input.diff.findings);
+    let paths = case.changed_paths();
+    let (mut refused, _) = policy.judged(kind, &case.input.diff.findings, &paths);
     // Reverting a regression waits for no rule of the project's own.
     if kind != ClaimKind::Rollback {
-        refused.extend(policy.judged_paths(kind, &case.changed_paths()).0);
+        refused.extend(policy.judged_paths(kind, &paths).0);
     }
     refused
 }
