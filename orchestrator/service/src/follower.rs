@@ -215,10 +215,6 @@ pub(crate) fn begun(
     let id = run_key(described);
     let cancel = &shared.queue.stop;
     let placing = source::placed(shared, policy, described, (None, None), cancel)?;
-    let _one_at_a_time = shared
-        .begin_door
-        .lock()
-        .unwrap_or_else(PoisonError::into_inner);
     Keeper::new(shared, policy, forge.label(), &id, described, placing).begun()
 }
 

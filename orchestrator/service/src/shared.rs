@@ -50,8 +50,6 @@ pub(crate) struct Shared {
     pub(crate) push_door: Mutex<()>,
     /// So do pulls from a source.
     pub(crate) pull_door: Mutex<()>,
-    /// And so does giving a new run of the forge its id.
-    pub(crate) begin_door: Mutex<()>,
     /// The connection to the forge, by repository.
     pub(crate) github: Mutex<Option<(String, Arc<ci::github::Github>)>>,
 }
@@ -110,7 +108,6 @@ impl Shared {
             compared: Mutex::new(Compared::NotYet),
             push_door: Mutex::new(()),
             pull_door: Mutex::new(()),
-            begin_door: Mutex::new(()),
             github: Mutex::new(None),
         })
     }

@@ -3,6 +3,7 @@
 
 use ci::forge::model::{self, WorkflowJob, WorkflowRun, millis};
 use ci::forge::{HarnessLog, Kept, Pulled, PulledArtifact, PulledJob};
+use discipline::event::Event;
 use discipline::model::{
     ArtifactLog, Conclusion, ForgeJob, ForgeRun, Job, LogRef, ProcessExit, Run, RunId, RunStatus,
     Step, StoredArtifact, Trigger, WhyEmpty,
@@ -10,8 +11,8 @@ use discipline::model::{
 use discipline::policy::{Policy, ScopePolicy};
 use discipline::state::{Claim, LoopState};
 
-use crate::shared::Shared;
-use crate::{Cancel, ServiceError, page, runs};
+use crate::shared::{Shared, daemon};
+use crate::{Cancel, ServiceError, page};
 
 /// Longest name of a cell that a forge may give.
 const NAME_CHARS: usize = 120;
@@ -152,6 +153,8 @@ pub(crate) struct Keeper<'a> {
     pub(crate) run: Run,
     /// The run as it was before this pull.
     before: Option<Run>,
+    /// Whether its id is in the journal.
+    noted: bool,
 }
 
 impl<'a> Keeper<'a> {
@@ -190,6 +193,7 @@ impl<'a> Keeper<'a> {
             shared,
             policy,
             run,
+            noted: before.is_some(),
             before,
         }
     }
@@ -247,15 +251,31 @@ impl<'a> Keeper<'a> {
         found.map(str::to_owned)
     }
 
+    /// Journals the run as it is now. What began meanwhile may have taken its id, or may be it.
+    fn note(&mut self) -> Result<(), ServiceError> {
+        let (run, noted) = (&mut self.run, self.noted);
+        self.shared.append_with(&daemon(), |core| {
+            if !noted {
+                let forge_id = run.forge.as_ref().map_or("", |forge| forge.id.as_str());
+                let same = known(&core.state, &run.source, forge_id, Some(run.attempt));
+                let id = same.map(|same| same.run_id.clone());
+                run.run_id = id.unwrap_or_else(|| core.state.next_run_id());
+            }
+            Ok(Some(Event::RunChanged { run: run.clone() }))
+        })?;
+        self.noted = true;
+        Ok(())
+    }
+
     /// Journals the run as its source describes it, before any of its files.
-    pub(crate) fn begun(self) -> Result<Run, ServiceError> {
-        let known = |before: &Run| {
-            before.status == self.run.status && before.conclusion == self.run.conclusion
-        };
-        if let Some(before) = self.before.filter(known) {
+    pub(crate) fn begun(mut self) -> Result<Run, ServiceError> {
+        let (before, run) = (self.before.take(), &self.run);
+        let same =
+            |before: &Run| before.status == run.status && before.conclusion == run.conclusion;
+        if let Some(before) = before.filter(same) {
             return Ok(before);
         }
-        runs::change(self.shared, &self.run)?;
+        self.note()?;
         Ok(self.run)
     }
 
@@ -269,7 +289,7 @@ impl<'a> Keeper<'a> {
             Some(known) => *known = job,
             None => self.run.jobs.push(job),
         }
-        runs::change(self.shared, &self.run)
+        self.note()
     }
 
     /// The pull has ended.
@@ -295,7 +315,7 @@ impl<'a> Keeper<'a> {
             forge.provisional.clone_from(&pulled.provisional);
             forge.report = Some(report);
         }
-        runs::change(self.shared, run)?;
+        self.note()?;
         Ok(self.run)
     }
 

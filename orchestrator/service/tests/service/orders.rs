@@ -1,5 +1,7 @@
 //! A person's orders to the forge: which are given, recorded, sent once and followed.
 
+use std::sync::{Arc, Barrier};
+
 use discipline::event::Event;
 use discipline::orders::OrderOutcome;
 use serde_json::{Value, json};
@@ -156,6 +158,57 @@ fn a_wasted_run_is_cancelled_once_by_a_person_and_seen_to_its_end() {
     assert!(waited.done);
     assert_eq!(waited.run.conclusion.as_deref(), Some("cancelled"));
     assert_eq!(world.journalled(), ["T1 cancel ana", "T1 taken"]);
+}
+
+/// A run that is begun while another one is pulled takes the id that the other would have had.
+#[test]
+fn two_runs_that_are_new_at_once_are_two() {
+    let world = world();
+    let (forge, bench) = (&world.forge, &world.bench);
+    let pulled = format!("{REPO}/actions/runs/8");
+    let mut run = world.described("push", 1, Some("failure"));
+    run["id"] = json!(8);
+    for path in [pulled.clone(), format!("{pulled}/attempts/1")] {
+        forge.api.on(&path, ok(&run));
+    }
+    let jobs = [fake::job(5, "paths (debug)")];
+    forge.api.on(
+        &format!("{pulled}/attempts/1/jobs"),
+        ok(&json!({"total_count": 1, "jobs": jobs})),
+    );
+    forge.api.on(
+        &format!("{pulled}/artifacts"),
+        ok(&json!({"total_count": 0, "artifacts": []})),
+    );
+    let barrier = Arc::new(Barrier::new(2));
+    let meet = || Step::Meet(Arc::clone(&barrier));
+    let mut reply = vec![meet(), meet()];
+    reply.extend(fake::bytes(
+        b"2026-01-02T03:04:06.0000000Z test x ... FAILED\n",
+    ));
+    forge.log_reply(5, reply);
+    forge
+        .api
+        .on(RUN, ok(&world.described("pull_request", 1, None)));
+    forge.api.on(&format!("{RUN}/cancel"), status(202, "{}"));
+
+    let (full, ordered) = std::thread::scope(|scope| {
+        let pulling = scope.spawn(|| {
+            bench.agent(api::PullFullLogRequest {
+                run_id: "8".into(),
+                ..api::PullFullLogRequest::default()
+            })
+        });
+        barrier.wait();
+        let ordered = world.cancel(None);
+        barrier.wait();
+        (pulling.join().unwrap(), ordered)
+    });
+    let (full, ordered) = (full.unwrap(), ordered.unwrap());
+    assert_eq!(ordered.refused, []);
+    let ordered = ordered.run.unwrap().run_id;
+    assert_ne!(full.run_id, ordered);
+    assert_eq!(full.logs.len(), 1, "{full:?}");
 }
 
 #[test]

@@ -25,6 +25,8 @@ pub(crate) enum Step {
     Reset,
     /// Says nothing more and keeps the connection open.
     Stall,
+    /// Goes on when the test has come there too.
+    Meet(Arc<std::sync::Barrier>),
 }
 
 /// A whole answer.
@@ -159,6 +161,9 @@ fn perform(mut stream: TcpStream, mut reader: BufReader<TcpStream>, reply: Reply
                 if stream.write_all(&bytes).is_err() {
                     return;
                 }
+            }
+            Step::Meet(barrier) => {
+                barrier.wait();
             }
             Step::Reset => {
                 let now = Some(Duration::ZERO);
