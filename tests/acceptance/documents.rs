@@ -181,7 +181,11 @@ fn refusals_that_the_guide_explains_exist() {
         .collect();
     assert!(codes.len() > 10, "{codes:?}");
     let mut sources = String::new();
-    for folder in ["orchestrator/discipline/src", "orchestrator/service/src"] {
+    for folder in [
+        "orchestrator/discipline/src",
+        "orchestrator/service/src",
+        "orchestrator/verify/src",
+    ] {
         read_all(&repository_root().join(folder), &mut sources);
     }
     for code in codes {
