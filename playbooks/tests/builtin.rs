@@ -62,24 +62,7 @@ fn every_file_of_the_folders_is_listed() {
     }
 }
 
-const CLASS: &str = r#"
-name = "fan_failure"
-order = 75
-title = "the fan stopped"
-disposition = "fix_environment"
-remedy = "Replace the fan."
-
-[[rule]]
-id = "code"
-facts = { exit_code = [77] }
-
-[[match]]
-facts = { exit_code = 77, executed_steps = 1 }
-
-[[not_match]]
-facts = { exit_code = 78, executed_steps = 1 }
-why = "another code"
-"#;
+const CLASS: &str = include_str!("class/fan_failure.toml");
 
 #[test]
 fn a_project_adds_a_class_with_one_file() {

@@ -123,11 +123,14 @@ const VERBS: &[&str] = &[
 ];
 
 type Codes = BTreeMap<String, BTreeSet<String>>;
+/// Constants that hold a code, by name.
+type Names = BTreeMap<String, String>;
 
 #[test]
 fn every_refusal_code_says_what_to_run_or_type() {
     let mut codes = Codes::new();
     let mut sources = String::new();
+    let names = named_codes();
     for room in ROOMS {
         for file in files(&root().join(room), "rs") {
             let name = relative(&file);
@@ -144,7 +147,7 @@ fn every_refusal_code_says_what_to_run_or_type() {
                 .unwrap_or_default();
             let flat = joined_lines(text);
             let stream = TokenStream::from_str(&flat).expect("sources parse");
-            collect(stream, &flat, &mut codes);
+            collect(stream, &flat, &names, &mut codes);
             sources += &flat;
         }
     }
@@ -211,6 +214,26 @@ fn a_verb_that_there_is_not_is_no_remedy() {
     );
 }
 
+/// Every `const NAME: &str = "code";` of the crates that refuse.
+fn named_codes() -> Names {
+    let texts = ROOMS
+        .iter()
+        .flat_map(|room| files(&root().join(room), "rs"));
+    let mut names = Names::new();
+    for text in texts.map(|file| read(&file)) {
+        for binding in text.split("const ").skip(1) {
+            let bound = binding.split_once(": &str = \"");
+            if let Some((name, rest)) =
+                bound.filter(|(name, _)| !name.contains(char::is_whitespace))
+            {
+                let value = rest.split('"').next().unwrap_or_default();
+                names.insert(name.to_owned(), value.to_owned());
+            }
+        }
+    }
+    names
+}
+
 /// Texts over several lines, as one: `\` at the end of a line is left out with the space behind it.
 fn joined_lines(source: &str) -> String {
     let mut joined = String::new();
@@ -231,30 +254,30 @@ fn joined_lines(source: &str) -> String {
     joined
 }
 
-fn collect(stream: TokenStream, source: &str, codes: &mut Codes) {
+fn collect(stream: TokenStream, source: &str, names: &Names, codes: &mut Codes) {
     let trees: Vec<TokenTree> = stream.into_iter().collect();
     for (at, tree) in trees.iter().enumerate() {
         if let TokenTree::Group(group) = tree {
             let maker = at.checked_sub(1).and_then(|before| ident(&trees[before]));
             let makes = maker.is_some_and(|name| MAKERS.contains(&name.as_str()));
             if makes && group.delimiter() == Delimiter::Parenthesis {
-                call(group.stream(), source, codes);
+                call(group.stream(), source, names, codes);
             }
             if group.delimiter() == Delimiter::Brace {
                 kind(group.stream(), codes);
             }
-            collect(group.stream(), source, codes);
+            collect(group.stream(), source, names, codes);
         }
     }
 }
 
 /// `new(CODE, …, REMEDY)`
-fn call(stream: TokenStream, source: &str, codes: &mut Codes) {
+fn call(stream: TokenStream, source: &str, names: &Names, codes: &mut Codes) {
     let arguments = arguments(stream);
     let Some(code) = arguments
         .iter()
         .take(2)
-        .find_map(|argument| code_of(argument))
+        .find_map(|argument| code_of(argument, names))
     else {
         return;
     };
@@ -330,9 +353,10 @@ fn arguments(stream: TokenStream) -> Vec<Vec<TokenTree>> {
     found
 }
 
-fn code_of(argument: &[TokenTree]) -> Option<String> {
+fn code_of(argument: &[TokenTree], names: &Names) -> Option<String> {
     let [one] = argument else { return None };
-    literal(one).filter(|text| {
+    let named = ident(one).and_then(|name| names.get(&name).cloned());
+    named.or_else(|| literal(one)).filter(|text| {
         text.contains('_')
             && text
                 .chars()

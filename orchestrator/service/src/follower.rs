@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use ci::forge::model::WorkflowRun;
 use ci::forge::{Forge, RunQuery, run_key};
 use discipline::event::Event;
-use discipline::model::{Run, RunStatus};
+use discipline::model::{ClaimId, Run, RunStatus};
 use discipline::orders::GivenOrder;
 use discipline::policy::{SourceKind, SourcePolicy};
 use discipline::state::{Claim, ClaimPhase};
@@ -102,7 +102,11 @@ impl Subject {
         Duration::from_secs(base.map_or(default, |base| base.facts.policy.source.poll_s()))
     }
 
-    fn look(&self, shared: &Shared, pulls: &mut BTreeMap<String, u32>) -> Result<(), ServiceError> {
+    fn look(
+        &self,
+        shared: &Shared,
+        pulls: &mut BTreeMap<ClaimId, u32>,
+    ) -> Result<(), ServiceError> {
         match self {
             Self::Claim(claim) => look(shared, claim, pulls),
             Self::Order(order) => orders::look(shared, &order.0, &order.1),
@@ -120,7 +124,7 @@ fn open_claims(shared: &Shared) -> Vec<Claim> {
 fn look(
     shared: &Shared,
     claim: &Claim,
-    pulls: &mut BTreeMap<String, u32>,
+    pulls: &mut BTreeMap<ClaimId, u32>,
 ) -> Result<(), ServiceError> {
     let base = shared.base(&claim.body.parent)?;
     let policy = &base.facts.policy;
@@ -157,12 +161,12 @@ fn look(
         return Ok(());
     }
     let run = pulled(shared, &base, &forge, &run)?;
-    let tries = pulls.entry(claim.id.to_string()).or_default();
+    let tries = pulls.entry(claim.id.clone()).or_default();
     *tries += 1;
     if run.status == RunStatus::Completed
         && (is_settled(shared, &run, &whole(&run)) || *tries >= PULLS)
     {
-        pulls.remove(claim.id.as_str());
+        pulls.remove(&claim.id);
         shared.queue.add(Job::Follow(claim.id.clone()));
     }
     Ok(())

@@ -12,10 +12,9 @@ use crate::times::Times;
 
 /// Pass over a rule of cost on your own word, for some hours
 ///
-/// Only refusals of cost can be passed over: what a push may spend, and where; and the wait for a rollback, which
-/// `greenloop reopen` passes over. The reason is recorded
-/// for ever and goes into the attestation of every push that it lets pass; `greenloop why` and
-/// `greenloop audit` show it.
+/// Only refusals of cost can be passed over: what a push may spend, and where; and the wait for a
+/// rollback, as `greenloop reopen` does. The reason is recorded for ever and goes into the attestation of
+/// every push that it lets pass; `greenloop why` and `greenloop audit` show it.
 #[derive(Debug, clap::Args)]
 #[command(subcommand_negates_reqs = true, args_conflicts_with_subcommands = true)]
 pub(super) struct Args {

@@ -76,30 +76,10 @@ fn doctor_says_what_mends_a_missing_program() {
 }
 
 /// A class file with a rule over claims.
-const RULING_CLASS: &str = r#"name = "flaky_sum"
-order = 45
-title = "a sum changed"
-disposition = "debug"
-remedy = "Add again."
-
-[[rule]]
-id = "code"
-facts = { exit_code = [77] }
-
-[[match]]
-facts = { exit_code = 77, executed_steps = 1 }
-
-[[not_match]]
-facts = { exit_code = 78, executed_steps = 1 }
-why = "another code"
-
-[claim_rule.reviewed]
-paths = ["src/**"]
-decision = "refuse"
-because = "the sums are under review"
-allow = ["tests/sums.rs"]
-refuse = ["src/lib.rs"]
-"#;
+const RULING_CLASS: &str = concat!(
+    include_str!("../../../playbooks/tests/class/fan_failure.toml"),
+    include_str!("../../../playbooks/tests/class/reviewed_rule.toml")
+);
 
 #[test]
 fn doctor_lists_the_rules_in_force_with_their_files() {

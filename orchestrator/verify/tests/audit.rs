@@ -476,19 +476,17 @@ fn code_that_rides_outside_the_claim_is_seen() {
 /// What would keep every later claim from being judged is refused while it is still a proposal.
 #[test]
 fn a_policy_change_that_nobody_could_read_is_refused() {
-    const CLASS: &str = "name = \"odd\"\norder = 45\ntitle = \"odd\"\ndisposition = \"debug\"\nremedy = \"look\"\n\
-        [[rule]]\nid = \"odd\"\nfacts = { exit_code = [77] }\n\
-        [[match]]\nfacts = { exit_code = 77, executed_steps = 1 }\n\
-        [[not_match]]\nfacts = { exit_code = 78, executed_steps = 1 }\nwhy = \"another code\"\n";
-    let rule = |decision: &str, codes: &str| {
+    const CLASS: &str = include_str!("../../../playbooks/tests/class/fan_failure.toml");
+    const RULE: &str = include_str!("../../../playbooks/tests/class/reviewed_rule.toml");
+    let rule = |decision: &str| {
         format!(
-            "{CLASS}[claim_rule.odd]\npaths = [\"vendor/**\"]\n{codes}decision = \"{decision}\"\n\
-             because = \"x\"\nallow = [\"src/a.rs\"]\nrefuse = [\"vendor/a.rs\"]\n"
+            "{CLASS}{}",
+            RULE.replace("\"refuse\"", &format!("\"{decision}\""))
         )
     };
     let world = World::with(
         "\n[playbooks]\ndirs = [\"loop\"]\n",
-        &[("loop/odd.toml", CLASS)],
+        &[("loop/fan.toml", CLASS)],
     );
     let base = base_facts(&world.reader(), &world.base).unwrap();
     let mut body = check(&world, &world.make(Edits::default())).claim.unwrap();
@@ -505,21 +503,21 @@ fn a_policy_change_that_nobody_could_read_is_refused() {
     };
     let codes = |codes: &[&str]| codes.iter().map(|code| (*code).to_owned()).collect();
     let sound: BTreeSet<String> = codes(&[]);
-    assert_eq!(found("loop/odd.toml", &rule("refuse", "")), sound);
+    assert_eq!(found("loop/fan.toml", &rule("refuse")), sound);
     assert_eq!(
-        found("loop/odd.toml", &rule("allow", "")),
+        found("loop/fan.toml", &rule("allow")),
         codes(&["policy_unusable"])
     );
     for (path, text) in [
         ("greenloop.toml", "schema = 1\nrepos = 1\n"),
-        ("loop/odd.toml", "name = \"odd\"\n"),
+        ("loop/fan.toml", "name = \"fan_failure\"\n"),
         ("INVARIANTS.md", "# Law\n\nLaws: many\n"),
     ] {
         assert_eq!(found(path, text), codes(&["policy_unusable"]), "{path}");
     }
     // The same files under a code claim are protected, wherever the policy puts them.
     body.kind = ClaimKind::Fix;
-    body.tree = world.tree_with("loop/odd.toml", &rule("refuse", ""));
+    body.tree = world.tree_with("loop/fan.toml", &rule("refuse"));
     let facts = change_facts(&world.reader(), &world.base_tree, &body, &base.facts.policy).unwrap();
     assert!(
         facts

@@ -15,31 +15,11 @@ use support::{Edits, Made, World, now_ms};
 use verify::{Moment, Terms, Trust, base_facts, check_commit};
 
 const DIRS: &str = "\n[playbooks]\ndirs = [\"loop/playbooks\"]\n";
-const FILE: &str = "loop/playbooks/skips.toml";
-const CLASS: &str = r#"name = "skips"
-order = 45
-title = "a value was skipped"
-disposition = "debug"
-remedy = "Count again."
-
-[[rule]]
-id = "code"
-facts = { exit_code = [77] }
-
-[[match]]
-facts = { exit_code = 77, executed_steps = 1 }
-
-[[not_match]]
-facts = { exit_code = 78, executed_steps = 1 }
-why = "another code"
-
-[claim_rule.reviewed]
-paths = ["src/**"]
-decision = "refuse"
-because = "the sums are under review"
-allow = ["tests/sums.rs"]
-refuse = ["src/lib.rs"]
-"#;
+const FILE: &str = "loop/playbooks/fan.toml";
+const CLASS: &str = concat!(
+    include_str!("../../../playbooks/tests/class/fan_failure.toml"),
+    include_str!("../../../playbooks/tests/class/reviewed_rule.toml")
+);
 
 fn world(class: &str) -> World {
     World::with(DIRS, &[(FILE, class)])
@@ -116,7 +96,7 @@ fn an_example_that_its_rules_answer_otherwise_stops_the_load_and_is_named() {
         .to_string();
     assert!(
         error.contains(
-            "loop/playbooks/skips.toml:22:10: `src/main.rs` is refused by the rules as they stand"
+            "loop/playbooks/fan.toml:22:10: `src/main.rs` is refused by the rules as they stand"
         ),
         "{error}"
     );

@@ -5,6 +5,7 @@ use attest::claim::ClaimKind;
 use super::Case;
 use crate::forecast::RunnerFact;
 use crate::model::Refusal;
+use crate::overrides::SCOPE_CLOSED;
 use crate::spend::EMPTY_IN_A_ROW;
 
 pub(super) fn judge(case: &Case<'_>) -> Vec<Refusal> {
@@ -24,7 +25,7 @@ pub(super) fn judge(case: &Case<'_>) -> Vec<Refusal> {
         .filter(|_| body.kind != ClaimKind::Rollback)
     {
         refused.push(Refusal::new(
-            "scope_closed",
+            SCOPE_CLOSED,
             "proof_scope",
             format!("scope `{}` is closed: {why}", body.proof_scope),
             format!(

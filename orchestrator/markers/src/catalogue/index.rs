@@ -1,11 +1,13 @@
 //! How a message finds its markers: tags by hash, line starts by first byte, free phrases by automaton.
 
+use std::collections::HashMap;
+use std::hash::{BuildHasherDefault, Hasher};
+
 use aho_corasick::{AhoCorasick, Input, MatchKind};
 
-use super::tags::Tags;
 use super::{Marker, Place};
 use crate::Error;
-use crate::words::same;
+use crate::words::load;
 
 /// Patterns per automaton: aho-corasick's fast path ends there.
 const PHRASES_PER_AUTOMATON: usize = 64;
@@ -42,7 +44,7 @@ pub(crate) enum Anchor {
 #[derive(Debug, Clone)]
 pub(crate) struct Index {
     /// First word of a tag → what begins with it, the longest first.
-    tags: Tags,
+    tags: HashMap<Vec<u8>, Vec<(String, Anchor)>, BuildHasherDefault<Words>>,
     starts: Vec<Vec<FormRef>>,
     phrases: Vec<Automaton>,
     /// First bytes of messages that can be anything but noise.
@@ -61,7 +63,7 @@ struct Automaton {
 impl Index {
     pub(super) fn build(markers: &[Marker]) -> Result<Self, Error> {
         let mut index = Self {
-            tags: Tags::default(),
+            tags: HashMap::default(),
             starts: vec![Vec::new(); 256],
             phrases: Vec::new(),
             first: [false; 256],
@@ -87,7 +89,7 @@ impl Index {
                 }
             }
         }
-        for word in index.tags.words() {
+        for word in index.tags.keys() {
             mark(&mut index.first, word.first().copied());
         }
         // Tags that no catalogue knows yet, a test's own lines, the structure around them, the forge's groups and
@@ -102,7 +104,8 @@ impl Index {
 
     fn add_tag(&mut self, markers: &[Marker], tag: &str, anchor: Anchor) -> Result<(), Error> {
         let word = first_word(tag.as_bytes()).unwrap_or(tag.len());
-        let entries = self.tags.entry(tag.as_bytes().get(..word).unwrap_or(&[]));
+        let key = tag.as_bytes().get(..word).unwrap_or(&[]).to_vec();
+        let entries = self.tags.entry(key).or_default();
         let twin = entries.iter().find_map(|(other, anchor)| match anchor {
             Anchor::Pairs { marker, .. } if other == tag => Some(*marker),
             _ => None,
@@ -144,14 +147,9 @@ impl Index {
             _ => None,
         };
         let word = word.and_then(|end| message.get(..end));
-        let entries = word.map_or(&[][..], |word| self.tags.get(word));
-        let known = word.map_or(0, <[u8]>::len);
-        entries.iter().filter_map(move |(tag, anchor)| {
-            // All begin with the word.
-            let (more, rest) = message.split_at_checked(tag.len())?;
-            if !same(more.get(known..)?, tag.as_bytes().get(known..)?) {
-                return None;
-            }
+        let entries = word.and_then(|word| self.tags.get(word));
+        entries.into_iter().flatten().filter_map(|(tag, anchor)| {
+            let rest = message.strip_prefix(tag.as_bytes())?;
             let closed =
                 matches!(anchor, Anchor::Form(_)) || matches!(rest.first(), None | Some(b' '));
             closed.then_some(*anchor)
@@ -294,6 +292,23 @@ fn needles(mut phrases: Vec<&str>) -> Vec<String> {
         .filter(|needle| !contained(needle))
         .cloned()
         .collect()
+}
+
+/// Hashes the short first words of a catalogue's own tags by their ends.
+#[derive(Debug, Clone, Default)]
+struct Words(u64);
+
+impl Hasher for Words {
+    fn write(&mut self, bytes: &[u8]) {
+        let (first, last) = (load(bytes, 0), load(bytes, bytes.len().saturating_sub(8)));
+        let mixed = self.0.rotate_left(5) ^ first ^ last.rotate_left(23) ^ bytes.len() as u64;
+        self.0 = mixed.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    }
+
+    fn finish(&self) -> u64 {
+        // The table looks at both ends of a hash.
+        self.0 ^ self.0 >> 32
+    }
 }
 
 #[cfg(test)]

@@ -8,7 +8,6 @@ mod format;
 mod index;
 mod quick;
 mod slot;
-mod tags;
 mod template;
 
 use std::collections::BTreeMap;

@@ -15,12 +15,12 @@ pub(crate) struct Expected {
     /// Position of the field, and the same as a bit.
     pub(super) index: usize,
     pub(super) bit: u128,
-    value: Form,
+    value: Plain,
 }
 
 /// Plain forms of a value.
 #[derive(Debug, Clone)]
-enum Form {
+enum Plain {
     Number {
         whole: bool,
     },
@@ -40,7 +40,7 @@ impl Expected {
             key: Short::new(&format!("{}=", field.name)),
             index,
             bit: 1 << index,
-            value: Form::new(field),
+            value: Plain::new(field),
         }
     }
 
@@ -57,7 +57,7 @@ impl Expected {
         let Scratch { slots, buckets, .. } = scratch;
         let slot = slots.get_mut(self.index)?;
         match &self.value {
-            Form::Number { whole } => {
+            Plain::Number { whole } => {
                 let (small, end) = words::number(bytes, at)?;
                 if !closes(bytes, end) || (*whole && small.1 != 0) {
                     return None;
@@ -65,17 +65,17 @@ impl Expected {
                 *slot = Slot::Number(plain(small, at, end));
                 Some(end)
             }
-            Form::Word if bytes.get(at) == Some(&b'"') => {
+            Plain::Word if bytes.get(at) == Some(&b'"') => {
                 let end = quoted(bytes, at + 1)?;
                 *slot = Slot::Text(piece(at + 1, end));
                 closes(bytes, end + 1).then_some(end + 1)
             }
-            Form::Word => {
+            Plain::Word => {
                 let end = word(bytes, at)?;
                 *slot = Slot::Text(piece(at, end));
                 Some(end)
             }
-            Form::Words(texts) => {
+            Plain::Words(texts) => {
                 let ends = |text: &Short| {
                     let end = text.stands(bytes, at)?;
                     closes(bytes, end).then_some(end)
@@ -84,7 +84,7 @@ impl Expected {
                 *slot = Slot::Text(piece(at, end));
                 Some(end)
             }
-            Form::Truth([yes, no]) => {
+            Plain::Truth([yes, no]) => {
                 let (value, end) = match (yes.stands(bytes, at), no.stands(bytes, at)) {
                     (Some(end), _) => (true, end),
                     (_, Some(end)) => (false, end),
@@ -93,7 +93,7 @@ impl Expected {
                 *slot = Slot::Bool(value);
                 closes(bytes, end).then_some(end)
             }
-            Form::Buckets => {
+            Plain::Buckets => {
                 let from = buckets.len();
                 let end = list(bytes, at, buckets).filter(|end| closes(bytes, *end));
                 match end {
@@ -102,12 +102,12 @@ impl Expected {
                 }
                 end
             }
-            Form::Other => None,
+            Plain::Other => None,
         }
     }
 }
 
-impl Form {
+impl Plain {
     fn new(field: &Field) -> Self {
         let meant = field.rename.is_empty() && field.prefix.is_empty();
         match field.kind {
@@ -169,7 +169,7 @@ fn first(bytes: &[u8], mut at: usize, stops: impl Fn(u64) -> u64) -> usize {
 
 #[inline]
 fn is_not_available(bytes: &[u8], at: usize, end: usize) -> bool {
-    end - at == 3 && bytes.get(at..end) == Some(b"n/a")
+    bytes.get(at..end) == Some(b"n/a")
 }
 
 /// End of the word at `at`, unless it is empty, a list, not available, masked, or ends with what loose pairs may

@@ -3,7 +3,6 @@
 use std::collections::HashMap;
 
 use super::report::{Diagnostic, Scan};
-use crate::words::same;
 
 /// Emitters that are followed at once; a log with more is not complete.
 const MAX_STREAMS: usize = 100_000;
@@ -83,8 +82,7 @@ impl Streams {
         stream.next = seq.saturating_add(1);
         stream.last_line = line.line;
         match (&mut stream.test, line.test) {
-            (Some(known), Some(test)) if same(known.as_bytes(), test.as_bytes()) => {}
-            (None, None) => {}
+            (Some(known), Some(test)) if known == test => {}
             (known, test) => *known = test.map(str::to_owned),
         }
         if let Some(stated) = trailer {
@@ -121,12 +119,7 @@ impl Streams {
 
     /// The emitter that this line continues or starts.
     fn stream(&mut self, run: &str, seq: u64, line: &Line<'_>, out: &mut Scan) -> Option<usize> {
-        if self.awaits(self.last, seq)
-            && self
-                .all
-                .get(self.last)
-                .is_some_and(|s| same(s.run.as_bytes(), run.as_bytes()))
-        {
+        if self.awaits(self.last, seq) && self.all.get(self.last).is_some_and(|s| s.run == run) {
             return Some(self.last);
         }
         let of_run = self.runs.get(run).map_or(&[][..], Vec::as_slice);
