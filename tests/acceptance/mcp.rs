@@ -154,6 +154,18 @@ async fn every_tool_is_described_and_every_success_fits_its_schema() {
         unknown.contains("bad_arguments") && unknown.contains("loop_id"),
         "{unknown}"
     );
+    let draft = json!({
+        "change": { "kind": "commit", "commit": "HEAD" }, "kind": "fix", "proof_scope": scene.brief.scope, "message": "x",
+    });
+    let shapeless = mcp
+        .call("check_claim", json!({ "loop_id": loop_id, "draft": draft }))
+        .await
+        .unwrap_err()
+        .to_string();
+    assert!(
+        shapeless.contains("either {repo_path, commit} or {patch, base}"),
+        "{shapeless}"
+    );
     mcp.close().await.unwrap();
 }
 

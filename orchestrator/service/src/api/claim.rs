@@ -7,7 +7,11 @@ use super::{CitationView, ClaimSummary, GateView, OverrideView, RefusalView, Ver
 
 /// Where the change is.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(untagged, deny_unknown_fields)]
+#[serde(
+    untagged,
+    deny_unknown_fields,
+    expecting = "`change` is either {repo_path, commit} or {patch, base}, and nothing else"
+)]
 pub enum ChangeView {
     /// A commit in a clone that the daemon can read; only its tree is taken.
     Commit {
