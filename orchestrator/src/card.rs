@@ -434,6 +434,9 @@ fn binding(page: &mut Page, review: &ReviewClaimAnswer, card: &ClaimCard) {
         for reason in &verdict.reasons {
             page.field("", reason);
         }
+        for scope in &verdict.other_scopes {
+            page.field("", &scope.sentence());
+        }
         if verdict.rollback_due {
             page.toned(
                 "",

@@ -123,7 +123,7 @@ const VERBS: &[&str] = &[
 ];
 
 type Codes = BTreeMap<String, BTreeSet<String>>;
-/// Constants that hold a code, by name.
+/// Constants that hold a code or a remedy, by name.
 type Names = BTreeMap<String, String>;
 
 #[test]
@@ -288,7 +288,10 @@ fn call(stream: TokenStream, source: &str, names: &Names, codes: &mut Codes) {
     if said.is_empty()
         && let [TokenTree::Ident(name)] = last.as_slice()
     {
-        said = resolve(&name.to_string(), source);
+        let name = name.to_string();
+        said = resolve(&name, source);
+        // A constant of another file.
+        said.extend(names.get(&name).filter(|_| said.is_empty()).cloned());
     }
     if said.is_empty()
         && let [TokenTree::Ident(name), TokenTree::Group(_)] = last.as_slice()

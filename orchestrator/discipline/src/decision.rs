@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use attest::approval::ApprovalSubject;
-use attest::claim::{Citation, ClaimBody};
+use attest::claim::{Citation, ClaimBody, Guard};
 use attest::digest::Digest;
 use markers::CellObservations;
 use serde::{Deserialize, Serialize};
@@ -17,7 +17,7 @@ use crate::overrides::Override;
 use crate::policy::Policy;
 
 /// Version of the rule set. A stored decision is replayed only under the version that made it.
-pub const RULES_VERSION: u32 = 3;
+pub const RULES_VERSION: u32 = 4;
 
 /// The one argument of `decide`. Parts that a clone can recompute (policy, law, diff, ids) are
 /// recomputed by the verifier and compared; the rest is what the clone cannot know.
@@ -292,6 +292,9 @@ pub struct AttemptFact {
     pub broken_guards: Vec<String>,
     /// Rollback conditions that held: the other half.
     pub held_rollbacks: Vec<String>,
+    /// Guards of other scopes that broke.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub broken_elsewhere: Vec<Guard>,
 }
 
 /// Gate results and what they bind to.

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::model::{
     ClaimId, GateResult, GateRunId, HypothesisId, LoopId, ObservationId, OrderId, OverrideId,
-    Refusal, Run, RunId, Verdict,
+    Refusal, Run, RunId, ScopeGuards, Verdict,
 };
 use crate::observation::ObservationBody;
 use crate::orders::{Order, OrderOutcome};
@@ -343,21 +343,19 @@ pub enum Event {
         /// The outcome.
         verdict: Box<Verdict>,
     },
+    /// The guards of another scope were graded on its run of the pushed commit.
+    GuardsGraded {
+        /// The claim.
+        claim_id: ClaimId,
+        /// What the scope showed.
+        guards: Box<ScopeGuards>,
+    },
     /// The verdict reached the remote.
     VerdictPublished {
         /// The claim.
         claim_id: ClaimId,
         /// Object the verdict ref names.
         object: String,
-    },
-    /// A scope was closed until a rollback lands.
-    ScopeClosed {
-        /// The scope.
-        scope: String,
-        /// The claim that caused it.
-        claim_id: ClaimId,
-        /// Why.
-        reason: String,
     },
     /// A person passed over a rule of cost, for a while.
     OverrideGranted {

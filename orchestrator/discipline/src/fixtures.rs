@@ -32,6 +32,7 @@ use crate::observation::Grade;
 use crate::policy::Policy;
 use crate::rulebook::Rulebook;
 use crate::rules::decide;
+use crate::state::ScopeClosure;
 
 /// The moment of every decision, unix milliseconds.
 pub const NOW_MS: i64 = 1_760_000_000_000;
@@ -515,6 +516,15 @@ pub fn redigested(mut input: DecisionInput) -> DecisionInput {
         approval.subject.claim_digest = input.claim_digest.clone();
     }
     input
+}
+
+/// What closes the proof scope on account of the good claim.
+#[must_use]
+pub fn closure() -> ScopeClosure {
+    ScopeClosure {
+        claim_id: ClaimId::nth(1),
+        reason: "a guard broke".into(),
+    }
 }
 
 /// The events of one loop from the first to the push of the good claim, every one legal.

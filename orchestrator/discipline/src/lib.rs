@@ -4,7 +4,7 @@
 //! ([`decision::DecisionInput`]) → [`rules::decide`] under a [`rulebook::Rulebook`] →
 //! [`decision::Decision`]; an allowed decision and an approved claim → [`permit::grant`] →
 //! [`permit::PushPermit`], the one key to the one door; the run of the pushed commit →
-//! [`verification::grade`] → [`model::Verdict`].
+//! [`verification::grade`] → [`model::Verdict`]; [`verification::guards::grade`] → [`model::ScopeGuards`].
 //!
 //! # Architecture invariants
 //! - Pure: no clock, disk, network, process, thread or environment. `now` is an argument.

@@ -457,6 +457,56 @@ pub struct Grade {
     pub truth: markers::Truth,
     /// Observed values with their margin, or why it was not observable.
     pub observed: String,
+    /// True for a guard that failed in the same cells before the push: the claim did not break it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub failed_before: bool,
+}
+
+impl Grade {
+    /// True when something that must not change has changed for the worse.
+    #[must_use]
+    pub fn is_broken_guard(&self) -> bool {
+        self.role == "guard" && self.truth == markers::Truth::Fails && !self.failed_before
+    }
+}
+
+/// What became of the guards of one scope.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum GuardOutcome {
+    /// Every guard holds, or fails as it did before.
+    Held,
+    /// A guard fails that did not fail before the push.
+    Broke,
+    /// No run could show them all.
+    NotSeen,
+}
+
+impl GuardOutcome {
+    /// The word used everywhere outside.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Held => "held",
+            Self::Broke => "broke",
+            Self::NotSeen => "not_seen",
+        }
+    }
+}
+
+/// What a scope other than the proof scope showed of the guards that a claim states for it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ScopeGuards {
+    /// The scope.
+    pub scope: String,
+    /// Its run of the pushed commit; `None` where there was none to read.
+    pub run_id: Option<RunId>,
+    /// The outcome.
+    pub outcome: GuardOutcome,
+    /// Every guard of the scope, in claim order, then the scope's engagement proof.
+    pub grades: Vec<Grade>,
+    /// One line per reason.
+    pub reasons: Vec<String>,
 }
 
 /// What the run of the pushed commit said about a claim.
@@ -486,6 +536,9 @@ pub struct Verdict {
     pub rollback_due: bool,
     /// One line per reason.
     pub reasons: Vec<String>,
+    /// Guards of other scopes, by scope; complete in a verdict that is published.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub other_scopes: Vec<ScopeGuards>,
 }
 
 /// Counters of both ways to fail; shown with every status.

@@ -73,7 +73,10 @@ fn citations(state: &LoopState) -> impl Iterator<Item = &Citation> {
 fn relied_on(state: &LoopState) -> BTreeSet<RunId> {
     let of_claims = state.claims.values().flat_map(|claim| {
         let baseline = RunId::from(claim.body.baseline_run.as_str());
-        claim.verifying_run.clone().into_iter().chain([baseline])
+        let elsewhere = claim.other_scopes.values();
+        let elsewhere = elsewhere.filter_map(|guards| guards.run_id.clone());
+        let own = claim.verifying_run.clone().into_iter().chain([baseline]);
+        own.chain(elsewhere)
     });
     let mut newest: BTreeMap<&str, &Run> = BTreeMap::new();
     for run in state.runs.values() {

@@ -116,6 +116,42 @@ impl Rulebook {
         self.graded(role, text, |predicate| self.alarm(predicate, cells))
     }
 
+    /// As [`Rulebook::grade`], of what must not change. `before`: the cells without the change, where they are known.
+    /// A guard that fails in no other cell than before was not broken by the change.
+    #[must_use]
+    pub fn grade_guard(
+        &self,
+        text: &str,
+        before: Option<&[CellObservations]>,
+        cells: &[CellObservations],
+    ) -> Grade {
+        let mut grade = self.grade("guard", text, cells);
+        if let (Truth::Fails, Some(before), Ok(predicate)) =
+            (grade.truth, before, self.parse(text, "guards"))
+        {
+            grade.failed_before = self.fails_in_no_other_cell(&predicate, before, cells);
+        }
+        if grade.failed_before {
+            grade.observed.push_str(", as before the push");
+        }
+        grade
+    }
+
+    fn fails_in_no_other_cell(
+        &self,
+        predicate: &Predicate,
+        before: &[CellObservations],
+        cells: &[CellObservations],
+    ) -> bool {
+        let failing = |cells: &[CellObservations]| -> Vec<String> {
+            let judged = self.evaluate(predicate, cells).cells;
+            let failing = judged.into_iter().filter(|cell| cell.truth == Truth::Fails);
+            failing.map(|cell| cell.cell).collect()
+        };
+        let (then, now) = (failing(before), failing(cells));
+        !now.is_empty() && now.iter().all(|cell| then.contains(cell))
+    }
+
     fn graded(&self, role: &str, text: &str, judge: impl Fn(&Predicate) -> Verdict) -> Grade {
         let (truth, observed) = match Predicate::parse_checked(text, &self.catalogue) {
             Ok(predicate) => {
@@ -129,6 +165,7 @@ impl Rulebook {
             predicate: text.to_owned(),
             truth,
             observed,
+            failed_before: false,
         }
     }
 }

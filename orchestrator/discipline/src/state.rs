@@ -19,7 +19,7 @@ use crate::observation::ObservationBody;
 use crate::orders::GivenOrder;
 use crate::overrides::Override;
 
-pub use claim::{ApprovalRecord, Claim, ClaimPhase, PushRecord};
+pub use claim::{ApprovalRecord, Claim, ClaimPhase, PushRecord, guarded_scopes};
 pub use query::{Operation, ReuseKey};
 pub use table::Table;
 

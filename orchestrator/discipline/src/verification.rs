@@ -7,7 +7,12 @@
 //! - `confirmed`: every prediction, guard and engagement predicate holds.
 //!
 //! `rollback_due` is independent of the three: a rollback condition that holds in any cell or a guard that
-//! breaks in one sets it, on whatever the run of this commit did show.
+//! breaks in one sets it, on whatever the run of this commit did show. A guard breaks in a cell where it
+//! fails and did not fail before the push.
+//!
+//! Guards of other scopes are graded by themselves, each on its own scope's run of the commit; see [`guards`].
+
+pub mod guards;
 
 use attest::claim::{ClaimBody, ClaimKind};
 use markers::{CellObservations, Truth};
@@ -32,6 +37,8 @@ pub struct Pushed<'a> {
     pub classification: Option<&'a Classification>,
     /// What its cells showed.
     pub cells: &'a [CellObservations],
+    /// What the cells of the claim's baseline run showed, where they can still be read.
+    pub before: Option<&'a [CellObservations]>,
 }
 
 /// Grades every predicate of the claim and says what became of it.
@@ -44,6 +51,7 @@ pub fn grade(pushed: &Pushed<'_>, rulebook: &Rulebook) -> Verdict {
         grades,
         rollback_due,
         reasons,
+        other_scopes: Vec::new(),
     };
     if let Some(stranger) = of_another_push(pushed) {
         return verdict(VerdictKind::Inconclusive, Vec::new(), false, vec![stranger]);
@@ -116,6 +124,9 @@ fn grades(pushed: &Pushed<'_>, rulebook: &Rulebook) -> Vec<Grade> {
         .map(|cell| cell.name)
         .collect();
     let cells = rulebook.whole_matrix(&names, pushed.cells);
+    let before = pushed
+        .before
+        .map(|before| rulebook.whole_matrix(&names, before));
     let grade = |role: &str, text: &String| rulebook.grade(role, text, &cells);
     let own = body
         .guards
@@ -144,7 +155,8 @@ fn grades(pushed: &Pushed<'_>, rulebook: &Rulebook) -> Vec<Grade> {
             .iter()
             .map(|row| grade("outcome", &row.predicate)),
     );
-    graded.extend(guards.into_iter().map(|text| grade("guard", text)));
+    let guard = |text: &String| rulebook.grade_guard(text, before.as_deref(), &cells);
+    graded.extend(guards.into_iter().map(guard));
     graded.extend(engage.iter().map(|text| grade("engage", text)));
     graded.extend(
         body.rollback_if
@@ -155,33 +167,25 @@ fn grades(pushed: &Pushed<'_>, rulebook: &Rulebook) -> Vec<Grade> {
 }
 
 fn kind(pushed: &Pushed<'_>, grades: &[Grade]) -> (VerdictKind, Vec<String>) {
-    if let Some(why) = no_signal(pushed) {
+    if let Some(why) = no_signal(pushed.run, pushed.classification) {
         return (VerdictKind::Inconclusive, vec![why]);
     }
     if pushed.body.kind == ClaimKind::Diagnostic {
         return looked(grades);
     }
     let of = |roles: &[&str], truth| -> Vec<String> {
-        let wanted = grades
-            .iter()
-            .filter(|g| roles.contains(&g.role.as_str()) && g.truth == truth);
-        wanted
-            .map(|g| {
-                format!(
-                    "{} `{}` {}: {}",
-                    g.role,
-                    g.predicate,
-                    word(truth),
-                    g.observed
-                )
-            })
-            .collect()
+        sentences(
+            grades
+                .iter()
+                .filter(|g| roles.contains(&g.role.as_str()) && g.truth == truth),
+        )
     };
     let disengaged = of(&["engage"], Truth::Fails);
     if !disengaged.is_empty() {
         return (VerdictKind::Inconclusive, disengaged);
     }
-    let missed = of(&["prediction", "guard"], Truth::Fails);
+    let mut missed = of(&["prediction"], Truth::Fails);
+    missed.extend(sentences(grades.iter().filter(|g| g.is_broken_guard())));
     if !missed.is_empty() {
         return (VerdictKind::Refuted, missed);
     }
@@ -191,14 +195,15 @@ fn kind(pushed: &Pushed<'_>, grades: &[Grade]) -> (VerdictKind, Vec<String>) {
     }
     match grades.iter().any(|grade| grade.role == "engage") {
         true => (VerdictKind::Confirmed, Vec::new()),
-        false => {
-            let why = format!(
-                "scope `{}` declares no engagement proof",
-                pushed.body.proof_scope
-            );
-            (VerdictKind::Inconclusive, vec![why])
-        }
+        false => (
+            VerdictKind::Inconclusive,
+            vec![no_engagement_proof(&pushed.body.proof_scope)],
+        ),
     }
+}
+
+fn no_engagement_proof(scope: &str) -> String {
+    format!("scope `{scope}` declares no engagement proof")
 }
 
 /// A diagnostic looks at a run that is still red, so that only its own outcomes count.
@@ -213,8 +218,8 @@ fn looked(grades: &[Grade]) -> (VerdictKind, Vec<String>) {
     }
 }
 
-fn no_signal(pushed: &Pushed<'_>) -> Option<String> {
-    let run = pushed.run;
+/// Why a run says nothing about the change.
+fn no_signal(run: &Run, classification: Option<&Classification>) -> Option<String> {
     if run.status != RunStatus::Completed {
         return Some(format!("{} has not ended", run.run_id));
     }
@@ -224,7 +229,7 @@ fn no_signal(pushed: &Pushed<'_>) -> Option<String> {
     if run.conclusion == Some(Conclusion::Cancelled) {
         return Some(format!("{} was cancelled", run.run_id));
     }
-    let class = pushed.classification?;
+    let class = classification?;
     match class.disposition {
         Disposition::NoSignal | Disposition::FixEnvironment { .. } => Some(format!(
             "{} is of class {}, which says nothing about the change",
@@ -232,6 +237,21 @@ fn no_signal(pushed: &Pushed<'_>) -> Option<String> {
         )),
         Disposition::FixLocally | Disposition::Debug => None,
     }
+}
+
+/// One sentence per grade.
+fn sentences<'a>(grades: impl Iterator<Item = &'a Grade>) -> Vec<String> {
+    grades
+        .map(|g| {
+            format!(
+                "{} `{}` {}: {}",
+                g.role,
+                g.predicate,
+                word(g.truth),
+                g.observed
+            )
+        })
+        .collect()
 }
 
 fn word(truth: Truth) -> &'static str {
@@ -243,10 +263,7 @@ fn word(truth: Truth) -> &'static str {
 }
 
 fn alarms(grade: &Grade) -> bool {
-    matches!(
-        (grade.role.as_str(), grade.truth),
-        ("rollback_if", Truth::Holds) | ("guard", Truth::Fails)
-    )
+    (grade.role == "rollback_if" && grade.truth == Truth::Holds) || grade.is_broken_guard()
 }
 
 fn describe_alarm(grade: &Grade) -> String {

@@ -41,7 +41,7 @@ pub(crate) fn deliver(
         .unwrap_or_else(PoisonError::into_inner);
     settle_open(shared, id, cancel)?;
     let claim = claim(shared, id)?;
-    if is_pushed(claim.phase) {
+    if claim.phase.is_pushed() {
         return Ok(Delivered::Pushed);
     }
     let target = shared.refresh_target(cancel)?;
@@ -299,18 +299,6 @@ fn intended(permit: &PushPermit) -> Delivery {
         commit: permit.commit().to_owned(),
         attestation: permit.attestation().to_owned(),
     }
-}
-
-/// Branch and attestation are at the remote.
-pub(crate) fn is_pushed(phase: ClaimPhase) -> bool {
-    matches!(
-        phase,
-        ClaimPhase::Pushed
-            | ClaimPhase::Verifying
-            | ClaimPhase::Confirmed
-            | ClaimPhase::Refuted
-            | ClaimPhase::Inconclusive
-    )
 }
 
 fn claim(shared: &Shared, id: &ClaimId) -> Result<Claim, ServiceError> {

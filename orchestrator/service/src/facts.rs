@@ -451,16 +451,7 @@ fn target_facts(
     let scope = &body.proof_scope;
     let policy = &base.facts.policy;
     let own = circumstances.claim.map(|claim| &claim.id);
-    let pushed = |claim: &Claim| {
-        matches!(
-            claim.phase,
-            ClaimPhase::Pushed
-                | ClaimPhase::Verifying
-                | ClaimPhase::Confirmed
-                | ClaimPhase::Refuted
-                | ClaimPhase::Inconclusive
-        )
-    };
+    let pushed = |claim: &Claim| claim.phase.is_pushed();
     TargetFacts {
         commit: circumstances.claim.and_then(|claim| claim.commit.clone()),
         remote_tip: circumstances.remote_tip.clone(),

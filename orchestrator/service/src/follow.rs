@@ -15,6 +15,7 @@ use markers::{CellObservations, Truth};
 use crate::checkpoint;
 use crate::commands::rollback;
 use crate::delivery::journal_head;
+use crate::guarded;
 use crate::observe;
 use crate::queue::Job;
 use crate::runs;
@@ -28,20 +29,15 @@ pub(crate) fn advance(shared: &Shared, id: &ClaimId, cancel: &Cancel) -> Result<
         return Ok(());
     };
     match claim.phase {
-        ClaimPhase::Pushed => begin(shared, id),
-        ClaimPhase::Verifying => {
-            verify(shared, &claim)?;
-            publish(shared, id, cancel)?;
-            way_back(shared, id, cancel);
-            Ok(())
-        }
-        ClaimPhase::Confirmed | ClaimPhase::Refuted | ClaimPhase::Inconclusive => {
-            publish(shared, id, cancel)?;
-            way_back(shared, id, cancel);
-            Ok(())
-        }
-        _ => Ok(()),
+        ClaimPhase::Pushed => begin(shared, id)?,
+        ClaimPhase::Verifying => verify(shared, &claim)?,
+        _ if !claim.phase.is_pushed() => return Ok(()),
+        _ => {}
     }
+    guarded::advance(shared, id)?;
+    publish(shared, id, cancel)?;
+    way_back(shared, id, cancel);
+    Ok(())
 }
 
 /// A rollback that is due is prepared at once; one that cannot be is prepared by `greenloop revert`.
@@ -75,11 +71,11 @@ pub(crate) fn begin(shared: &Shared, id: &ClaimId) -> Result<(), ServiceError> {
     shared.append_with(&daemon(), |core| {
         let trigger = Trigger::Push { claim: id.clone() };
         // A kill between these two events leaves a queued run behind: it is the one to go on with.
-        let waiting = core
-            .state
-            .runs
-            .values()
-            .find(|run| run.trigger == trigger && run.status == RunStatus::Queued);
+        let waiting = core.state.runs.values().find(|run| {
+            run.trigger == trigger
+                && run.scope == claim.body.proof_scope
+                && run.status == RunStatus::Queued
+        });
         if let Some(run) = waiting {
             run_id = Some(run.run_id.clone());
             return Ok(None);
@@ -105,7 +101,7 @@ pub(crate) fn begin(shared: &Shared, id: &ClaimId) -> Result<(), ServiceError> {
         },
     )?;
     shared.queue.add(Job::Run(run_id));
-    Ok(())
+    guarded::begin(shared, id)
 }
 
 /// True when the run said nothing because a daemon died under it.
@@ -134,7 +130,11 @@ fn verify(shared: &Shared, claim: &Claim) -> Result<(), ServiceError> {
         return Ok(());
     }
     let base = shared.base(&claim.body.parent)?;
-    let cells = observe::cells_of(shared, &run, &base.rulebook.catalogue)?;
+    let catalogue = &base.rulebook.catalogue;
+    let cells = observe::cells_of(shared, &run, catalogue)?;
+    let before: Option<Vec<CellObservations>> = guarded::baseline_of(shared, claim)
+        .map(|run| observe::cells_of(shared, &run, catalogue))
+        .transpose()?;
     let commit = claim.commit.clone().unwrap_or_default();
     let verdict = grade(
         &Pushed {
@@ -144,6 +144,7 @@ fn verify(shared: &Shared, claim: &Claim) -> Result<(), ServiceError> {
             run: &run,
             classification: classification.as_ref(),
             cells: &cells,
+            before: before.as_deref(),
         },
         &base.rulebook,
     );
@@ -231,13 +232,13 @@ fn shown_by(
     .collect()
 }
 
-/// Signs the verdict and publishes its write-once ref. A remote that cannot be reached is asked
+/// Signs the verdict and publishes its write-once ref, once every guarded scope is graded. A remote that cannot be reached is asked
 /// again at the next start and by `verify`.
 fn publish(shared: &Shared, id: &ClaimId, cancel: &Cancel) -> Result<(), ServiceError> {
     let Some(claim) = shared.core().state.claims.get(id).cloned() else {
         return Ok(());
     };
-    let (Some(verdict), None) = (&claim.verdict, &claim.verdict_object) else {
+    let (Some(verdict), None) = (claim.whole_verdict(), &claim.verdict_object) else {
         return Ok(());
     };
     let ref_name = repo::verdict_ref(&verdict.commit);
@@ -255,7 +256,7 @@ fn publish(shared: &Shared, id: &ClaimId, cancel: &Cancel) -> Result<(), Service
         &claim.body.ref_name,
         &claim.body.tree,
         &claim.digest,
-        verdict,
+        &verdict,
         at_ms,
         journal_head(shared),
         &shared.keys.verdict,

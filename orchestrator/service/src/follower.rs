@@ -17,6 +17,7 @@ use discipline::model::{ClaimId, Run, RunStatus};
 use discipline::orders::GivenOrder;
 use discipline::policy::{SourceKind, SourcePolicy};
 use discipline::state::{Claim, ClaimPhase};
+use discipline::verification::guards::witness_of;
 use verify::BaseFacts;
 
 use crate::api::PullFullLogRequest;
@@ -24,7 +25,7 @@ use crate::commands::pull::{is_settled, pull_run};
 use crate::queue::Job;
 use crate::shared::{Ctx, Shared, daemon};
 use crate::source::{self, Keeper};
-use crate::{Caller, NoProgress, ServiceError, classes, orders};
+use crate::{Caller, NoProgress, ServiceError, classes, guarded, orders};
 
 /// Pulls of a run that has ended before it is graded with what is there.
 const PULLS: u32 = 5;
@@ -65,6 +66,9 @@ fn work(shared: &Shared) {
     }
 }
 
+/// How often the run of a claim's scope was pulled.
+type Pulls = BTreeMap<(ClaimId, String), u32>;
+
 /// Something at the forge that the journal waits for.
 enum Subject {
     /// A pushed claim, whose run grades it.
@@ -102,11 +106,7 @@ impl Subject {
         Duration::from_secs(base.map_or(default, |base| base.facts.policy.source.poll_s()))
     }
 
-    fn look(
-        &self,
-        shared: &Shared,
-        pulls: &mut BTreeMap<ClaimId, u32>,
-    ) -> Result<(), ServiceError> {
+    fn look(&self, shared: &Shared, pulls: &mut Pulls) -> Result<(), ServiceError> {
         match self {
             Self::Claim(claim) => look(shared, claim, pulls),
             Self::Order(order) => orders::look(shared, &order.0, &order.1),
@@ -114,18 +114,18 @@ impl Subject {
     }
 }
 
-/// Claims that were pushed and are not graded.
+/// Claims that were pushed and are not graded, in their own scope or in one that they guard.
 fn open_claims(shared: &Shared) -> Vec<Claim> {
     let core = shared.core();
-    let open = |claim: &&Claim| matches!(claim.phase, ClaimPhase::Pushed | ClaimPhase::Verifying);
+    let open = |claim: &&Claim| own_is_open(claim) || !claim.ungraded_scopes().is_empty();
     core.state.claims.values().filter(open).cloned().collect()
 }
 
-fn look(
-    shared: &Shared,
-    claim: &Claim,
-    pulls: &mut BTreeMap<ClaimId, u32>,
-) -> Result<(), ServiceError> {
+fn own_is_open(claim: &Claim) -> bool {
+    matches!(claim.phase, ClaimPhase::Pushed | ClaimPhase::Verifying)
+}
+
+fn look(shared: &Shared, claim: &Claim, pulls: &mut Pulls) -> Result<(), ServiceError> {
     let base = shared.base(&claim.body.parent)?;
     let policy = &base.facts.policy;
     if policy.source.kind != SourceKind::Github {
@@ -134,78 +134,139 @@ fn look(
     let Some(forge) = source::open(shared, &policy.source)? else {
         return Ok(());
     };
-    let cancel = &shared.queue.stop;
-    let followed = followed(shared, claim);
-    let described = match &followed {
-        None => newest(&*forge, claim, &base, shared)?,
-        Some(run) => {
-            let id = run.forge.as_ref().map_or("", |forge| forge.id.as_str());
-            let run = forge.run(id, Some(run.attempt), cancel);
-            Some(run.map_err(source::failed)?)
-        }
+    let looked = Looked {
+        shared,
+        claim,
+        base: &base,
+        forge: &forge,
     };
-    let Some(described) = described else {
-        return Ok(());
-    };
-    let run = begun(shared, &base, &*forge, &described)?;
-    if claim.phase == ClaimPhase::Pushed {
-        shared.append(
-            &daemon(),
-            Event::VerificationStarted {
-                claim_id: claim.id.clone(),
-                run_id: run.run_id.clone(),
-            },
-        )?;
+    if own_is_open(claim) {
+        looked.own(pulls)?;
     }
-    if !described.is_completed() {
-        return Ok(());
-    }
-    let run = pulled(shared, &base, &forge, &run)?;
-    let tries = pulls.entry(claim.id.clone()).or_default();
-    *tries += 1;
-    if run.status == RunStatus::Completed
-        && (is_settled(shared, &run, &whole(&run)) || *tries >= PULLS)
-    {
-        pulls.remove(&claim.id);
-        shared.queue.add(Job::Follow(claim.id.clone()));
+    for scope in claim.ungraded_scopes() {
+        looked.guarded(scope, pulls)?;
     }
     Ok(())
 }
 
-/// The run that grades the claim, once it was found.
-fn followed(shared: &Shared, claim: &Claim) -> Option<Run> {
-    let core = shared.core();
-    let run = core.state.runs.get(claim.verifying_run.as_ref()?)?;
-    run.forge.is_some().then(|| run.clone())
+/// One look at the forge on account of a claim.
+struct Looked<'a> {
+    shared: &'a Shared,
+    claim: &'a Claim,
+    base: &'a BaseFacts,
+    forge: &'a Arc<dyn Forge + Send + Sync>,
 }
 
-/// The newest run that the push of the claim's commit started in the workflow that owns its scope.
-fn newest(
-    forge: &dyn Forge,
-    claim: &Claim,
-    base: &BaseFacts,
-    shared: &Shared,
-) -> Result<Option<WorkflowRun>, ServiceError> {
-    let scope = base.facts.policy.scope.get(&claim.body.proof_scope);
-    let workflow = scope.and_then(|scope| scope.workflow.clone());
-    let (Some(workflow), Some(commit)) = (workflow, &claim.commit) else {
-        return Ok(None);
-    };
-    let query = RunQuery {
-        workflow: Some(workflow.clone()),
-        head_sha: Some(commit.clone()),
-        ..RunQuery::default()
-    };
-    let runs = forge
-        .runs(&query, &shared.queue.stop)
-        .map_err(source::failed)?;
-    // A filter that the forge did not apply must not make a stranger the witness.
-    let ours = |run: &WorkflowRun| {
-        run.head_sha == *commit
-            && run.event.as_deref() == Some("push")
-            && run.workflow_file() == Some(workflow.as_str())
-    };
-    Ok(runs.into_iter().find(ours))
+impl Looked<'_> {
+    /// The run that grades the claim.
+    fn own(&self, pulls: &mut Pulls) -> Result<(), ServiceError> {
+        let claim = self.claim;
+        let followed = {
+            let core = self.shared.core();
+            let run = claim.verifying_run.as_ref();
+            run.and_then(|id| core.state.runs.get(id)).cloned()
+        };
+        let scope = &claim.body.proof_scope;
+        let Some((described, run)) = self.run_of(scope, followed)? else {
+            return Ok(());
+        };
+        if claim.phase == ClaimPhase::Pushed {
+            self.shared.append(
+                &daemon(),
+                Event::VerificationStarted {
+                    claim_id: claim.id.clone(),
+                    run_id: run.run_id.clone(),
+                },
+            )?;
+        }
+        self.pull(scope, &described, &run, pulls)
+    }
+
+    /// The run that shows the guards of another scope, or the end of waiting for it.
+    fn guarded(&self, scope: &str, pulls: &mut Pulls) -> Result<(), ServiceError> {
+        let followed = {
+            let core = self.shared.core();
+            let commit = self.claim.commit.as_deref().unwrap_or_default();
+            witness_of(core.state.runs.values(), scope, commit).cloned()
+        };
+        match self.run_of(scope, followed)? {
+            Some((described, run)) if described.is_completed() => {
+                self.pull(scope, &described, &run, pulls)
+            }
+            _ if guarded::is_overdue(self.shared, self.claim) => {
+                guarded::give_up(self.shared, self.claim, scope)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// A scope's run of the pushed commit: as the forge has it now, and as the journal has it.
+    fn run_of(
+        &self,
+        scope: &str,
+        followed: Option<Run>,
+    ) -> Result<Option<(WorkflowRun, Run)>, ServiceError> {
+        let followed = followed.and_then(|run| Some((run.forge?.id, run.attempt)));
+        let described = match followed {
+            None => self.newest(scope)?,
+            Some((id, attempt)) => {
+                let run = self.forge.run(&id, Some(attempt), &self.shared.queue.stop);
+                Some(run.map_err(source::failed)?)
+            }
+        };
+        let Some(described) = described else {
+            return Ok(None);
+        };
+        let run = begun(self.shared, self.base, &**self.forge, &described)?;
+        Ok(Some((described, run)))
+    }
+
+    /// The newest run that the push of the claim's commit started in the workflow that owns a scope.
+    fn newest(&self, scope: &str) -> Result<Option<WorkflowRun>, ServiceError> {
+        let scope = self.base.facts.policy.scope.get(scope);
+        let workflow = scope.and_then(|scope| scope.workflow.clone());
+        let (Some(workflow), Some(commit)) = (workflow, &self.claim.commit) else {
+            return Ok(None);
+        };
+        let query = RunQuery {
+            workflow: Some(workflow.clone()),
+            head_sha: Some(commit.clone()),
+            ..RunQuery::default()
+        };
+        let runs = self.forge.runs(&query, &self.shared.queue.stop);
+        let runs = runs.map_err(source::failed)?;
+        // A filter that the forge did not apply must not make a stranger the witness.
+        let ours = |run: &WorkflowRun| {
+            run.head_sha == *commit
+                && run.event.as_deref() == Some("push")
+                && run.workflow_file() == Some(workflow.as_str())
+        };
+        Ok(runs.into_iter().find(ours))
+    }
+
+    /// Pulls a run that has ended, and has it graded once it is whole.
+    fn pull(
+        &self,
+        scope: &str,
+        described: &WorkflowRun,
+        run: &Run,
+        pulls: &mut Pulls,
+    ) -> Result<(), ServiceError> {
+        if !described.is_completed() {
+            return Ok(());
+        }
+        let run = pulled(self.shared, self.base, self.forge, run)?;
+        let key = (self.claim.id.clone(), scope.to_owned());
+        let tries = pulls.entry(key.clone()).or_default();
+        *tries += 1;
+        if run.status == RunStatus::Completed
+            && (is_settled(self.shared, &run, &whole(&run)) || *tries >= PULLS)
+        {
+            pulls.remove(&key);
+            self.shared.queue.add(Job::Follow(self.claim.id.clone()));
+        }
+        Ok(())
+    }
 }
 
 /// The run as the journal has it, noted when it is new there or has changed.

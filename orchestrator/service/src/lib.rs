@@ -32,6 +32,7 @@ mod follow;
 mod follower;
 mod forecast;
 mod gates;
+mod guarded;
 mod identity;
 mod keys;
 mod news;

@@ -11,7 +11,7 @@ use discipline::state::{Claim, ClaimPhase, LoopState};
 
 use crate::queue::Job;
 use crate::shared::{Shared, daemon};
-use crate::{Cancel, ServiceError, delivery, follow, runs};
+use crate::{Cancel, ServiceError, delivery, follow, guarded, runs};
 
 /// Between SIGTERM and SIGKILL for what a dead daemon left running.
 const GRACE: Duration = Duration::from_secs(1);
@@ -140,6 +140,10 @@ fn reconcile_claim(shared: &Shared, id: &ClaimId) -> Result<(), ServiceError> {
             shared.queue.add(Job::Follow(id.clone()));
         }
         _ => {}
+    }
+    if !claim.ungraded_scopes().is_empty() {
+        guarded::begin(shared, id)?;
+        shared.queue.add(Job::Follow(id.clone()));
     }
     Ok(())
 }

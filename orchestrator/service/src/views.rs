@@ -4,8 +4,8 @@ use attest::claim::Citation;
 use attest::digest::Digest;
 use discipline::hit_rate::{HitRate, by_author};
 use discipline::model::{
-    Counters, GateResult, GateVerdict, Grade, Job, LogRef, Refusal, Run, RunStatus, Trigger,
-    Verdict, VerdictKind, WhyEmpty,
+    Counters, GateResult, GateVerdict, Grade, Job, LogRef, Refusal, Run, RunStatus, ScopeGuards,
+    Trigger, VerdictKind, WhyEmpty,
 };
 use discipline::overrides::Override;
 use discipline::spend::Spend;
@@ -17,7 +17,7 @@ use crate::ServiceError;
 use crate::api::{
     ActionView, CitationView, ClaimSummary, CountersView, GateView, GradeView, HitRateView,
     HypothesisView, JobView, LogView, ObservationView, OverrideView, RefusalView, RunView,
-    ScopeView, SpendView, VerdictView,
+    ScopeGuardsView, ScopeView, SpendView, VerdictView,
 };
 
 pub(crate) fn refusals(refused: &[Refusal]) -> Vec<RefusalView> {
@@ -196,19 +196,41 @@ fn grade(grade: &Grade) -> GradeView {
     }
 }
 
-pub(crate) fn verdict(verdict: &Verdict) -> VerdictView {
+/// The verdict of a claim, with the scopes that it guards as far as they are graded.
+pub(crate) fn verdict(claim: &Claim) -> Option<VerdictView> {
+    let verdict = claim.verdict.as_ref()?;
     let kind = match verdict.kind {
         VerdictKind::Confirmed => "confirmed",
         VerdictKind::Refuted => "refuted",
         VerdictKind::Inconclusive => "inconclusive",
     };
-    VerdictView {
+    let graded = claim.other_scopes.values().map(scope_guards);
+    let waiting = claim.ungraded_scopes().into_iter();
+    let waiting = waiting.map(|scope| ScopeGuardsView {
+        scope: scope.to_owned(),
+        run_id: None,
+        outcome: "waiting".into(),
+        grades: Vec::new(),
+        reasons: Vec::new(),
+    });
+    Some(VerdictView {
         kind: kind.into(),
         run_id: verdict.run_id.to_string(),
         commit: verdict.commit.clone(),
         grades: verdict.grades.iter().map(grade).collect(),
-        rollback_due: verdict.rollback_due,
+        rollback_due: claim.rollback_due(),
         reasons: verdict.reasons.clone(),
+        other_scopes: graded.chain(waiting).collect(),
+    })
+}
+
+fn scope_guards(guards: &ScopeGuards) -> ScopeGuardsView {
+    ScopeGuardsView {
+        scope: guards.scope.clone(),
+        run_id: guards.run_id.as_ref().map(ToString::to_string),
+        outcome: guards.outcome.as_str().into(),
+        grades: guards.grades.iter().map(grade).collect(),
+        reasons: guards.reasons.clone(),
     }
 }
 

@@ -150,6 +150,9 @@ pub(super) fn verdict_block(output: Output, verdict: &VerdictView) -> String {
         .reasons
         .iter()
         .for_each(|reason| text.push_str(&format!("    {reason}\n")));
+    for scope in &verdict.other_scopes {
+        text.push_str(&format!("    {}\n", scope.sentence()));
+    }
     if verdict.rollback_due {
         text.push_str(&output.paint(
             Tone::Bad,

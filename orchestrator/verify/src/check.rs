@@ -17,7 +17,8 @@ use crate::report::{CommitReport, GateView};
 use crate::signing;
 use crate::trust::Trust;
 
-const UNCHANGED: &str = "push the commit and attestation that the daemon made, unchanged";
+pub(crate) const UNCHANGED: &str =
+    "push the commit and attestation that the daemon made, unchanged";
 
 /// When the question is asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use discipline::model::{GateVerdict, Refusal, VerdictKind};
+use discipline::model::{GateVerdict, Grade, Refusal, VerdictKind};
 use discipline::overrides::Override;
 
 use crate::audit::AuditReport;
@@ -237,7 +237,27 @@ fn verdict_lines(report: &CommitReport, out: &mut Text) {
         "verdict {kind} by run {}, signed at {} ms by {} ({pinned})",
         view.verdict.run_id, view.at_ms, view.signed_by
     ));
-    for grade in &view.verdict.grades {
+    grade_lines(&view.verdict.grades, out);
+    for scope in &view.verdict.other_scopes {
+        let run = scope.run_id.as_ref().map_or("no run", |run| run.as_str());
+        out.line(&format!(
+            "        guards of {} {} ({})",
+            printable(&scope.scope),
+            scope.outcome.as_str(),
+            printable(run)
+        ));
+        for reason in &scope.reasons {
+            out.line(&format!("        {}", printable(reason)));
+        }
+        grade_lines(&scope.grades, out);
+    }
+    if view.verdict.rollback_due {
+        out.line("        ROLLBACK DUE");
+    }
+}
+
+fn grade_lines(grades: &[Grade], out: &mut Text) {
+    for grade in grades {
         out.line(&format!(
             "        {:?} {} {}: {}",
             grade.truth,
@@ -245,9 +265,6 @@ fn verdict_lines(report: &CommitReport, out: &mut Text) {
             printable(&grade.predicate),
             printable(&grade.observed)
         ));
-    }
-    if view.verdict.rollback_due {
-        out.line("        ROLLBACK DUE");
     }
 }
 

@@ -6,17 +6,18 @@ use attest::signers::Signers;
 use attest::sshsig::{self, VerifiedSignature};
 use attest::statement::{Statement, TEST_RESULT, TestOutcome, TestResult};
 use discipline::decision::{Decision, DecisionInput, gates_digest};
+use discipline::model::Verdict;
+use discipline::state::guarded_scopes;
 
 use crate::VerifyError;
 use crate::base::BaseFacts;
 use crate::build::gate_statement;
-use crate::check::{Case, Moment};
+use crate::check::{Case, Moment, UNCHANGED};
 use crate::load::{LoadedVerdict, load_verdict};
 use crate::report::{ApproverView, CommitReport, VerdictView};
 use crate::trust::{SignerSource, signers_of_tree};
 
 const APPROVE: &str = "have a person approve exactly this push: `greenloop approve`";
-const UNCHANGED: &str = "push the commit and attestation that the daemon made, unchanged";
 
 /// Reads the verdict, if there is one. A verdict that does not verify refuses: it is a forgery.
 pub(crate) fn check_verdict(
@@ -41,6 +42,7 @@ pub(crate) fn check_verdict(
         &predicate.claim_digest,
         &case.attestation.claim_digest,
     );
+    check_other_scopes(case, &predicate.verdict, report);
     let pinned = match &case.trust.signers {
         SignerSource::Pinned(signers) => check_daemon_key(signers, &verdict.signature, report),
         SignerSource::Base => false,
@@ -53,6 +55,25 @@ pub(crate) fn check_verdict(
         journal: predicate.journal.clone(),
     });
     Ok(Some(verdict))
+}
+
+/// A verdict is published once every scope is graded that the claim guards; one that leaves a scope out hides
+/// what its guards showed.
+fn check_other_scopes(case: &Case<'_>, verdict: &Verdict, report: &mut CommitReport) {
+    let told = |scope: &str| verdict.other_scopes.iter().any(|told| told.scope == scope);
+    let guarded = guarded_scopes(&case.attestation.claim).into_iter();
+    let missing: Vec<&str> = guarded.filter(|scope| !told(scope)).collect();
+    if !missing.is_empty() {
+        report.refuse(
+            "verdict_incomplete",
+            "verdict.other_scopes",
+            format!(
+                "the claim guards {}, and the verdict does not say what became of it",
+                missing.join(", ")
+            ),
+            "publish the verdict that the daemon signed: `greenloop verify` with the claim's id",
+        );
+    }
 }
 
 /// A key of the daemon must be listed as soon as the file lists any key for its namespace; a file

@@ -18,7 +18,7 @@ use std::process::{Command, Output};
 use attest::claim::ClaimKind;
 use attest::digest::Digest;
 use attest::namespace::Namespace;
-use discipline::model::GateVerdict;
+use discipline::model::{GateVerdict, Verdict};
 use gitread::GitReader;
 use support::{APPROVER, Edits, LOG, Made, VERDICT, World, git, now_ms};
 use verify::{
@@ -783,6 +783,46 @@ fn a_verdict_is_believed_only_when_it_verifies() {
         codes(&garbage),
         ["verdict_malformed @ verdict".to_owned()].into()
     );
+}
+
+#[test]
+fn a_verdict_that_leaves_a_guarded_scope_out_is_refused() {
+    let world = World::with(
+        "[scope.beside]\npackage = \"sums\"\nargv = [\"cargo\", \"test\", \"-p\", \"sums\"]\nwhen = [\"other/**\"]\n",
+        &[],
+    );
+    let made = world.make(Edits {
+        kind: |body| {
+            body.guards.push(attest::claim::Guard {
+                scope: "beside".to_owned(),
+                predicate: "absent envelope".to_owned(),
+            });
+            body.budget.runs = 2;
+        },
+        ..Edits::default()
+    });
+    let name = format!("refs/greenloop/verdict/{}", made.commit);
+    let report = |edit: fn(&mut Verdict)| {
+        let object = world.verdict_with(&made, VERDICT, now_ms(), edit);
+        world.git(&["update-ref", &name, &object]);
+        check_at(&world, &made, Moment::Audit)
+    };
+    let silent = report(|_| ());
+    assert_eq!(
+        codes(&silent),
+        ["verdict_incomplete @ verdict.other_scopes".to_owned()].into()
+    );
+    let whole = report(|verdict| {
+        let unseen = discipline::verification::guards::not_seen("beside", "it never ran".into());
+        verdict.other_scopes.push(unseen);
+    });
+    assert!(whole.accepted, "{:?}", whole.refused);
+    let text = verify::why_text(&whole);
+    assert!(
+        text.contains("guards of beside not_seen (no run)"),
+        "{text}"
+    );
+    assert!(text.contains("it never ran"), "{text}");
 }
 
 #[test]

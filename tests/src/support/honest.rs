@@ -1,6 +1,6 @@
 //! Honest claims on seeded bugs: what `stories/honest.toml` and a bug's own description say together.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
@@ -307,6 +307,12 @@ impl Known {
             .iter()
             .map(|hunk| hunk.site(self.function.as_deref()))
             .collect();
+        // Where the daemon runs pushes, every guarded scope costs a run of its own.
+        let scopes: BTreeSet<&str> = guards
+            .iter()
+            .filter_map(|guard| guard["scope"].as_str())
+            .chain([self.scope.as_str()])
+            .collect();
         json!({
             "kind": "fix",
             "proof_scope": self.scope,
@@ -318,7 +324,7 @@ impl Known {
             "gates": self.gates,
             "pinned_test": { "package": self.package, "target": target, "name": name, "files": [] },
             "rollback_if": rollback_if,
-            "budget": { "runner_minutes": 10, "runs": 1, "cancels": [] },
+            "budget": { "runner_minutes": 10, "runs": scopes.len(), "cancels": [] },
             "message": format!("{}\n\nInvariant: {}.\n\n{}", self.subject, bug.invariant, bug.breaks),
         })
     }

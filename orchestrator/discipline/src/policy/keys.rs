@@ -179,7 +179,7 @@ const SCOPE: &[Key] = &[
     key(
         "guards",
         Kind::TextList,
-        "predicates that no claim may break",
+        "predicates that no claim which reaches the scope may break; graded on the scope's run of the pushed commit",
     ),
     key(
         "when",

@@ -1,6 +1,8 @@
 //! A fix that touches what an earlier attempt touched says what differs, and carries that failure's
 //! fingerprint, so that the same failure cannot pass unseen.
 
+use attest::claim::Guard;
+
 use super::Case;
 use crate::decision::AttemptFact;
 use crate::model::Refusal;
@@ -41,7 +43,12 @@ fn unanswered(case: &Case<'_>, attempt: &AttemptFact) -> Option<Refusal> {
 }
 
 fn fingerprint(attempt: &AttemptFact) -> String {
-    let mut parts = attempt.held_rollbacks.iter().chain(&attempt.broken_guards);
+    let elsewhere = attempt.broken_elsewhere.iter();
+    let mut parts = attempt
+        .held_rollbacks
+        .iter()
+        .chain(&attempt.broken_guards)
+        .chain(elsewhere.map(|guard| &guard.predicate));
     parts
         .next()
         .map_or_else(String::new, |first| format!(": `{first}`"))
@@ -77,7 +84,25 @@ fn uncarried<'a>(case: &'a Case<'_>, attempt: &'a AttemptFact) -> impl Iterator<
         .held_rollbacks
         .iter()
         .filter(|text| !body.rollback_if.contains(text));
+    let elsewhere = attempt
+        .broken_elsewhere
+        .iter()
+        .filter(|guard| !body.guards.contains(guard));
     guards
         .map(move |text| refusal("guards", text))
         .chain(conditions.map(move |text| refusal("rollback_if", text)))
+        .chain(elsewhere.map(move |guard| uncarried_elsewhere(attempt, guard)))
+}
+
+fn uncarried_elsewhere(attempt: &AttemptFact, guard: &Guard) -> Refusal {
+    let Guard { scope, predicate } = guard;
+    Refusal::new(
+        "fingerprint_not_carried",
+        "guards",
+        format!(
+            "`{predicate}` broke in scope `{scope}` under {}, and this claim does not watch for it",
+            attempt.claim_id
+        ),
+        format!("add {{\"scope\": \"{scope}\", \"predicate\": {predicate:?}}} to `guards`"),
+    )
 }

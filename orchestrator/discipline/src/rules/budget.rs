@@ -2,6 +2,8 @@
 
 use super::Case;
 use crate::model::Refusal;
+use crate::policy::SourceKind;
+use crate::state::guarded_scopes;
 
 pub(super) fn judge(case: &Case<'_>) -> Vec<Refusal> {
     let (budget, target) = (&case.body().budget, &case.input.target);
@@ -14,6 +16,7 @@ pub(super) fn judge(case: &Case<'_>) -> Vec<Refusal> {
             "set `budget.runs` to the runs the push starts, at least 1",
         ));
     }
+    refused.extend(too_few(case));
     if budget.runner_minutes == 0 {
         refused.push(Refusal::new(
             "budget_without_minutes",
@@ -53,6 +56,31 @@ pub(super) fn judge(case: &Case<'_>) -> Vec<Refusal> {
     }
     refused.extend(unnamed(case));
     refused
+}
+
+/// Where this machine runs pushes, each scope whose guards the claim states costs a run of its own.
+fn too_few(case: &Case<'_>) -> Option<Refusal> {
+    let policy = &case.input.policy.policy;
+    let mut others = guarded_scopes(case.body());
+    others.retain(|scope| policy.scope.contains_key(*scope));
+    let (runs, starts) = (case.body().budget.runs, others.len().saturating_add(1));
+    let short = usize::try_from(runs).is_ok_and(|runs| (1..starts).contains(&runs));
+    if policy.source.kind != SourceKind::Local || case.scope().is_none() || !short {
+        return None;
+    }
+    let others: Vec<&str> = others.into_iter().collect();
+    Some(Refusal::new(
+        "budget_runs_too_few",
+        "budget.runs",
+        format!(
+            "the push starts {starts} runs: of `{}`, and of {}, whose guards the claim states",
+            case.body().proof_scope,
+            others.join(", ")
+        ),
+        format!(
+            "set `budget.runs` to {starts}, and `budget.runner_minutes` to what they take together"
+        ),
+    ))
 }
 
 /// Superseding is approved run by run: a budget that names one run has to name all that are lost.

@@ -83,6 +83,14 @@ fn a_diagnostic_needs_no_prediction_and_no_pinned_test() {
     );
 }
 
+/// A guard of the other scope.
+fn in_dream() -> Guard {
+    Guard {
+        scope: "dream".into(),
+        predicate: "absent envelope".into(),
+    }
+}
+
 /// An attempt at the same invariant that the runner refuted, and the pin's red run on its tree.
 fn attempted(input: &mut DecisionInput, edit: fn(&mut AttemptFact)) {
     let mut attempt = AttemptFact {
@@ -91,6 +99,7 @@ fn attempted(input: &mut DecisionInput, edit: fn(&mut AttemptFact)) {
         overlaps: true,
         broken_guards: vec!["absent worker_exit{class=gpu_hang}".into()],
         held_rollbacks: vec!["present chunk_abort".into()],
+        broken_elsewhere: Vec::new(),
     };
     edit(&mut attempt);
     let mut red = fixtures::gate_result("pinned", GateRole::PinOnAttempt);
@@ -731,6 +740,11 @@ const TABLE: &[Row] = &[
         &["budget_without_runs @ budget.runs"],
     ),
     (
+        "a guard of another scope, whose run nobody pays",
+        |i| i.body.guards.push(in_dream()),
+        &["budget_runs_too_few @ budget.runs"],
+    ),
+    (
         "no minutes",
         |i| i.body.budget.runner_minutes = 0,
         &["budget_without_minutes @ budget.runner_minutes"],
@@ -853,6 +867,20 @@ const TABLE: &[Row] = &[
             "attempt_unanswered @ reasoning",
             "fingerprint_not_carried @ guards",
             "fingerprint_not_carried @ rollback_if",
+        ],
+    ),
+    (
+        "an earlier attempt that broke another scope, which nobody watches now",
+        |i| {
+            attempted(i, |attempt| {
+                attempt.broken_guards.clear();
+                attempt.held_rollbacks.clear();
+                attempt.broken_elsewhere.push(in_dream());
+            })
+        },
+        &[
+            "attempt_unanswered @ reasoning",
+            "fingerprint_not_carried @ guards",
         ],
     ),
     (

@@ -1,12 +1,17 @@
 //! A claim: where it stands and everything that happened to it.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use attest::approval::ApprovalSubject;
 use attest::claim::ClaimBody;
 use attest::digest::Digest;
 use serde::{Deserialize, Serialize};
 
 use crate::event::Author;
-use crate::model::{ClaimId, GateResult, GateRunId, LoopId, OverrideId, Refusal, RunId, Verdict};
+use crate::model::{
+    ClaimId, GateResult, GateRunId, GuardOutcome, LoopId, OverrideId, Refusal, RunId, ScopeGuards,
+    Verdict,
+};
 
 /// Where a claim stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -125,6 +130,15 @@ impl ClaimPhase {
         )
     }
 
+    /// True when its commit is at the remote.
+    #[must_use]
+    pub fn is_pushed(self) -> bool {
+        matches!(
+            self,
+            Self::Pushed | Self::Verifying | Self::Confirmed | Self::Refuted | Self::Inconclusive
+        )
+    }
+
     /// True while it may still be withdrawn or invalidated.
     #[must_use]
     pub fn before_push(self) -> bool {
@@ -210,10 +224,66 @@ pub struct Claim {
     pub verifying_run: Option<RunId>,
     /// How it was graded.
     pub verdict: Option<Verdict>,
+    /// What other scopes showed of the guards that it states for them, by scope.
+    #[serde(default)]
+    pub other_scopes: BTreeMap<String, ScopeGuards>,
     /// Object that the verdict ref names, once published.
     pub verdict_object: Option<String>,
     /// Why it was rejected, withdrawn or invalidated.
     pub closed_because: Option<String>,
     /// Who proposed it.
     pub author: Author,
+}
+
+impl Claim {
+    /// Scopes besides the proof scope for which the claim states guards, sorted.
+    #[must_use]
+    pub fn guarded_scopes(&self) -> BTreeSet<&str> {
+        guarded_scopes(&self.body)
+    }
+
+    /// Guarded scopes of a pushed claim that no run was graded for, sorted.
+    #[must_use]
+    pub fn ungraded_scopes(&self) -> Vec<&str> {
+        let graded = |scope: &&str| self.other_scopes.contains_key(*scope);
+        let mut open = self.guarded_scopes();
+        open.retain(|scope| !graded(scope) && self.phase.is_pushed());
+        open.into_iter().collect()
+    }
+
+    /// The first other scope in which the claim broke a guard.
+    #[must_use]
+    pub fn broke_elsewhere(&self) -> Option<&ScopeGuards> {
+        let mut scopes = self.other_scopes.values();
+        scopes.find(|scope| scope.outcome == GuardOutcome::Broke)
+    }
+
+    /// True when a run of the pushed commit says that it has to be taken back.
+    #[must_use]
+    pub fn rollback_due(&self) -> bool {
+        let due = self
+            .verdict
+            .as_ref()
+            .is_some_and(|verdict| verdict.rollback_due);
+        due || self.broke_elsewhere().is_some()
+    }
+
+    /// The verdict with what the other scopes showed, once all of them are graded.
+    #[must_use]
+    pub fn whole_verdict(&self) -> Option<Verdict> {
+        let mut verdict = self.verdict.clone()?;
+        if !self.ungraded_scopes().is_empty() {
+            return None;
+        }
+        verdict.rollback_due = self.rollback_due();
+        verdict.other_scopes = self.other_scopes.values().cloned().collect();
+        Some(verdict)
+    }
+}
+
+/// Scopes besides the proof scope for which a body states guards, sorted.
+#[must_use]
+pub fn guarded_scopes(body: &ClaimBody) -> BTreeSet<&str> {
+    let scopes = body.guards.iter().map(|guard| guard.scope.as_str());
+    scopes.filter(|scope| *scope != body.proof_scope).collect()
 }

@@ -2,15 +2,15 @@
 
 use std::collections::BTreeSet;
 
-use attest::claim::{ClaimBody, ClaimKind};
+use attest::claim::{ClaimBody, ClaimKind, Guard};
 use attest::digest::Digest;
 use markers::Truth;
 
 use super::{Claim, LoopState, RecordedObservation, ScopeClosure};
 use crate::decision::AttemptFact;
 use crate::model::{
-    ClaimId, GateResult, GateRole, GateRunId, GateVerdict, HypothesisId, LoopId, ObservationId,
-    OrderId, OverrideId, Run, RunId, RunStatus, Trigger, VerdictKind,
+    ClaimId, GateResult, GateRole, GateRunId, GateVerdict, Grade, HypothesisId, LoopId,
+    ObservationId, OrderId, OverrideId, Run, RunId, RunStatus, Trigger, VerdictKind,
 };
 use crate::spend::{cost_ms, minutes};
 
@@ -78,18 +78,26 @@ impl ReuseKey<'_> {
 
 /// What an attempt that failed leaves behind.
 fn attempt(claim: &Claim, changed: &BTreeSet<String>) -> AttemptFact {
-    let graded = |role: &str, truth: Truth| -> Vec<String> {
+    let graded = |wanted: fn(&Grade) -> bool| -> Vec<String> {
         let grades = claim.verdict.iter().flat_map(|verdict| &verdict.grades);
-        let wanted = grades.filter(|grade| grade.role == role && grade.truth == truth);
+        let wanted = grades.filter(|grade| wanted(grade));
         wanted.map(|grade| grade.predicate.clone()).collect()
     };
+    let elsewhere = claim.other_scopes.values().flat_map(|scope| {
+        let broken = scope.grades.iter().filter(|grade| grade.is_broken_guard());
+        broken.map(|grade| Guard {
+            scope: scope.scope.clone(),
+            predicate: grade.predicate.clone(),
+        })
+    });
     let mut sites = claim.body.sites.iter();
     AttemptFact {
         claim_id: claim.id.to_string(),
         tree: claim.body.tree.clone(),
         overlaps: sites.any(|site| changed.contains(&site.file)),
-        broken_guards: graded("guard", Truth::Fails),
-        held_rollbacks: graded("rollback_if", Truth::Holds),
+        broken_guards: graded(Grade::is_broken_guard),
+        held_rollbacks: graded(|grade| grade.role == "rollback_if" && grade.truth == Truth::Holds),
+        broken_elsewhere: elsewhere.collect(),
     }
 }
 
@@ -203,8 +211,8 @@ impl LoopState {
     ) -> Vec<AttemptFact> {
         let failed = |claim: &&Claim| {
             let verdict = claim.verdict.as_ref();
-            verdict
-                .is_some_and(|verdict| verdict.kind == VerdictKind::Refuted || verdict.rollback_due)
+            let refuted = verdict.is_some_and(|verdict| verdict.kind == VerdictKind::Refuted);
+            refuted || claim.rollback_due()
         };
         let mut earlier: Vec<&Claim> = self
             .claims

@@ -1,6 +1,8 @@
 //! The claim machine: one match says which move leads where; everything else is checked against
 //! what the claim is bound to.
 
+use std::collections::BTreeMap;
+
 use attest::approval::{ApprovalSubject, claim_digest};
 use attest::claim::{ClaimBody, ClaimKind};
 use attest::digest::Digest;
@@ -9,7 +11,7 @@ use attest::json::canonical;
 use super::gates::{end_gate_run, finish_gates, live, start_gates};
 use super::{IllegalEvent, counters, equal, fresh, fresh_key, known, known_run, open};
 use crate::event::{Event, PushOutcome};
-use crate::model::{ClaimId, LoopId, VerdictKind};
+use crate::model::{ClaimId, GuardOutcome, LoopId, ScopeGuards, VerdictKind};
 use crate::overrides::SCOPE_CLOSED;
 use crate::state::{
     ApprovalRecord, Claim, ClaimPhase, GateRunStatus, LoopState, Operation, PushRecord,
@@ -35,6 +37,7 @@ pub(super) enum Move {
     LosePush,
     Verify,
     Grade(VerdictKind),
+    GradeGuards,
     PublishVerdict,
 }
 
@@ -60,6 +63,7 @@ pub(super) fn target(from: ClaimPhase, by: Move) -> Option<ClaimPhase> {
         (P::Verifying, Move::Grade(VerdictKind::Confirmed)) => P::Confirmed,
         (P::Verifying, Move::Grade(VerdictKind::Refuted)) => P::Refuted,
         (P::Verifying, Move::Grade(VerdictKind::Inconclusive)) => P::Inconclusive,
+        (from, Move::GradeGuards) if from.is_pushed() => from,
         (from @ (P::Confirmed | P::Refuted | P::Inconclusive), Move::PublishVerdict) => from,
         _ => return None,
     })
@@ -233,6 +237,7 @@ pub(super) fn apply(state: &mut LoopState, event: &Event) -> Result<(), IllegalE
             }
             Ok(())
         }
+        Event::GuardsGraded { claim_id, guards } => grade_guards(state, claim_id, guards),
         Event::VerdictPublished { claim_id, object } => change(
             state,
             claim_id,
@@ -249,8 +254,43 @@ pub(super) fn apply(state: &mut LoopState, event: &Event) -> Result<(), IllegalE
     }
 }
 
+/// A guard that broke closes the scope it stands for and the claim's own, whatever the claim's own run says.
+fn grade_guards(
+    state: &mut LoopState,
+    id: &ClaimId,
+    guards: &ScopeGuards,
+) -> Result<(), IllegalEvent> {
+    let claim = bound(get(state, id)?, Move::GradeGuards, "guards_graded")?;
+    let scope = guards.scope.as_str();
+    if !claim.ungraded_scopes().contains(&scope) {
+        return Err(IllegalEvent::Unknown {
+            what: "guarded scope without a grade",
+            id: scope.to_owned(),
+        });
+    }
+    if let Some(run_id) = &guards.run_id {
+        let run = known_run(state, run_id)?;
+        let subject = format!("claim {id}");
+        equal(&subject, "guards.scope", scope, &run.scope)?;
+        let commit = claim.commit.as_deref().unwrap_or("none");
+        equal(&subject, "guards.commit", commit, &run.head_sha)?;
+    }
+    let own = claim.body.proof_scope.clone();
+    change(state, id, Move::GradeGuards, "guards_graded", |claim| {
+        claim
+            .other_scopes
+            .insert(guards.scope.clone(), guards.clone());
+    })?;
+    if guards.outcome == GuardOutcome::Broke {
+        let reason = guards.reasons.join("; ");
+        close_scope(state, scope, id, &reason);
+        close_scope(state, &own, id, &reason);
+    }
+    Ok(())
+}
+
 /// Closes a scope; the first reason stays until the scope is reopened.
-pub(super) fn close_scope(state: &mut LoopState, scope: &str, claim_id: &ClaimId, reason: &str) {
+fn close_scope(state: &mut LoopState, scope: &str, claim_id: &ClaimId, reason: &str) {
     let closure = ScopeClosure {
         claim_id: claim_id.clone(),
         reason: reason.to_owned(),
@@ -368,6 +408,7 @@ fn propose(state: &mut LoopState, event: &Event) -> Result<(), IllegalEvent> {
         push: None,
         verifying_run: None,
         verdict: None,
+        other_scopes: BTreeMap::new(),
         verdict_object: None,
         closed_because: None,
         author: author.clone(),
@@ -438,6 +479,23 @@ fn may_push(state: &LoopState, claim_id: &ClaimId, push: &PushRecord) -> Result<
     }
 }
 
+/// A rollback has landed: its scope takes pushes again, and so does every scope that the same claim closed.
+fn open_scopes(state: &mut LoopState, scope: &str) {
+    let Some(landed) = state.closed_scopes.remove(&scope.to_owned()) else {
+        return;
+    };
+    let of_same = |closure: &ScopeClosure| closure.claim_id == landed.claim_id;
+    let others: Vec<String> = state
+        .closed_scopes
+        .iter()
+        .filter(|(_, closure)| of_same(closure))
+        .map(|(scope, _)| scope.clone())
+        .collect();
+    for other in others {
+        state.closed_scopes.remove(&other);
+    }
+}
+
 fn settle(state: &mut LoopState, id: &ClaimId, outcome: &PushOutcome) -> Result<(), IllegalEvent> {
     let (moved, message) = match outcome {
         PushOutcome::Pushed => (Move::Push, "pushed"),
@@ -455,7 +513,7 @@ fn settle(state: &mut LoopState, id: &ClaimId, outcome: &PushOutcome) -> Result<
     let claim = get(state, id)?;
     let (loop_id, scope) = (claim.loop_id.clone(), claim.body.proof_scope.clone());
     if claim.body.kind == ClaimKind::Rollback {
-        state.closed_scopes.remove(&scope);
+        open_scopes(state, &scope);
     }
     if let Some(counters) = counters(state, &loop_id) {
         counters.pushes += 1;

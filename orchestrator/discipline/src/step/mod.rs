@@ -157,15 +157,6 @@ fn apply(state: &mut LoopState, event: &Event) -> Result<(), IllegalEvent> {
             };
             ledger::record(state, recorded, idempotency_key)
         }
-        Event::ScopeClosed {
-            scope,
-            claim_id,
-            reason,
-        } => {
-            known(&state.claims, claim_id, "claim", claim_id.as_str())?;
-            claims::close_scope(state, scope, claim_id, reason);
-            Ok(())
-        }
         Event::OverrideGranted { granted } => ledger::grant_override(state, granted),
         Event::RunOrdered { order } => ledger::give_order(state, order),
         Event::RunOrderSettled { order_id, outcome } => {

@@ -41,6 +41,7 @@ fn verdict(kind: VerdictKind, rollback_due: bool) -> Event {
         grades: Vec::new(),
         rollback_due,
         reasons: vec!["reason".into()],
+        other_scopes: Vec::new(),
     };
     Event::ClaimVerified {
         claim_id: CLAIM.into(),
@@ -692,6 +693,7 @@ fn a_failed_attempt_leaves_its_fingerprint() {
         predicate: predicate.into(),
         truth,
         observed: String::new(),
+        failed_before: false,
     };
     let after = |kind, rollback_due| {
         let Event::ClaimVerified {

@@ -261,6 +261,7 @@ fn on_the_run(role: &str, text: &str, cells: &[CellObservations]) -> (Truth, Ver
             run: &run,
             classification: None,
             cells,
+            before: None,
         },
         &RULEBOOK,
     );

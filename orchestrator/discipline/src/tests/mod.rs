@@ -4,6 +4,7 @@ mod cited;
 mod compare;
 mod contrast;
 mod green;
+mod guards;
 mod hypothesis;
 mod language;
 mod observation;

@@ -33,6 +33,7 @@ fn verdict(kind: VerdictKind, grades: Vec<Grade>, reasons: &[&str]) -> Event {
             grades,
             rollback_due: false,
             reasons: reasons.iter().map(|reason| (*reason).to_owned()).collect(),
+            other_scopes: Vec::new(),
         }),
     }
 }
@@ -49,6 +50,7 @@ fn grade(role: &str, truth: Truth) -> Grade {
         predicate: "absent first_divergence".into(),
         truth,
         observed: String::new(),
+        failed_before: false,
     }
 }
 
@@ -254,12 +256,9 @@ fn a_closed_scope_takes_a_push_only_while_a_person_stands_for_it() {
 #[test]
 fn a_push_into_a_closed_scope_names_the_word_that_lets_it_pass() {
     let mut state = until(ClaimPhase::Approved);
-    let closed = Event::ScopeClosed {
-        scope: SCOPE.into(),
-        claim_id: "C1".into(),
-        reason: "a guard broke".into(),
-    };
-    step(&mut state, &closed).unwrap();
+    state
+        .closed_scopes
+        .insert(SCOPE.into(), fixtures::closure());
     let intend = |by: Vec<OverrideId>| {
         let is_intent = |event: &Event| matches!(event, Event::PushIntended { .. });
         let mut event = story().into_iter().find(is_intent).unwrap();

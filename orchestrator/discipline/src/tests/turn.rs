@@ -58,6 +58,7 @@ fn green() -> LoopState {
         grades: Vec::new(),
         rollback_due: false,
         reasons: Vec::new(),
+        other_scopes: Vec::new(),
     };
     step(&mut state, &classified).unwrap();
     step(
@@ -194,16 +195,9 @@ fn the_next_actions_follow_the_claim() {
     let mut closed = after(4);
     let proposal = fixtures::proposal();
     step(&mut closed, &proposal).unwrap();
-    let reason = "a guard broke".to_owned();
-    step(
-        &mut closed,
-        &Event::ScopeClosed {
-            scope: SCOPE.into(),
-            claim_id: "C1".into(),
-            reason,
-        },
-    )
-    .unwrap();
+    closed
+        .closed_scopes
+        .insert(SCOPE.into(), fixtures::closure());
     let actions = next_actions(&closed, &LoopId::nth(1));
     assert!(
         actions

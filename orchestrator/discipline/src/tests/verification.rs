@@ -23,6 +23,7 @@ fn graded(
         run,
         classification: None,
         cells,
+        before: None,
     };
     grade(&pushed, &rulebook())
 }
@@ -185,6 +186,7 @@ fn a_scope_without_engagement_proof_confirms_nothing() {
         run: &run,
         classification: None,
         cells: &cells,
+        before: None,
     };
     assert_eq!(grade(&pushed, &rulebook()).kind, VerdictKind::Inconclusive);
 }

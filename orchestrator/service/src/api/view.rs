@@ -216,6 +216,39 @@ pub struct VerdictView {
     pub rollback_due: bool,
     /// One line per reason.
     pub reasons: Vec<String>,
+    /// Guards of the other scopes that the claim guards, by scope; one that broke makes the rollback due.
+    #[serde(default)]
+    pub other_scopes: Vec<ScopeGuardsView>,
+}
+
+/// What another scope showed of the guards that a claim states for it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ScopeGuardsView {
+    /// The scope.
+    pub scope: String,
+    /// Its run of the pushed commit; null where there was none to read.
+    pub run_id: Option<String>,
+    /// `held`, `broke`, `not_seen`, or `waiting` for its run.
+    pub outcome: String,
+    /// Every guard, then the scope's engagement proof.
+    pub grades: Vec<GradeView>,
+    /// One line per reason.
+    pub reasons: Vec<String>,
+}
+
+impl ScopeGuardsView {
+    /// One line: the scope, what became of its guards, where that was seen and why.
+    #[must_use]
+    pub fn sentence(&self) -> String {
+        let outcome = self.outcome.replace('_', " ");
+        let by = self.run_id.as_ref();
+        let by = by.map_or_else(String::new, |run| format!(" by {run}"));
+        let why = match self.reasons.is_empty() {
+            true => String::new(),
+            false => format!(": {}", self.reasons.join("; ")),
+        };
+        format!("guards of {} {outcome}{by}{why}", self.scope)
+    }
 }
 
 /// Counters of both ways to fail.

@@ -229,7 +229,7 @@ pub(super) fn get_claim(
         gates: gates.iter().map(views::gate).collect(),
         approval_command: approvable.then(|| approval_command(&claim)),
         approved_by: claim.approval.as_ref().map(|record| record.signer.clone()),
-        verdict: claim.verdict.as_ref().map(views::verdict),
+        verdict: views::verdict(&claim),
         card: card(shared, &claim)?,
     })
 }

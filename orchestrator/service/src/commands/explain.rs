@@ -86,7 +86,7 @@ fn answer(shared: &Shared, claim: &Claim, report: &CommitReport) -> ExplainPushA
             .as_ref()
             .is_some_and(|decision| decision.allowed),
         approved_by: claim.approval.as_ref().map(|record| record.signer.clone()),
-        verdict: claim.verdict.as_ref().map(views::verdict),
+        verdict: views::verdict(claim),
         overrides: report
             .overrides
             .iter()

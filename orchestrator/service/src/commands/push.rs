@@ -6,7 +6,7 @@ use discipline::state::{Claim, ClaimPhase, LoopState};
 use super::claim_of;
 use crate::ServiceError;
 use crate::api::{RequestPushAnswer, RequestPushRequest};
-use crate::delivery::{Delivered, deliver, is_pushed};
+use crate::delivery::{Delivered, deliver};
 use crate::follow;
 use crate::shared::{Ctx, Shared};
 use crate::{source, views};
@@ -28,7 +28,7 @@ pub(super) fn request_push(
         );
         return answer(shared, &claim, vec![refusal]);
     }
-    let unseen = match is_pushed(claim.phase) {
+    let unseen = match claim.phase.is_pushed() {
         true => None,
         false => {
             let base = shared.base(&claim.body.parent)?;
@@ -41,7 +41,7 @@ pub(super) fn request_push(
     if let Some(refusal) = unseen {
         return answer(shared, &claim, vec![refusal]);
     }
-    let refused = match is_pushed(claim.phase) {
+    let refused = match claim.phase.is_pushed() {
         true => Vec::new(),
         false => match deliver(shared, ctx.caller, &claim.id, ctx.cancel)? {
             Delivered::Pushed => Vec::new(),
@@ -68,7 +68,7 @@ fn answer(
 ) -> Result<RequestPushAnswer, ServiceError> {
     let core = shared.core();
     let claim = super::find_claim(&core.state, claim.id.as_str())?;
-    let pushed = is_pushed(claim.phase);
+    let pushed = claim.phase.is_pushed();
     let commit = claim.commit.clone().filter(|_| pushed);
     Ok(RequestPushAnswer {
         attestation_ref: commit.as_deref().map(repo::attestation_ref),

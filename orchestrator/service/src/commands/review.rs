@@ -36,7 +36,7 @@ pub(super) fn review_claim(
         missing: claims::missing(&claim),
         approval_command: approvable.then(|| claims::approval_command(&claim)),
         approved_by: claim.approval.as_ref().map(|record| record.signer.clone()),
-        verdict: claim.verdict.as_ref().map(views::verdict),
+        verdict: views::verdict(&claim),
     })
 }
 

@@ -5,11 +5,13 @@
 //! baseline run shows and the pushed commit's run does not. Nothing is decided here: the rules judge
 //! it like every claim, and it goes through the same gates and the same approval.
 
+use std::collections::BTreeSet;
+
 use attest::claim::{CLAIM_SCHEMA, Citation, ClaimBody, ClaimBudget, ClaimKind, Guard, Site};
 use discipline::decision::Stage;
 use discipline::diff::Diff;
 use discipline::event::Event;
-use discipline::model::{ClaimId, LoopId, Refusal, Run, RunId, Verdict};
+use discipline::model::{ClaimId, Grade, LoopId, Refusal, Run, RunId};
 use discipline::overrides::SCOPE_CLOSED;
 use discipline::policy::Policy;
 use discipline::rulebook::{Rulebook, blind_cell};
@@ -24,6 +26,7 @@ use crate::api::{
     ReopenScopeRequest,
 };
 use crate::facts::{Circumstances, gather};
+use crate::guarded::{self, baseline_of};
 use crate::shared::{Ctx, Shared, Target, daemon};
 use crate::{Caller, Cancel, NoProgress, ServiceError, observe, views};
 
@@ -43,15 +46,19 @@ pub(crate) fn prepare_due(
         let core = shared.core();
         let state = &core.state;
         let claim = state.claims.get(id);
+        let closed_by_it = |scope: &str| {
+            let closure = state.closed_scopes.get(scope);
+            closure.is_some_and(|closure| &closure.claim_id == id)
+        };
         claim.is_some_and(|claim| {
-            let scope = &claim.body.proof_scope;
-            let closed = state.closed_scopes.get(scope);
+            // One rollback takes the commit back, whichever of the scopes it is proven in.
             let prepared = state.claims.values().any(|other| {
                 other.body.kind == ClaimKind::Rollback
-                    && &other.body.proof_scope == scope
+                    && closed_by_it(&other.body.proof_scope)
                     && other.proposed_seq > claim.proposed_seq
             });
-            closed.is_some_and(|closure| &closure.claim_id == id) && !prepared
+            let ground = Ground::of(claim);
+            ground.is_some_and(|ground| closed_by_it(&ground.scope)) && !prepared
         })
     };
     if !due {
@@ -83,22 +90,20 @@ pub(super) fn prepare_rollback(
     request: PrepareRollbackRequest,
 ) -> Result<PrepareRollbackAnswer, ServiceError> {
     let claim = find_claim(&shared.core().state, &request.claim_id)?.clone();
-    let Some(verdict) = claim.verdict.clone() else {
+    let (Some(ground), Some(commit)) = (Ground::of(&claim), &claim.commit) else {
         return Ok(refused(not_graded(&claim)));
     };
     let target = shared.refresh_target(ctx.cancel)?;
     let parent = &claim.body.parent;
-    let reverted = shared
-        .repo
-        .revert(&verdict.commit, parent, &target.tip, ctx.cancel);
+    let reverted = shared.repo.revert(commit, parent, &target.tip, ctx.cancel);
     let tree = match reverted {
         Ok(tree) => tree,
         Err(RepoError::Patch { message, .. }) => {
-            return Ok(refused(conflicts(&claim, &verdict.commit, &message)));
+            return Ok(refused(conflicts(&claim, commit, &message)));
         }
         Err(other) => return Err(other.into()),
     };
-    let body = body(shared, ctx, &claim, &verdict, &target, tree)?;
+    let body = body(shared, ctx, &claim, &ground, &target, tree)?;
     propose(shared, ctx, &claim, body)
 }
 
@@ -141,6 +146,37 @@ pub(super) fn reopen_scope(
     })
 }
 
+/// The graded run that a rollback rests on: of the claim's own scope, else of one in which it broke a guard.
+struct Ground {
+    scope: String,
+    run_id: RunId,
+    grades: Vec<Grade>,
+    reasons: Vec<String>,
+}
+
+impl Ground {
+    fn of(claim: &Claim) -> Option<Ground> {
+        let own = claim.verdict.as_ref().map(|verdict| Ground {
+            scope: claim.body.proof_scope.clone(),
+            run_id: verdict.run_id.clone(),
+            grades: verdict.grades.clone(),
+            reasons: verdict.reasons.clone(),
+        });
+        if claim.verdict.as_ref().is_some_and(|own| own.rollback_due) {
+            return own;
+        }
+        let elsewhere = claim.broke_elsewhere().and_then(|guards| {
+            Some(Ground {
+                scope: guards.scope.clone(),
+                run_id: guards.run_id.clone()?,
+                grades: guards.grades.clone(),
+                reasons: guards.reasons.clone(),
+            })
+        });
+        elsewhere.or(own)
+    }
+}
+
 fn refused(refusal: Refusal) -> PrepareRollbackAnswer {
     PrepareRollbackAnswer {
         claim_id: None,
@@ -178,7 +214,7 @@ fn body(
     shared: &Shared,
     ctx: Ctx<'_>,
     claim: &Claim,
-    verdict: &Verdict,
+    ground: &Ground,
     target: &Target,
     tree: String,
 ) -> Result<ClaimBody, ServiceError> {
@@ -188,36 +224,40 @@ fn body(
     let diff = reader.diff_trees(&base_tree, &tree)?;
     let changed: Vec<String> = diff.files.iter().map(|file| file.path.clone()).collect();
     let policy = &base.facts.policy;
-    let run = find_run(&shared.core().state, verdict.run_id.as_str())?.clone();
+    let run = find_run(&shared.core().state, ground.run_id.as_str())?.clone();
     let telemetry = Telemetry::read(shared, claim, &run, policy, &base.rulebook)?;
     let own = &claim.body;
+    let guards = guards(policy, &ground.scope, &changed);
+    let scopes: BTreeSet<&str> = guards.iter().map(|guard| guard.scope.as_str()).collect();
+    let others = scopes.iter().filter(|scope| **scope != ground.scope);
+    let runs = u32::try_from(others.count()).map_or(u32::MAX, |others| others.saturating_add(1));
     Ok(ClaimBody {
         schema: CLAIM_SCHEMA,
         repo: shared.root_commit.clone(),
         ref_name: target.ref_name.clone(),
         kind: ClaimKind::Rollback,
-        proof_scope: own.proof_scope.clone(),
+        proof_scope: ground.scope.clone(),
         failing_invariant: own.failing_invariant.clone(),
         parent: target.tip.clone(),
         tree,
         diff_digest: diff.digest()?,
-        evidence: telemetry.evidence(shared, &run, verdict)?,
+        evidence: telemetry.evidence(shared, &run, ground)?,
         baseline_run: run.run_id.to_string(),
         sites: sites(&diff),
-        reasoning: reasoning(claim, verdict),
+        reasoning: reasoning(claim, ground),
         hypothesis_id: String::new(),
-        predictions: telemetry.predictions(verdict),
-        guards: guards(policy, &own.proof_scope, &changed),
+        predictions: telemetry.predictions(ground),
+        guards,
         gates: gates(policy, &changed),
         pinned_test: None,
-        rollback_if: telemetry.conditions(verdict),
+        rollback_if: telemetry.conditions(ground),
         outcomes: Vec::new(),
         budget: ClaimBudget {
             runner_minutes: own.budget.runner_minutes,
-            runs: 1,
+            runs,
             cancels: Vec::new(),
         },
-        message: message(claim, verdict),
+        message: message(claim),
         author: ctx.caller.name.clone(),
     })
 }
@@ -225,8 +265,8 @@ fn body(
 /// Both runs, as predicates see them.
 struct Telemetry<'a> {
     rulebook: &'a Rulebook,
-    /// The original claim's baseline.
-    then: Vec<CellObservations>,
+    /// The original claim's baseline, or the last run of another scope before it; `None` where there was none.
+    then: Option<Vec<CellObservations>>,
     /// The pushed commit's run.
     now: Vec<CellObservations>,
 }
@@ -240,7 +280,7 @@ impl<'a> Telemetry<'a> {
         rulebook: &'a Rulebook,
     ) -> Result<Self, ServiceError> {
         let names: Vec<String> = policy
-            .effective_cells(&claim.body.proof_scope)
+            .effective_cells(&run.scope)
             .into_iter()
             .map(|cell| cell.name)
             .collect();
@@ -248,15 +288,13 @@ impl<'a> Telemetry<'a> {
             let shown = observe::cells_of(shared, run, &rulebook.catalogue)?;
             Ok(rulebook.whole_matrix(&names, &shown))
         };
-        let baseline = RunId::from(claim.body.baseline_run.as_str());
-        let baseline = shared.core().state.runs.get(&baseline).cloned();
+        let before = match run.scope == claim.body.proof_scope {
+            true => baseline_of(shared, claim),
+            false => guarded::before(shared, claim, &run.scope)?,
+        };
         Ok(Self {
             rulebook,
-            then: baseline
-                .as_ref()
-                .map(cells)
-                .transpose()?
-                .unwrap_or_default(),
+            then: before.as_ref().map(cells).transpose()?,
             now: cells(run)?,
         })
     }
@@ -267,26 +305,27 @@ impl<'a> Telemetry<'a> {
 
     /// What the baseline shows and the pushed commit's run does not: the broken guards, the opposite
     /// of the conditions that hold now, and the failure that the claim had removed.
-    fn predictions(&self, verdict: &Verdict) -> Vec<String> {
-        let candidates = verdict.grades.iter().filter_map(|grade| {
+    fn predictions(&self, ground: &Ground) -> Vec<String> {
+        let candidates = ground.grades.iter().filter_map(|grade| {
             let predicate: Predicate = grade.predicate.parse().ok()?;
             match (grade.role.as_str(), grade.truth) {
-                ("guard", Truth::Fails) => Some(predicate),
+                ("guard", Truth::Fails) if !grade.failed_before => Some(predicate),
                 ("rollback_if" | "prediction", Truth::Holds) => Some(predicate.opposite()),
                 _ => None,
             }
         });
         let returns = candidates.filter(|predicate| {
+            let then = self.then.as_ref();
             self.on(predicate, &self.now) == Truth::Fails
-                && self.on(predicate, &self.then) == Truth::Holds
+                && then.is_none_or(|then| self.on(predicate, then) == Truth::Holds)
         });
         distinct(returns.map(|predicate| predicate.to_string()))
     }
 
     /// What would be worse than both runs: the claim's own conditions that do not hold, the opposite
     /// of guards that do, and what no tree should show.
-    fn conditions(&self, verdict: &Verdict) -> Vec<String> {
-        let own = verdict.grades.iter().filter_map(|grade| {
+    fn conditions(&self, ground: &Ground) -> Vec<String> {
+        let own = ground.grades.iter().filter_map(|grade| {
             let predicate: Predicate = grade.predicate.parse().ok()?;
             match (grade.role.as_str(), grade.truth) {
                 ("rollback_if", Truth::Fails) => Some(predicate),
@@ -299,7 +338,10 @@ impl<'a> Telemetry<'a> {
             let now = self.rulebook.alarm(predicate, &self.now);
             now.truth == Truth::Fails
                 && blind_cell(&now).is_none()
-                && self.rulebook.alarm(predicate, &self.then).truth != Truth::Holds
+                && !self
+                    .then
+                    .as_ref()
+                    .is_some_and(|then| self.rulebook.alarm(predicate, then).truth == Truth::Holds)
         });
         let mut conditions = distinct(visible.map(|predicate| predicate.to_string()));
         conditions.truncate(MOST);
@@ -311,10 +353,10 @@ impl<'a> Telemetry<'a> {
         &self,
         shared: &Shared,
         run: &Run,
-        verdict: &Verdict,
+        ground: &Ground,
     ) -> Result<Vec<Citation>, ServiceError> {
         let mut places: Vec<(String, Span)> = Vec::new();
-        for grade in &verdict.grades {
+        for grade in &ground.grades {
             let wanted = match (grade.role.as_str(), grade.truth) {
                 ("guard", Truth::Fails) => Truth::Fails,
                 ("rollback_if", Truth::Holds) => Truth::Holds,
@@ -430,22 +472,27 @@ fn gates(policy: &Policy, changed: &[String]) -> Vec<String> {
     }
 }
 
-fn reasoning(claim: &Claim, verdict: &Verdict) -> String {
-    let why = match verdict.reasons.as_slice() {
+fn reasoning(claim: &Claim, ground: &Ground) -> String {
+    let why = match ground.reasons.as_slice() {
         [] => "a person asked for the way back".to_owned(),
         reasons => reasons.join("; "),
     };
     format!(
-        "{} was pushed as {} and its run {} says: {why}. This is the tree without that commit, so its telemetry returns to what {} showed.",
-        claim.id, verdict.commit, verdict.run_id, claim.body.baseline_run
+        "{} was pushed as {} and its run {} of `{}` says: {why}. This is the tree without that commit, so its telemetry returns to what was there before.",
+        claim.id,
+        claim.commit.as_deref().unwrap_or_default(),
+        ground.run_id,
+        ground.scope
     )
 }
 
-fn message(claim: &Claim, verdict: &Verdict) -> String {
+fn message(claim: &Claim) -> String {
     let subject = claim.body.message.lines().next().unwrap_or_default();
     format!(
         "Revert \"{subject}\"\n\nThis reverts commit {}, pushed as {}.\n\nInvariant: {}.\n",
-        verdict.commit, claim.id, claim.body.failing_invariant
+        claim.commit.as_deref().unwrap_or_default(),
+        claim.id,
+        claim.body.failing_invariant
     )
 }
 

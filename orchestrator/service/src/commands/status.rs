@@ -2,7 +2,7 @@
 
 use discipline::model::LoopId;
 use discipline::spend::{ledger, minutes_left};
-use discipline::state::LoopState;
+use discipline::state::{Loop, LoopState};
 use discipline::turn::{Orientation, next_actions, orient, summary};
 
 use super::find_loop;
@@ -41,7 +41,7 @@ pub(super) fn loop_status(
     let state = &core.state;
     let found = loop_id.as_ref().and_then(|id| state.loops.get(id));
     let scopes: Vec<String> = match found {
-        Some(found) => found.scopes.clone(),
+        Some(found) => of_loop(&core, found),
         None => scopes_with_runs(&core),
     };
     let claims = match &loop_id {
@@ -119,6 +119,18 @@ pub(super) fn newest_open(core: &Core) -> Option<LoopId> {
     let open = core.state.loops.values().filter(|found| found.open);
     open.map(|found| found.id.clone())
         .max_by_key(|id| (id.as_str().len(), id.clone()))
+}
+
+/// The loop's own scopes, and those that a claim of it closed.
+fn of_loop(core: &Core, found: &Loop) -> Vec<String> {
+    let closed = core.state.closed_scopes.iter().filter(|(_, closure)| {
+        let claim = core.state.claims.get(&closure.claim_id);
+        claim.is_some_and(|claim| claim.loop_id == found.id)
+    });
+    let mut scopes = found.scopes.clone();
+    let others = closed.map(|(scope, _)| scope.clone());
+    scopes.extend(others.filter(|scope| !found.scopes.contains(scope)));
+    scopes
 }
 
 fn scopes_with_runs(core: &Core) -> Vec<String> {

@@ -8,7 +8,6 @@ use discipline::state::{Claim, ClaimPhase};
 use super::find_claim;
 use crate::ServiceError;
 use crate::api::{VerifyClaimAnswer, VerifyClaimRequest};
-use crate::delivery::is_pushed;
 use crate::queue::Job;
 use crate::shared::{Ctx, Shared};
 use crate::views;
@@ -23,7 +22,7 @@ pub(super) fn verify_claim(
     request: VerifyClaimRequest,
 ) -> Result<VerifyClaimAnswer, ServiceError> {
     let claim = find_claim(&shared.core().state, &request.claim_id)?.clone();
-    if !is_pushed(claim.phase) {
+    if !claim.phase.is_pushed() {
         let refusal = Refusal::new(
             "claim_not_pushed",
             "claim_id",
@@ -77,7 +76,7 @@ fn answer(claim: &Claim, refused: &[Refusal]) -> VerifyClaimAnswer {
     }
     VerifyClaimAnswer {
         state: claim.phase.as_str().into(),
-        verdict: claim.verdict.as_ref().map(views::verdict),
+        verdict: views::verdict(claim),
         refused: views::refusals(&refused),
     }
 }

@@ -17,7 +17,12 @@ const LOG: &[u8] = b"2026-01-02T03:04:06.0000000Z running 1 test\n\
 2026-01-02T03:04:06.5000000Z ##[error]Process completed with exit code 101.\n";
 
 /// A project on a forge, and the commit at its tip.
-pub(crate) fn bench(forge: &Forge, token: &std::path::Path, api_url: &str) -> (Bench, String) {
+pub(crate) fn bench(forge: &Forge, token: &Path, api_url: &str) -> (Bench, String) {
+    bench_with(forge, token, api_url, "")
+}
+
+/// The same, with more at the end of the project's policy.
+fn bench_with(forge: &Forge, token: &Path, api_url: &str, more: &str) -> (Bench, String) {
     fs::write(token, TOKEN).unwrap();
     let sources = SourceSettings {
         recorded: None,
@@ -36,7 +41,7 @@ pub(crate) fn bench(forge: &Forge, token: &std::path::Path, api_url: &str) -> (B
             "[scope.path_equivalence]",
             "[scope.path_equivalence]\nworkflow = \"gpu-tests.yml\"",
         );
-        fs::write(&path, policy).unwrap();
+        fs::write(&path, policy + more).unwrap();
     });
     let head = run(&bench.clone_path(), "git", &["rev-parse", "HEAD"]);
     (bench, head)
@@ -185,12 +190,34 @@ fn execute(forge: &Forge, described: &serde_json::Value, logs: [&[u8]; 2]) {
     forge.run(described);
 }
 
-#[test]
-fn a_push_is_followed_to_its_verdict_at_the_forge() {
-    let forge = Forge::start();
-    let folder = tempfile::tempdir().unwrap();
-    let (mut bench, head) = bench(&forge, &folder.path().join("token"), "");
-    let (clone, target) = (bench.clone_path(), folder.path().join("target"));
+/// A claim that was pushed to the forge, which has started no run yet.
+struct Pushed {
+    bench: Bench,
+    claim: String,
+    commit: String,
+    /// What both cells print with the fix.
+    green: [Vec<u8>; 2],
+}
+
+const WORKFLOW: &str = "gpu-tests.yml";
+
+/// Runs that a workflow of the forge lists from now on.
+fn lists(forge: &Forge, workflow: &str, runs: &[serde_json::Value]) {
+    let path = format!("{REPO}/actions/workflows/{workflow}/runs");
+    forge.api.forget(&path);
+    let answer = ok(&json!({"total_count": runs.len(), "workflow_runs": runs}));
+    forge.api.on(&path, answer);
+}
+
+/// Pushes the good claim as a person changed it. `more`: the end of the project's policy.
+fn pushed(
+    forge: &Forge,
+    folder: &Path,
+    more: &str,
+    edit: impl FnOnce(&mut api::ClaimDraft),
+) -> Pushed {
+    let (bench, head) = bench_with(forge, &folder.join("token"), "", more);
+    let (clone, target) = (bench.clone_path(), folder.join("target"));
     let logs = |wanted: bool| {
         ["debug", "again"].map(|cell| {
             let (log, passed) = suite(&clone, &target, cell);
@@ -201,7 +228,7 @@ fn a_push_is_followed_to_its_verdict_at_the_forge() {
     let red = logs(false);
     let mut described = fake::run(7);
     described["head_sha"] = json!(head);
-    execute(&forge, &described, [&red[0], &red[1]]);
+    execute(forge, &described, [&red[0], &red[1]]);
     let pulled = bench
         .agent(api::PullFullLogRequest {
             run_id: "7".into(),
@@ -216,14 +243,13 @@ fn a_push_is_followed_to_its_verdict_at_the_forge() {
     let (loop_id, hypothesis) = bench.suspect();
     let commit = bench.fix();
     let green = logs(true);
-    let draft = bench.good_draft(baseline, &hypothesis, &commit);
+    let mut draft = bench.good_draft(baseline, &hypothesis, &commit);
+    edit(&mut draft);
     let (claim, digest) = bench.accepted(&loop_id, "c1", draft);
     let gates = bench.gates(&loop_id, &claim, 300);
     assert_eq!(gates.refused, [], "{:#?}", gates.results);
     bench.approve(&claim);
-    let workflow = format!("{REPO}/actions/workflows/gpu-tests.yml/runs");
-    let nothing = ok(&json!({"total_count": 0, "workflow_runs": []}));
-    forge.api.on(&workflow, nothing);
+    lists(forge, WORKFLOW, &[]);
     // No run is live that the push would meet, and the runners are not for this token to see.
     forge.api.on(
         &format!("{REPO}/actions/runs"),
@@ -233,6 +259,24 @@ fn a_push_is_followed_to_its_verdict_at_the_forge() {
     assert_eq!(pushed.refused, []);
     let commit = pushed.pushed_commit.unwrap();
     assert_eq!(bench.remote_refs()["refs/heads/main"], commit);
+    Pushed {
+        bench,
+        claim,
+        commit,
+        green,
+    }
+}
+
+#[test]
+fn a_push_is_followed_to_its_verdict_at_the_forge() {
+    let forge = Forge::start();
+    let folder = tempfile::tempdir().unwrap();
+    let Pushed {
+        mut bench,
+        claim,
+        commit,
+        green,
+    } = pushed(&forge, folder.path(), "", |_| ());
 
     // The next daemon goes on where this one stood.
     bench.reopen();
@@ -251,9 +295,7 @@ fn a_push_is_followed_to_its_verdict_at_the_forge() {
     going["conclusion"] = json!(null);
     forge.run(&going);
     execute(&forge, &done, [&green[0], &green[1]]);
-    forge.api.forget(&workflow);
-    let both = ok(&json!({"total_count": 2, "workflow_runs": [stranger, going]}));
-    forge.api.on(&workflow, both);
+    lists(&forge, WORKFLOW, &[stranger, going]);
 
     let verified = bench.verified(&claim);
     assert_eq!(verified.state, "confirmed", "{verified:#?}");
@@ -284,6 +326,126 @@ fn a_push_is_followed_to_its_verdict_at_the_forge() {
             .api
             .count(&format!("{REPO}/actions/runs/9/attempts/1/jobs")),
         0
+    );
+}
+
+/// The forge's run of the pushed commit in a workflow, ended and green at a time.
+fn ended(id: u64, workflow: &str, commit: &str, at: &str) -> serde_json::Value {
+    let mut run = fake::run(id);
+    run["path"] = json!(format!(".github/workflows/{workflow}"));
+    run["head_sha"] = json!(commit);
+    run["conclusion"] = json!("success");
+    for time in ["created_at", "updated_at", "run_started_at"] {
+        run[time] = json!(at);
+    }
+    run
+}
+
+const BESIDE: &str = "beside.yml";
+
+/// A pushed claim that guards two more scopes: one with a workflow of its own, one with none.
+fn guarding(forge: &Forge, folder: &Path) -> Pushed {
+    let scope = |name: &str, workflow: &str| {
+        format!(
+            "\n[scope.{name}]\npackage = \"tally\"\n{workflow}\
+             argv = [\"cargo\", \"test\", \"-p\", \"tally\", \"--test\", \"paths\"]\n\
+             cells = [{{ name = \"debug\" }}, {{ name = \"again\" }}]\nwhen = [\"src/**\"]\n\
+             engage = [\"all cargo_summary.passed >= 1\"]\nguards = [\"absent envelope\"]\n"
+        )
+    };
+    let more = scope("beside", &format!("workflow = \"{BESIDE}\"\n")) + &scope("unrun", "");
+    lists(forge, BESIDE, &[]);
+    pushed(forge, folder, &more, |draft| {
+        draft
+            .guards
+            .extend(["beside", "unrun"].map(|scope| api::GuardView {
+                scope: scope.into(),
+                predicate: "absent envelope".into(),
+            }));
+    })
+}
+
+fn outcomes(verdict: &api::VerdictView) -> Vec<(&str, &str)> {
+    let scopes = verdict.other_scopes.iter();
+    scopes
+        .map(|scope| (scope.scope.as_str(), scope.outcome.as_str()))
+        .collect()
+}
+
+#[test]
+fn the_run_of_a_guarded_scope_is_found_and_a_break_there_is_due_under_confirmed() {
+    let forge = Forge::start();
+    let folder = tempfile::tempdir().unwrap();
+    let Pushed {
+        bench,
+        claim,
+        commit,
+        green,
+    } = guarding(&forge, folder.path());
+    let now = run(folder.path(), "date", &["-u", "+%Y-%m-%dT%H:%M:%SZ"]);
+    let own = ended(8, WORKFLOW, &commit, &now);
+    execute(&forge, &own, [&green[0], &green[1]]);
+    lists(&forge, WORKFLOW, &[own]);
+    let published = format!("refs/greenloop/verdict/{commit}");
+    let graded = bench.reaches(&claim, "confirmed").verdict.unwrap();
+    assert!(!bench.remote_refs().contains_key(&published));
+    assert!(
+        outcomes(&graded).contains(&("beside", "waiting")),
+        "{graded:#?}"
+    );
+
+    let mut red = green[0].clone();
+    red.extend_from_slice(
+        b"2026-01-02T03:04:08.0000000Z canonical envelope needs 3948937216 B but only 100741120 B remain\n",
+    );
+    let beside = ended(12, BESIDE, &commit, &now);
+    execute(&forge, &beside, [&red, &green[1]]);
+    lists(&forge, BESIDE, &[beside]);
+    let verdict = bench.verified(&claim).verdict.unwrap();
+    assert_eq!(
+        (verdict.kind.as_str(), verdict.rollback_due),
+        ("confirmed", true),
+        "{verdict:#?}"
+    );
+    assert_eq!(
+        outcomes(&verdict),
+        [("beside", "broke"), ("unrun", "not_seen")]
+    );
+    let unrun = &verdict.other_scopes[1];
+    assert!(unrun.reasons[0].contains("names no workflow"), "{unrun:#?}");
+    assert!(bench.remote_refs().contains_key(&published));
+    assert!(!bench.prepared_rollback().is_empty());
+}
+
+#[test]
+fn a_guarded_scope_that_does_not_run_keeps_no_verdict_back_for_ever() {
+    let forge = Forge::start();
+    let folder = tempfile::tempdir().unwrap();
+    let Pushed {
+        bench,
+        claim,
+        commit,
+        green,
+    } = guarding(&forge, folder.path());
+    // More than a day ago, as far as this machine's clock knows.
+    let own = ended(8, WORKFLOW, &commit, "2026-01-03T00:00:00Z");
+    execute(&forge, &own, [&green[0], &green[1]]);
+    lists(&forge, WORKFLOW, &[own]);
+    let verdict = bench.verified(&claim).verdict.unwrap();
+    assert_eq!(
+        (verdict.kind.as_str(), verdict.rollback_due),
+        ("confirmed", false)
+    );
+    assert_eq!(
+        outcomes(&verdict),
+        [("beside", "not_seen"), ("unrun", "not_seen")]
+    );
+    let beside = &verdict.other_scopes[0];
+    assert!(beside.reasons[0].contains("within 24 h"), "{beside:#?}");
+    assert!(
+        bench
+            .remote_refs()
+            .contains_key(&format!("refs/greenloop/verdict/{commit}"))
     );
 }
 

@@ -19,6 +19,7 @@ mod forecast;
 mod founding_case;
 mod gates;
 mod github;
+mod guarded;
 mod interrupted;
 mod orders;
 mod recorded;

@@ -399,22 +399,36 @@ impl Bench {
 
     /// The rollback that the daemon proposes by itself, waited for.
     pub fn prepared_rollback(&self) -> String {
+        self.until("no rollback was prepared", || {
+            let status = self.agent(api::LoopStatusRequest::default()).unwrap();
+            let mut claims = status.claims.into_iter();
+            let found =
+                claims.find(|claim| self.claim(&claim.claim_id).body["kind"] == "rollback")?;
+            Some(found.claim_id)
+        })
+    }
+
+    /// The claim, once it is in that state.
+    pub fn reaches(&self, claim_id: &str, state: &str) -> api::GetClaimAnswer {
+        self.until(state, || {
+            let claim = self.claim(claim_id);
+            (claim.summary.state == state).then_some(claim)
+        })
+    }
+
+    /// What `look` finds, looked for again with every piece of news.
+    fn until<T>(&self, otherwise: &str, look: impl Fn() -> Option<T>) -> T {
         let (heard, news) = std::sync::mpsc::channel();
         let listener: Arc<service::Listener> = Arc::new(move || {
             let _nobody_waits_any_more = heard.send(());
         });
         self.service().on_news(&listener);
         loop {
-            let status = self.agent(api::LoopStatusRequest::default()).unwrap();
-            let found = status
-                .claims
-                .iter()
-                .find(|claim| self.claim(&claim.claim_id).body["kind"] == "rollback");
-            if let Some(found) = found {
-                return found.claim_id.clone();
+            if let Some(found) = look() {
+                return found;
             }
             let next = news.recv_timeout(std::time::Duration::from_secs(120));
-            assert!(next.is_ok(), "no rollback was prepared");
+            assert!(next.is_ok(), "{otherwise}");
         }
     }
 

@@ -501,14 +501,27 @@ impl World {
 
     /// The tree of a verdict over `made`, signed by the key of this seed.
     pub fn verdict(&self, made: &Made, seed: u8, at_ms: i64) -> String {
-        let verdict = Verdict {
+        self.verdict_with(made, seed, at_ms, |_| ())
+    }
+
+    /// As [`Self::verdict`], of another outcome.
+    pub fn verdict_with(
+        &self,
+        made: &Made,
+        seed: u8,
+        at_ms: i64,
+        edit: fn(&mut Verdict),
+    ) -> String {
+        let mut verdict = Verdict {
             run_id: RunId::nth(2),
             commit: made.commit.clone(),
             kind: VerdictKind::Confirmed,
             grades: Vec::new(),
             rollback_due: false,
             reasons: vec!["every prediction holds".to_owned()],
+            other_scopes: Vec::new(),
         };
+        edit(&mut verdict);
         let digest = &made.claim_digest;
         let files = build::verdict(
             MAIN,

@@ -1,0 +1,210 @@
+//! Scopes that a pushed claim guards besides its own: their runs of the pushed commit, and what those
+//! show of the guards. Every step looks at the journal first, so that it can be asked for any number
+//! of times.
+//!
+//! Where this machine runs pushes, the daemon starts the runs; a forge starts its own, and the
+//! follower finds them. A scope whose run does not come is graded as not seen, so that no runner that
+//! is away keeps the verdict from being published for ever.
+
+use discipline::event::Event;
+use discipline::model::{ClaimId, Run, RunId, RunStatus, ScopeGuards, Trigger};
+use discipline::policy::{Policy, SourceKind};
+use discipline::state::Claim;
+use discipline::verification::guards::{Witness, grade, not_seen, witness_of};
+use markers::CellObservations;
+use verify::BaseFacts;
+
+use crate::follow::was_lost;
+use crate::queue::Job;
+use crate::shared::{Shared, daemon};
+use crate::source::is_being_pulled;
+use crate::{ServiceError, observe, runs};
+
+/// How long after the claim's own run the run of a guarded scope is waited for.
+const WAIT_MS: i64 = 24 * 60 * 60 * 1000;
+/// Runs of a scope that are looked through for the last one without the change.
+const MOST_BEFORE: usize = 50;
+
+/// Starts the runs that show the guards of other scopes, where this machine runs pushes; again, where
+/// one was lost with an earlier daemon.
+pub(crate) fn begin(shared: &Shared, id: &ClaimId) -> Result<(), ServiceError> {
+    let Some(claim) = shared.core().state.claims.get(id).cloned() else {
+        return Ok(());
+    };
+    let base = shared.base(&claim.body.parent)?;
+    let policy = &base.facts.policy;
+    if policy.source.kind != SourceKind::Local {
+        return Ok(());
+    }
+    for scope in claim.ungraded_scopes() {
+        if let Some(run_id) = start(shared, &claim, policy, scope)? {
+            shared.queue.add(Job::Run(run_id));
+        }
+    }
+    Ok(())
+}
+
+/// Journals a queued run of the scope, unless there is one that shows the guards or will.
+fn start(
+    shared: &Shared,
+    claim: &Claim,
+    policy: &Policy,
+    scope: &str,
+) -> Result<Option<RunId>, ServiceError> {
+    let Some(commit) = &claim.commit else {
+        return Ok(None);
+    };
+    let now = shared.now();
+    let cells = policy.effective_cells(scope).into_iter();
+    let cells: Vec<String> = cells.map(|cell| cell.name).collect();
+    let mut started = None;
+    shared.append_with(&daemon(), |core| {
+        let known = witness_of(core.state.runs.values(), scope, commit);
+        if known.is_some_and(|run| !was_lost(run)) {
+            return Ok(None);
+        }
+        let trigger = Trigger::Push {
+            claim: claim.id.clone(),
+        };
+        let place = (commit.as_str(), claim.body.tree.as_str());
+        let run = runs::new_run(&core.state, scope, place, trigger, cells.clone(), now);
+        started = Some(run.run_id.clone());
+        Ok(Some(Event::RunChanged { run }))
+    })?;
+    Ok(started)
+}
+
+/// Grades the guards of every scope whose run has ended, and of those that no run can follow.
+pub(crate) fn advance(shared: &Shared, id: &ClaimId) -> Result<(), ServiceError> {
+    let Some(claim) = shared.core().state.claims.get(id).cloned() else {
+        return Ok(());
+    };
+    let open: Vec<String> = claim
+        .ungraded_scopes()
+        .into_iter()
+        .map(str::to_owned)
+        .collect();
+    if open.is_empty() {
+        return Ok(());
+    }
+    let base = shared.base(&claim.body.parent)?;
+    for scope in open {
+        if let Some(guards) = judged(shared, &claim, &base, &scope)? {
+            record(shared, id, guards)?;
+        }
+    }
+    Ok(())
+}
+
+/// What a scope showed; `None` while its run is waited for.
+fn judged(
+    shared: &Shared,
+    claim: &Claim,
+    base: &BaseFacts,
+    scope: &str,
+) -> Result<Option<ScopeGuards>, ServiceError> {
+    let policy = &base.facts.policy;
+    let commit = claim.commit.as_deref().unwrap_or_default();
+    let (run, class) = {
+        let core = shared.core();
+        let run = witness_of(core.state.runs.values(), scope, commit).cloned();
+        let class = run
+            .as_ref()
+            .and_then(|run| core.state.classifications.get(&run.run_id));
+        (run, class.map(|found| found.classification.clone()))
+    };
+    let Some(run) = run.filter(has_ended) else {
+        return Ok(never(policy, scope));
+    };
+    let catalogue = &base.rulebook.catalogue;
+    let cells = observe::cells_of(shared, &run, catalogue)?;
+    let before = before(shared, claim, scope)?;
+    let before: Option<Vec<CellObservations>> = before
+        .map(|run| observe::cells_of(shared, &run, catalogue))
+        .transpose()?;
+    Ok(Some(grade(
+        &Witness {
+            body: &claim.body,
+            policy,
+            run: &run,
+            classification: class.as_ref(),
+            cells: &cells,
+            before: before.as_deref(),
+        },
+        &base.rulebook,
+    )))
+}
+
+fn has_ended(run: &Run) -> bool {
+    let pulling = run.forge.as_ref().is_some_and(is_being_pulled);
+    run.status == RunStatus::Completed && !pulling
+}
+
+/// What is said of a scope that no push can start.
+fn never(policy: &Policy, scope: &str) -> Option<ScopeGuards> {
+    let own = policy.scope.get(scope);
+    let workflow = own.and_then(|own| own.workflow.as_ref());
+    let why = format!("scope `{scope}` names no workflow, so no run of it follows a push");
+    let forge = policy.source.kind == SourceKind::Github;
+    (forge && workflow.is_none()).then(|| not_seen(scope, why))
+}
+
+/// Waits no longer for the run of a scope that the forge, asked just now, does not show as ended.
+pub(crate) fn give_up(shared: &Shared, claim: &Claim, scope: &str) -> Result<(), ServiceError> {
+    let hours = WAIT_MS / (60 * 60 * 1000);
+    let why = format!("no run of `{scope}` has ended within {hours} h of the claim's own");
+    record(shared, &claim.id, not_seen(scope, why))?;
+    shared.queue.add(Job::Follow(claim.id.clone()));
+    Ok(())
+}
+
+/// True when the run of a guarded scope has had its time: the claim's own ended long ago.
+pub(crate) fn is_overdue(shared: &Shared, claim: &Claim) -> bool {
+    let now = shared.now();
+    let core = shared.core();
+    let verdict = claim.verdict.as_ref();
+    let ended = verdict.and_then(|verdict| core.state.runs.get(&verdict.run_id)?.finished_ms);
+    ended.is_some_and(|ended_ms| now.saturating_sub(ended_ms) > WAIT_MS)
+}
+
+/// Journals what a scope showed, unless somebody has.
+fn record(shared: &Shared, id: &ClaimId, guards: ScopeGuards) -> Result<(), ServiceError> {
+    shared
+        .append_with(&daemon(), |core| {
+            let claim = core.state.claims.get(id);
+            let open = claim.is_some_and(|claim| {
+                let open = claim.ungraded_scopes();
+                open.contains(&guards.scope.as_str())
+            });
+            Ok(open.then(|| Event::GuardsGraded {
+                claim_id: id.clone(),
+                guards: Box::new(guards),
+            }))
+        })
+        .map(|_| ())
+}
+
+/// The run that a claim's predictions were false on.
+pub(crate) fn baseline_of(shared: &Shared, claim: &Claim) -> Option<Run> {
+    let id = RunId::from(claim.body.baseline_run.as_str());
+    shared.core().state.runs.get(&id).cloned()
+}
+
+/// The last run of a scope without the claim's change: at its parent, or at an ancestor of it.
+pub(crate) fn before(
+    shared: &Shared,
+    claim: &Claim,
+    scope: &str,
+) -> Result<Option<Run>, ServiceError> {
+    let candidates: Vec<Run> = {
+        let core = shared.core();
+        let runs = core.state.runs_of_scope(scope).into_iter();
+        let told = runs.filter(|run| run.status == RunStatus::Completed && run.executed());
+        told.take(MOST_BEFORE).cloned().collect()
+    };
+    let reader = shared.reader()?;
+    let parent = &claim.body.parent;
+    // A history that is not all there leaves the guard without a comparison, and no claim ungraded.
+    let led_here = |run: &Run| matches!(reader.is_ancestor(&run.head_sha, parent), Ok(true));
+    Ok(candidates.into_iter().find(led_here))
+}
