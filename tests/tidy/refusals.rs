@@ -214,7 +214,7 @@ fn a_verb_that_there_is_not_is_no_remedy() {
     );
 }
 
-/// Every `const NAME: &str = "code";` of the crates that refuse.
+/// Every `const NAME: &str = "text";` of the crates that refuse.
 fn named_codes() -> Names {
     let texts = ROOMS
         .iter()
@@ -222,7 +222,9 @@ fn named_codes() -> Names {
     let mut names = Names::new();
     for text in texts.map(|file| read(&file)) {
         for binding in text.split("const ").skip(1) {
-            let bound = binding.split_once(": &str = \"");
+            let bound = binding.split_once(": &str =");
+            let bound =
+                bound.and_then(|(name, rest)| Some((name, rest.trim_start().strip_prefix('"')?)));
             if let Some((name, rest)) =
                 bound.filter(|(name, _)| !name.contains(char::is_whitespace))
             {
