@@ -1,4 +1,4 @@
-//! What a person tells a forge to do with a run: cancel it, or run it again as its next attempt.
+//! What a person has done with a run: cancelled, here or at the forge, or run again there as its next attempt.
 //!
 //! An order spends the runner or throws away what it has spent, without a claim. It is therefore a
 //! person's, is recorded before it is sent, and is sent once: what became of one whose answer was
@@ -7,7 +7,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::event::Author;
-use crate::model::{ClaimId, OrderId, Refusal, Run, RunId, RunStatus};
+use crate::model::{ClaimId, OrderId, Refusal, Run, RunId, RunStatus, Trigger};
 use crate::state::{Claim, ClaimPhase, LoopState};
 
 /// After so long an order that nothing shows did not arrive, milliseconds.
@@ -182,13 +182,17 @@ fn grades_a_claim(wanted: &Wanted<'_>, claim: &Claim) -> Refusal {
 fn graded_by<'s>(state: &'s LoopState, run: &Run) -> Option<&'s Claim> {
     let event = run.forge.as_ref().and_then(|run| run.event.as_deref());
     let waits = |claim: &&Claim| {
-        let commit =
-            event == Some("push") && claim.commit.as_deref() == Some(run.head_sha.as_str());
-        match claim.phase {
+        let started = Trigger::Push {
+            claim: claim.id.clone(),
+        };
+        let of_push = event == Some("push") || run.trigger == started;
+        let commit = of_push && claim.commit.as_deref() == Some(run.head_sha.as_str());
+        let own = match claim.phase {
             ClaimPhase::Pushed => commit && claim.body.proof_scope == run.scope,
             ClaimPhase::Verifying => claim.verifying_run.as_ref() == Some(&run.run_id),
             _ => false,
-        }
+        };
+        own || (commit && claim.ungraded_scopes().contains(&run.scope.as_str()))
     };
     state.claims.values().find(waits)
 }
@@ -199,9 +203,18 @@ impl LoopState {
     pub fn open_order(&self, run: &Run) -> Option<&GivenOrder> {
         let about = |given: &&GivenOrder| {
             let ordered = self.runs.get(&given.order.run_id);
-            given.is_open() && ordered.is_some_and(|ordered| same_at_forge(ordered, run))
+            given.is_open() && ordered.is_some_and(|ordered| same(ordered, run))
         };
         self.orders.values().find(about)
+    }
+
+    /// True when a person had the run ended, so that nobody begins it again by himself.
+    #[must_use]
+    pub fn was_ordered_to_end(&self, run: &Run) -> bool {
+        self.orders.values().any(|given| {
+            let refused = matches!(given.outcome, Some(OrderOutcome::Refused { .. }));
+            given.order.kind == OrderKind::Cancel && given.order.run_id == run.run_id && !refused
+        })
     }
 
     /// Orders whose run has not been seen to its end, each with the run as it was ordered.
@@ -233,7 +246,7 @@ impl LoopState {
         let ordered = |(given, ordered): &(GivenOrder, Run)| match given.order.kind {
             OrderKind::Cancel => ordered.run_id == run.run_id,
             OrderKind::Rerun | OrderKind::RerunFailed => {
-                same_at_forge(ordered, run) && run.attempt > ordered.attempt
+                same(ordered, run) && run.attempt > ordered.attempt
             }
         };
         self.claims.values().any(grades) || self.followed_orders(now_ms).iter().any(ordered)
@@ -244,18 +257,20 @@ impl LoopState {
         let ended = |run: &Run| {
             let forge = run.forge.as_ref();
             run.status == RunStatus::Completed
-                && forge.is_some_and(|forge| forge.provisional.is_none())
+                && forge.is_none_or(|forge| forge.provisional.is_none())
         };
         match order.kind {
             OrderKind::Cancel => ended(ordered),
-            OrderKind::Rerun | OrderKind::RerunFailed => self.runs.values().any(|run| {
-                same_at_forge(ordered, run) && run.attempt > ordered.attempt && ended(run)
-            }),
+            OrderKind::Rerun | OrderKind::RerunFailed => self
+                .runs
+                .values()
+                .any(|run| same(ordered, run) && run.attempt > ordered.attempt && ended(run)),
         }
     }
 }
 
-fn same_at_forge(a: &Run, b: &Run) -> bool {
+/// One run, at whatever attempt.
+fn same(a: &Run, b: &Run) -> bool {
     let id = |run: &Run| run.forge.as_ref().map(|forge| forge.id.clone());
-    a.source == b.source && id(a).is_some() && id(a) == id(b)
+    a.run_id == b.run_id || (a.source == b.source && id(a).is_some() && id(a) == id(b))
 }

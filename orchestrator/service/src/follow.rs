@@ -8,7 +8,7 @@ use discipline::model::{
 };
 use discipline::policy::SourceKind;
 use discipline::rulebook::Rulebook;
-use discipline::state::{Claim, ClaimPhase, HypothesisStatus};
+use discipline::state::{Claim, ClaimPhase, HypothesisStatus, LoopState};
 use discipline::verification::{Pushed, grade, killed};
 use markers::{CellObservations, Truth};
 
@@ -105,8 +105,10 @@ pub(crate) fn begin(shared: &Shared, id: &ClaimId) -> Result<(), ServiceError> {
 }
 
 /// True when the run said nothing because a daemon died under it.
-pub(crate) fn was_lost(run: &Run) -> bool {
-    run.status == RunStatus::Completed && run.conclusion == Some(Conclusion::Cancelled)
+pub(crate) fn was_lost(state: &LoopState, run: &Run) -> bool {
+    run.status == RunStatus::Completed
+        && run.conclusion == Some(Conclusion::Cancelled)
+        && !state.was_ordered_to_end(run)
 }
 
 fn verify(shared: &Shared, claim: &Claim) -> Result<(), ServiceError> {

@@ -60,7 +60,7 @@ fn start(
     let mut started = None;
     shared.append_with(&daemon(), |core| {
         let known = witness_of(core.state.runs.values(), scope, commit);
-        if known.is_some_and(|run| !was_lost(run)) {
+        if known.is_some_and(|run| !was_lost(&core.state, run)) {
             return Ok(None);
         }
         let trigger = Trigger::Push {

@@ -7,11 +7,12 @@ use std::time::Duration;
 
 use discipline::event::{Event, PushOutcome};
 use discipline::model::{ClaimId, Run, RunStatus, Trigger};
+use discipline::orders::{Order, OrderOutcome};
 use discipline::state::{Claim, ClaimPhase, LoopState};
 
 use crate::queue::Job;
 use crate::shared::{Shared, daemon};
-use crate::{Cancel, ServiceError, delivery, follow, guarded, runs};
+use crate::{Cancel, ServiceError, delivery, follow, guarded, orders, runs};
 
 /// Between SIGTERM and SIGKILL for what a dead daemon left running.
 const GRACE: Duration = Duration::from_secs(1);
@@ -19,6 +20,7 @@ const GRACE: Duration = Duration::from_secs(1);
 /// Brings journal and world together, then queues what is left to do.
 pub(crate) fn reconcile(shared: &Shared) -> Result<(), ServiceError> {
     reap(shared)?;
+    carry_out(shared)?;
     let state = shared.core().state.clone();
     for run in state.runs.values() {
         reconcile_run(shared, &state, run)?;
@@ -76,6 +78,27 @@ fn reap_unrecorded(shared: &Shared) -> Result<(), ServiceError> {
             groups,
             "process groups that an earlier daemon did not record"
         );
+    }
+    Ok(())
+}
+
+/// A run of this machine that a person had ended is not begun again: the order was recorded, and the daemon
+/// died before it was carried out.
+fn carry_out(shared: &Shared) -> Result<(), ServiceError> {
+    let open: Vec<(Order, Run)> = {
+        let core = shared.core();
+        let open = core.state.orders.values().filter(|given| given.is_open());
+        let about = open.filter_map(|given| {
+            let run = core.state.runs.get(&given.order.run_id)?;
+            Some((given.order.clone(), run.clone()))
+        });
+        about.filter(|(_, run)| run.forge.is_none()).collect()
+    };
+    for (order, run) in open {
+        if run.status != RunStatus::Completed {
+            runs::abandon(shared, run)?;
+        }
+        orders::settle(shared, &order, OrderOutcome::Taken)?;
     }
     Ok(())
 }
@@ -179,11 +202,12 @@ fn read_remote(shared: &Shared, claim: &Claim) -> Result<(), ServiceError> {
 fn verifying(shared: &Shared, claim: &Claim) -> Result<(), ServiceError> {
     let run = claim.verifying_run.as_ref().and_then(|id| {
         let core = shared.core();
-        core.state.runs.get(id).cloned()
+        let run = core.state.runs.get(id)?;
+        Some((run.clone(), follow::was_lost(&core.state, run)))
     });
     match run {
-        Some(run) if run.status != RunStatus::Completed => {}
-        Some(run) if !follow::was_lost(&run) => {
+        Some((run, _)) if run.status != RunStatus::Completed => {}
+        Some((_, false)) => {
             shared.queue.add(Job::Follow(claim.id.clone()));
         }
         _ => {

@@ -10,6 +10,7 @@ use verify::BaseFacts;
 
 use crate::classes::{base_of, classify};
 use crate::observe;
+use crate::queue::Job as Queued;
 use crate::room::{ROOM, harvest, on_branch, prepare};
 use crate::shared::{Shared, daemon};
 use crate::store::Store;
@@ -146,13 +147,51 @@ fn close_jobs(run: &mut Run) {
     }
 }
 
-/// Closes a run that a killed daemon left behind.
-pub(crate) fn abandon(shared: &Shared, mut run: Run) -> Result<(), ServiceError> {
+/// Closes a run that nobody executes.
+pub(crate) fn abandon(shared: &Shared, run: Run) -> Result<(), ServiceError> {
+    let now = shared.now();
+    change(shared, &abandoned(run, now))
+}
+
+fn abandoned(mut run: Run, now_ms: i64) -> Run {
     close_jobs(&mut run);
     run.status = RunStatus::Completed;
     run.conclusion = Some(Conclusion::Cancelled);
-    run.finished_ms = Some(shared.now());
-    change(shared, &run)
+    run.finished_ms = Some(now_ms);
+    run
+}
+
+/// Ends a run of this machine: its process group, or its place in the queue.
+pub(crate) fn cancel(shared: &Shared, id: &RunId) -> Result<(), ServiceError> {
+    let job = Queued::Run(id.clone());
+    shared.queue.cancel(&job);
+    let now = shared.now();
+    // One that had not begun has nobody to record its end.
+    let recorded = shared.append_with(&daemon(), |core| {
+        let run = core.state.runs.get(id);
+        let waiting =
+            run.filter(|run| run.status != RunStatus::Completed && !shared.queue.is_current(&job));
+        Ok(waiting.map(|run| Event::RunChanged {
+            run: abandoned(run.clone(), now),
+        }))
+    })?;
+    if recorded {
+        then_follow(shared, id);
+    }
+    Ok(())
+}
+
+/// A run after a push is graded as soon as it has ended.
+pub(crate) fn then_follow(shared: &Shared, id: &RunId) {
+    let trigger = {
+        let core = shared.core();
+        let run = core.state.runs.get(id);
+        run.filter(|run| run.status == RunStatus::Completed)
+            .map(|run| run.trigger.clone())
+    };
+    if let Some(Trigger::Push { claim }) = trigger {
+        shared.queue.add(Queued::Follow(claim));
+    }
 }
 
 fn conclusion(run: &Run) -> Conclusion {

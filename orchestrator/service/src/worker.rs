@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 
 use discipline::event::Event;
-use discipline::model::{Conclusion, RunId, RunStatus, Trigger};
+use discipline::model::{Conclusion, RunId, RunStatus};
 
 use crate::queue::Job;
 use crate::shared::{Shared, daemon};
@@ -47,25 +47,12 @@ fn perform(shared: &Shared, job: &Job, cancel: &Cancel) -> Result<(), ServiceErr
     match job {
         Job::Run(id) => {
             runs::execute(shared, id, cancel)?;
-            then_follow(shared, id);
+            runs::then_follow(shared, id);
             Ok(())
         }
         Job::Gates(id) => gates::execute(shared, id, cancel),
         Job::Stage(id) => staging::stage(shared, id),
         Job::Follow(id) => follow::advance(shared, id, cancel),
-    }
-}
-
-/// A run after a push is graded as soon as it has ended.
-fn then_follow(shared: &Shared, id: &RunId) {
-    let trigger = {
-        let core = shared.core();
-        let run = core.state.runs.get(id);
-        run.filter(|run| run.status == RunStatus::Completed)
-            .map(|run| run.trigger.clone())
-    };
-    if let Some(Trigger::Push { claim }) = trigger {
-        shared.queue.add(Job::Follow(claim));
     }
 }
 
@@ -90,7 +77,7 @@ fn end_run(shared: &Shared, id: &RunId, error: &ServiceError) -> Result<(), Serv
     run.conclusion = Some(Conclusion::Unknown(format!("not executed: {error}")));
     run.finished_ms = Some(shared.now());
     runs::change(shared, &run)?;
-    then_follow(shared, id);
+    runs::then_follow(shared, id);
     Ok(())
 }
 

@@ -7,10 +7,10 @@ use super::Context;
 use super::rerun::{exit_of, report};
 use crate::exit::Exit;
 
-/// Cancel a run at the forge, on your own word
+/// Cancel a run, here or at the forge, on your own word
 ///
 /// For a run that cannot buy anything any more, such as one of a pull request. The order is recorded with
-/// its reason and sent once. A run that grades a claim is cancelled only when the claim is named.
+/// its reason; one to the forge is sent once. A run that grades a claim is cancelled only when the claim is named.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// Run: its id at the forge or its id here (`R1`)

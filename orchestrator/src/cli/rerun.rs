@@ -42,9 +42,13 @@ pub(super) fn report(output: Output, answer: &OrderAnswer) -> String {
         return refusals(output, &answer.refused);
     }
     if answer.had_ended {
-        return "it had ended already; nothing was sent".into();
+        return "it had ended already; nothing was done".into();
     }
     let order = answer.order_id.as_deref().unwrap_or("the order");
+    if let Some(run) = answer.run.as_ref().filter(|run| run.source == "local") {
+        let now = run.conclusion.as_deref().unwrap_or("is being ended");
+        return format!("{order}: {} {now}", run.run_id);
+    }
     let run = answer.run.as_ref().map(|run| {
         format!(
             "; {} is attempt {} of it, {}",

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{RefusalView, RunView};
 
-/// Cancel a run at the forge.
+/// Cancel a run, here or at the forge.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CancelRunRequest {

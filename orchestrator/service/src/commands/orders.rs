@@ -1,10 +1,11 @@
-//! `cancel_run`, `rerun`: a person's order to the forge, recorded before it is sent and sent once.
+//! `cancel_run`, `rerun`: a person's order about a run, recorded before it is carried out. One to the forge is
+//! sent once; a run of this machine is ended here.
 
 use ci::forge::model::WorkflowRun;
 use ci::forge::{Forge, ForgeError, run_key};
 use ci::github::{Github, Rerun};
 use discipline::event::Event;
-use discipline::model::{Refusal, Run, RunId};
+use discipline::model::{Refusal, Run, RunId, RunStatus};
 use discipline::orders::{Order, OrderKind, OrderOutcome, Wanted, unmet};
 use discipline::policy::SourceKind;
 use verify::BaseFacts;
@@ -14,6 +15,7 @@ use crate::ServiceError;
 use crate::api::{CancelRunRequest, OrderAnswer, RerunRequest};
 use crate::follower::begun;
 use crate::orders::{read_back, settle};
+use crate::runs as local;
 use crate::shared::{Ctx, Shared};
 use crate::source::{self, failed};
 use crate::views;
@@ -62,8 +64,64 @@ pub(super) fn rerun(
 
 fn give(shared: &Shared, ctx: Ctx<'_>, asked: Asked<'_>) -> Result<OrderAnswer, ServiceError> {
     let base = source::base(shared, ctx.cancel)?;
+    let known = {
+        let core = shared.core();
+        core.state.runs.get(&RunId::from(asked.run_id)).cloned()
+    };
+    match known {
+        Some(own) if own.forge.is_none() => here(shared, ctx, asked, &own, &base),
+        known => there(shared, ctx, asked, known.as_ref(), &base),
+    }
+}
+
+/// Of a run of this machine.
+fn here(
+    shared: &Shared,
+    ctx: Ctx<'_>,
+    asked: Asked<'_>,
+    run: &Run,
+    base: &BaseFacts,
+) -> Result<OrderAnswer, ServiceError> {
+    if asked.kind != OrderKind::Cancel {
+        let refusal = Refusal::new(
+            "source_takes_no_orders",
+            "run_id",
+            format!("{} was executed on this machine", run.run_id),
+            format!("run its scope again: `greenloop run {}`", run.scope),
+        );
+        return Ok(refused(&[refusal]));
+    }
+    let mut order = None;
+    if run.status != RunStatus::Completed {
+        match record(shared, ctx, asked, run, base)? {
+            Ok(given) => order = Some(given),
+            Err(refusals) => return Ok(refused(&refusals)),
+        }
+    }
+    if let Some(order) = &order {
+        local::cancel(shared, &run.run_id)?;
+        settle(shared, order, OrderOutcome::Taken)?;
+    }
+    let core = shared.core();
+    let now = core.state.runs.get(&run.run_id);
+    Ok(OrderAnswer {
+        order_id: order.as_ref().map(|order| order.id.to_string()),
+        had_ended: order.is_none(),
+        run: now.map(|run| views::run(&core.state, run)),
+        refused: Vec::new(),
+    })
+}
+
+/// Of a run at the forge.
+fn there(
+    shared: &Shared,
+    ctx: Ctx<'_>,
+    asked: Asked<'_>,
+    known: Option<&Run>,
+    base: &BaseFacts,
+) -> Result<OrderAnswer, ServiceError> {
     let policy = &base.facts.policy;
-    let id = match at_forge(shared, policy.source.kind, asked.run_id) {
+    let id = match at_forge(policy.source.kind, known, asked.run_id) {
         Ok(id) => id,
         Err(refusal) => return Ok(refused(&[refusal])),
     };
@@ -76,14 +134,14 @@ fn give(shared: &Shared, ctx: Ctx<'_>, asked: Asked<'_>) -> Result<OrderAnswer, 
     if scope.is_err() {
         return Ok(refused(&[of_no_scope(&described)]));
     }
-    let run = begun(shared, &base, &*github, &described)?;
+    let run = begun(shared, base, &*github, &described)?;
     settle_earlier(shared, &run, &described)?;
-    let order = match record(shared, ctx, asked, &run, &base)? {
+    let order = match record(shared, ctx, asked, &run, base)? {
         Ok(order) => order,
         Err(refusals) => return Ok(refused(&refusals)),
     };
     let after = send(shared, ctx, &github, &id, &order)?;
-    let run = begun(shared, &base, &*github, &after)?;
+    let run = begun(shared, base, &*github, &after)?;
     let core = shared.core();
     Ok(OrderAnswer {
         order_id: Some(order.id.to_string()),
@@ -94,28 +152,18 @@ fn give(shared: &Shared, ctx: Ctx<'_>, asked: Asked<'_>) -> Result<OrderAnswer, 
 }
 
 /// The run's id at the forge, or why there is none to give orders about.
-fn at_forge(shared: &Shared, source: SourceKind, run_id: &str) -> Result<String, Refusal> {
-    let core = shared.core();
-    let known = core.state.runs.get(&RunId::from(run_id));
-    let no_orders = |what: String| {
-        Refusal::new(
+fn at_forge(source: SourceKind, known: Option<&Run>, run_id: &str) -> Result<String, Refusal> {
+    if source != SourceKind::Github {
+        return Err(Refusal::new(
             "source_takes_no_orders",
             "run_id",
-            what,
-            "start a run of this machine with `greenloop run SCOPE` and end it there with Ctrl-C; runs of \
-             a forge need `[source] kind = \"github\"`",
-        )
-    };
-    match (source, known.map(|run| &run.forge)) {
-        (SourceKind::Local | SourceKind::Recorded, _) => {
-            Err(no_orders("runs do not come from a forge here".into()))
-        }
-        (SourceKind::Github, Some(None)) => {
-            Err(no_orders(format!("{run_id} was executed on this machine")))
-        }
-        (SourceKind::Github, Some(Some(forge))) => Ok(forge.id.clone()),
-        (SourceKind::Github, None) => Ok(run_id.to_owned()),
+            format!("`{run_id}` is no run of this machine, and runs do not come from a forge here"),
+            "name a run of this machine, as `greenloop runs` lists them; runs of a forge need `[source] kind = \
+             \"github\"`",
+        ));
     }
+    let at = known.and_then(|run| run.forge.as_ref());
+    Ok(at.map_or_else(|| run_id.to_owned(), |forge| forge.id.clone()))
 }
 
 fn of_no_scope(described: &WorkflowRun) -> Refusal {

@@ -211,7 +211,7 @@ pub(super) fn start_run(
         let deadline = Instant::now() + UNTIL_IT_ENDS;
         let waited = shared.wait(ctx, deadline, |core| finished(shared, &core.state, &id));
         if matches!(waited, Err(ServiceError::Cancelled)) && ctx.cancel.is_cancelled() {
-            shared.queue.cancel(&Job::Run(id.clone()));
+            crate::runs::cancel(shared, &id)?;
         }
         waited?;
     }

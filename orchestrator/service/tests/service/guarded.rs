@@ -6,11 +6,11 @@ use service::api;
 
 use crate::support::{Bench, SCOPE, codes};
 
-const NEIGHBOUR: &str = "neighbour";
+pub(crate) const NEIGHBOUR: &str = "neighbour";
 const GUARD: &str = "cargo_test{name=path_equivalence_whole_blocks}.outcome == ok";
 
 /// A second scope that the change reaches: the same suite in a cell of its own.
-fn with_neighbour(root: &Path) {
+pub(crate) fn with_neighbour(root: &Path) {
     let path = root.join("greenloop.toml");
     let text = std::fs::read_to_string(&path).unwrap();
     let scope = format!(
@@ -56,7 +56,7 @@ fn draft(bench: &Bench) -> (String, api::ClaimDraft) {
 }
 
 /// Pushes the good claim with its guard for the neighbour: its loop and its id.
-fn pushed(bench: &Bench) -> (String, String) {
+pub(crate) fn pushed(bench: &Bench) -> (String, String) {
     let (loop_id, draft) = draft(bench);
     let (claim, digest) = bench.accepted(&loop_id, "c1", draft);
     let gates = bench.gates(&loop_id, &claim, 300);

@@ -11,6 +11,7 @@ mod dependencies;
 mod diagnostic;
 mod dishonest;
 mod drift;
+mod ended_here;
 mod evidence;
 #[allow(dead_code, reason = "each binary uses a part of it")]
 #[path = "../../../../tools/ci/tests/forge/fake.rs"]

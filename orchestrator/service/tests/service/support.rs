@@ -417,7 +417,7 @@ impl Bench {
     }
 
     /// What `look` finds, looked for again with every piece of news.
-    fn until<T>(&self, otherwise: &str, look: impl Fn() -> Option<T>) -> T {
+    pub fn until<T>(&self, otherwise: &str, look: impl Fn() -> Option<T>) -> T {
         let (heard, news) = std::sync::mpsc::channel();
         let listener: Arc<service::Listener> = Arc::new(move || {
             let _nobody_waits_any_more = heard.send(());
