@@ -10,6 +10,7 @@ use exec::{Cancel, CleanEnv, Command, Exit, Toolchain, capture, clean_env};
 use serde::Deserialize;
 
 use crate::error::sanitise;
+use crate::fetched::{Known, State};
 use crate::lockfile::{index_path, registry_packages};
 use crate::{RepoError, Room};
 
@@ -32,6 +33,8 @@ const METADATA_CAP: u64 = 64 << 20;
 /// How `cargo fetch` got what the lock file names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fetched {
+    /// Everything was here, and cargo has said so of this very state before.
+    Known,
     /// Everything was here.
     Offline,
     /// The network was used.
@@ -43,6 +46,7 @@ pub enum Fetched {
 pub struct CargoHome {
     path: PathBuf,
     user: Option<PathBuf>,
+    known: Known,
 }
 
 /// One member of a workspace.
@@ -75,6 +79,7 @@ impl CargoHome {
         Ok(CargoHome {
             path: path.to_owned(),
             user: user.map(Path::to_owned),
+            known: Known::default(),
         })
     }
 
@@ -92,7 +97,8 @@ impl CargoHome {
 
     /// Makes everything that the room's `Cargo.lock` names available offline: copies what the user
     /// already has (cargo checks the lock file's checksums when it unpacks), then asks cargo, first
-    /// without network.
+    /// without network. Asks no second time while lock file, manifests, toolchain and the packages' files stay as they
+    /// are: what runs later is `--locked --offline` and would say what is amiss.
     ///
     /// # Errors
     /// Cargo cannot get a package; the message is cargo's.
@@ -103,7 +109,25 @@ impl CargoHome {
         environment: &BTreeMap<OsString, OsString>,
         cancel: &Cancel,
     ) -> Result<Fetched, RepoError> {
+        let state = || State::read(&self.path, &room.tree(), toolchain);
+        if state().is_some_and(|state| self.known.holds(&state)) {
+            return Ok(Fetched::Known);
+        }
         self.copy_from_user(&room.tree());
+        let fetched = self.ask(room, toolchain, environment, cancel)?;
+        if let Some(state) = state() {
+            self.known.keep(state);
+        }
+        Ok(fetched)
+    }
+
+    fn ask(
+        &self,
+        room: &Room,
+        toolchain: &Toolchain,
+        environment: &BTreeMap<OsString, OsString>,
+        cancel: &Cancel,
+    ) -> Result<Fetched, RepoError> {
         let plain = self.command(room, toolchain)?.args(["fetch", "--locked"]);
         let offline = plain.clone().arg("--offline");
         if capture(&offline, cancel)?.outcome.exit.success() {
@@ -273,7 +297,7 @@ fn registry_tables(user: Option<&Path>) -> String {
     toml::to_string(&kept).unwrap_or_default()
 }
 
-fn folders(path: &Path) -> Vec<OsString> {
+pub(crate) fn folders(path: &Path) -> Vec<OsString> {
     let Ok(entries) = fs::read_dir(path) else {
         return Vec::new();
     };

@@ -98,6 +98,17 @@ pub enum RepoError {
 }
 
 impl RepoError {
+    /// True when the disk, or what this user may take of it, is used up.
+    pub(crate) fn is_disk_full(&self) -> bool {
+        let full = |kind| {
+            matches!(
+                kind,
+                io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded
+            )
+        };
+        matches!(self, RepoError::Io { source, .. } if full(source.kind()))
+    }
+
     pub(crate) fn objects(doing: &'static str) -> impl FnOnce(git2::Error) -> RepoError {
         move |source| RepoError::Objects { doing, source }
     }

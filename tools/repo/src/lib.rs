@@ -11,13 +11,18 @@
 //! - Git runs in the daemon's repository with a listed environment, no global configuration and no
 //!   hooks; the agent's clone is only ever read, by `upload-pack`.
 //! - A room's files are the raw blobs of one tree. No filter, attribute or index has a say.
+//! - An old room leaves its path at once, by a rename, and its space behind the back of what runs next: at most one at a
+//!   time, and before anything runs where the disk is short. What a killed process leaves of it goes when rooms are opened.
+//! - Rooms share nothing that can be written: the target of a room is a copy of a seed, never a link to it.
 //! - What a push did is read from the remote, never guessed from an exit status alone.
 //! - No clock: commit times are arguments, so that the same inputs give the same commit.
 
 mod cargo;
 mod cargo_config;
+mod copy;
 mod daemon_repo;
 mod error;
+mod fetched;
 mod git;
 mod import;
 mod lockfile;
@@ -25,6 +30,7 @@ mod objects;
 mod push;
 mod room;
 mod seeds;
+mod trash;
 
 pub use cargo::{CargoHome, Fetched, Member, Members};
 pub use cargo_config::{CONFIG_NAMES, check_parent_config, check_tree_config};

@@ -35,6 +35,17 @@ pub(crate) fn registry_packages(text: &str) -> Vec<Locked> {
     parsed.package.into_iter().filter(from_registry).collect()
 }
 
+/// The same, or `None` where a package comes from anywhere else, such as a git repository, or the file cannot be read.
+pub(crate) fn registry_packages_alone(text: &str) -> Option<Vec<Locked>> {
+    let parsed: Lockfile = toml::from_str(text).ok()?;
+    let foreign = parsed
+        .package
+        .iter()
+        .filter(|locked| locked.source.is_some());
+    let packages = registry_packages(text);
+    (packages.len() == foreign.count()).then_some(packages)
+}
+
 /// Names become parts of paths.
 fn is_plain(text: &str) -> bool {
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_.+".contains(c);
@@ -74,5 +85,13 @@ mod tests {
             .collect();
         assert_eq!(names, ["ash"]);
         assert!(registry_packages("][").is_empty());
+        assert_eq!(
+            registry_packages_alone(text),
+            None,
+            "`../x` is no plain name"
+        );
+        let git = "[[package]]\nname='a'\nversion='1.0.0'\nsource='git+https://x'\n";
+        assert_eq!(registry_packages_alone(git), None);
+        assert_eq!(registry_packages_alone(""), Some(Vec::new()));
     }
 }

@@ -6,8 +6,10 @@ use std::io::Write;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{OpenOptionsExt, symlink};
 use std::path::{Component, Path, PathBuf};
+use std::sync::Arc;
 
 use crate::git::oid;
+use crate::trash::{Trash, remove};
 use crate::{DaemonRepo, RepoError};
 
 /// Deeper trees are refused: they are attacks on recursion, not projects.
@@ -17,10 +19,11 @@ pub(crate) const MAX_DEPTH: usize = 64;
 #[derive(Debug, Clone)]
 pub struct Rooms {
     root: PathBuf,
+    trash: Arc<Trash>,
 }
 
 impl Rooms {
-    /// Uses `root`, making it if need be.
+    /// Uses `root`, making it if need be. Old rooms that a killed process has left begin to go.
     ///
     /// # Errors
     /// The folder cannot be made.
@@ -28,6 +31,7 @@ impl Rooms {
         fs::create_dir_all(root).map_err(RepoError::io("cannot create", root))?;
         Ok(Rooms {
             root: root.to_owned(),
+            trash: Arc::new(Trash::open(root.join("trash"))),
         })
     }
 
@@ -36,6 +40,7 @@ impl Rooms {
     pub fn room(&self, slot: &str) -> Room {
         Room {
             root: self.root.join(slot),
+            trash: Arc::clone(&self.trash),
         }
     }
 
@@ -44,12 +49,21 @@ impl Rooms {
     pub fn seeds(&self) -> PathBuf {
         self.root.join("seeds")
     }
+
+    /// Waits until no old room takes space or time any more.
+    ///
+    /// # Errors
+    /// One cannot be removed.
+    pub fn settle(&self) -> Result<(), RepoError> {
+        self.trash.settle()
+    }
 }
 
 /// One clean room: `tree/` (files), `target/` (what cargo builds), `home/` (scratch).
 #[derive(Debug, Clone)]
 pub struct Room {
     root: PathBuf,
+    trash: Arc<Trash>,
 }
 
 impl Room {
@@ -77,6 +91,13 @@ impl Room {
     /// The tree is not in `repo`, holds a path that must not be written, or the disk says no.
     pub fn fill(&self, repo: &DaemonRepo, tree: &str) -> Result<(), RepoError> {
         self.clear()?;
+        self.with_space(|| {
+            remove(&self.root).map_err(RepoError::io("cannot empty the room", &self.root))?;
+            self.write(repo, tree)
+        })
+    }
+
+    fn write(&self, repo: &DaemonRepo, tree: &str) -> Result<(), RepoError> {
         for folder in [self.tree(), self.home()] {
             fs::create_dir_all(&folder).map_err(RepoError::io("cannot create", &folder))?;
         }
@@ -163,19 +184,27 @@ impl Room {
         write_file(&target, content, false)
     }
 
-    /// Removes everything in the room.
+    /// Takes away everything in the room. The space is given back while the room is used again, or before that where
+    /// the disk is short of it.
     ///
     /// # Errors
-    /// Something cannot be removed.
+    /// Something cannot be removed, here or in the room before.
     pub fn clear(&self) -> Result<(), RepoError> {
-        match fs::remove_dir_all(&self.root) {
-            Ok(()) => Ok(()),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
-            Err(source) => Err(RepoError::Io {
-                doing: "cannot empty the room",
-                path: self.root.clone(),
-                source,
-            }),
+        self.trash.take(&self.root)
+    }
+
+    /// Does what writes into the room, and once more from its start where the disk is full and an old room still takes
+    /// space.
+    pub(crate) fn with_space<T>(
+        &self,
+        mut write: impl FnMut() -> Result<T, RepoError>,
+    ) -> Result<T, RepoError> {
+        match write() {
+            Err(error) if error.is_disk_full() && self.trash.leaving() => {
+                self.trash.settle()?;
+                write()
+            }
+            done => done,
         }
     }
 }
@@ -293,5 +322,30 @@ mod tests {
         assert!(!check("", "/etc/passwd"));
         assert!(!check("x", "a/../../.."));
         assert!(!check("x/y", "a/.."), "a may be a link itself");
+    }
+
+    #[test]
+    #[allow(clippy::unwrap_used, reason = "tests")]
+    fn a_full_disk_is_tried_again_once_the_old_room_is_gone() {
+        let folder = tempfile::tempdir().unwrap();
+        let room = Room {
+            root: folder.path().join("main"),
+            trash: Arc::new(Trash::with_spare(folder.path().join("trash"), 0)),
+        };
+        let full = || RepoError::io("cannot write", "x")(std::io::ErrorKind::StorageFull.into());
+        fs::create_dir_all(room.target()).unwrap();
+        room.clear().unwrap();
+        let mut tries = 0;
+        let left = room.with_space(|| {
+            tries += 1;
+            match tries {
+                1 => Err(full()),
+                _ => Ok(fs::read_dir(folder.path().join("trash")).unwrap().count()),
+            }
+        });
+        assert_eq!(left.unwrap(), 0);
+        assert_eq!(tries, 2);
+        let again = room.with_space(|| -> Result<(), _> { Err(full()) });
+        assert!(again.is_err(), "nothing is left that could give space");
     }
 }

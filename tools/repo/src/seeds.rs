@@ -2,12 +2,13 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use attest::digest::Digest;
 use exec::{Cancel, Command, Exit, Outcome, Toolchain, capture};
 
+use crate::copy::copy_folder;
 use crate::error::sanitise;
+use crate::trash::remove;
 use crate::{CargoHome, RepoError, Room};
 
 /// What a seed depends on.
@@ -115,29 +116,17 @@ impl Seeds {
     ) -> Result<bool, RepoError> {
         let seed = self.root.join(key.folder()).join("target");
         let target = room.target();
-        remove(&target)?;
         if !seed.is_dir() {
+            remove(&target).map_err(RepoError::io("cannot remove", &target))?;
             fs::create_dir_all(&target).map_err(RepoError::io("cannot create", &target))?;
             return Ok(false);
         }
         // Never hard links: a gate that writes into its target must not write into the seed.
-        let copy = Command::new("/bin/cp", "/")
-            .args(["-a", "--reflink=auto", "--"])
-            .arg(&seed)
-            .arg(&target)
-            .wall_timeout(Duration::from_secs(600))
-            .output_limit(1 << 20);
-        let captured = capture(&copy, cancel)?;
-        match captured.outcome.exit {
-            Exit::Exited(0) => Ok(true),
-            Exit::Cancelled => Err(RepoError::Cancelled {
-                doing: "cloning dependencies",
-            }),
-            _ => Err(RepoError::Cargo {
-                doing: "cannot clone the built dependencies; is the disk full?",
-                message: sanitise(&captured.stderr),
-            }),
-        }
+        room.with_space(|| {
+            remove(&target).map_err(RepoError::io("cannot remove", &target))?;
+            copy_folder(&seed, &target, cancel)
+        })?;
+        Ok(true)
     }
 
     fn shape_file(&self, key: &SeedKey, shape: &str) -> PathBuf {
@@ -154,7 +143,7 @@ impl Seeds {
         let shapes = folder.join("shapes");
         fs::create_dir_all(&shapes).map_err(RepoError::io("cannot create", &shapes))?;
         let target = folder.join("target");
-        remove(&target)?;
+        remove(&target).map_err(RepoError::io("cannot remove", &target))?;
         fs::rename(room.target(), &target).map_err(RepoError::io("cannot keep", &target))?;
         let file = self.shape_file(key, shape);
         fs::write(&file, shape).map_err(RepoError::io("cannot write", &file))
@@ -186,7 +175,8 @@ fn clean_members(
             said = sanitise(&captured.stderr),
             "dependencies are not kept"
         );
-        remove(&room.target())?;
+        let target = room.target();
+        remove(&target).map_err(RepoError::io("cannot remove", &target))?;
         return Ok(false);
     }
     Ok(true)
@@ -273,14 +263,6 @@ fn profile(ahead: &[String]) -> &str {
         }
     }
     "dev"
-}
-
-fn remove(path: &Path) -> Result<(), RepoError> {
-    match fs::remove_dir_all(path) {
-        Ok(()) => Ok(()),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
-        Err(source) => Err(RepoError::io("cannot remove", path)(source)),
-    }
 }
 
 #[cfg(test)]
