@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use discipline::gates::dep_info;
-use repo::Room;
+use repo::{Member, Room};
 
 use crate::shared::Shared;
 use crate::{Cancel, ServiceError};
@@ -18,20 +18,12 @@ pub(crate) struct Compiled {
     pub(crate) build_inputs: Vec<String>,
 }
 
-/// Reads what stands below the room's target. Dependencies' own files lie outside of the tree and
-/// are left out.
-pub(crate) fn read(
-    room: &Room,
-    shared: &Shared,
-    cancel: &Cancel,
-) -> Result<Compiled, ServiceError> {
+/// Reads what stands below the room's target, whose tree has `members`. Dependencies' own files lie
+/// outside of the tree and are left out.
+pub(crate) fn read(room: &Room, members: &[Member]) -> Compiled {
     let root = room.tree().to_string_lossy().into_owned();
     let mut compiled = Vec::new();
     let mut build_inputs = Vec::new();
-    let members = shared
-        .cargo_home
-        .members(room, &shared.toolchain, cancel)
-        .unwrap_or_default();
     for profile in profiles(&room.target()) {
         for file in dep_info_files(&profile) {
             if let Some(text) = text(&file) {
@@ -54,10 +46,10 @@ pub(crate) fn read(
     compiled.dedup();
     build_inputs.sort();
     build_inputs.dedup();
-    Ok(Compiled {
+    Compiled {
         compiled,
         build_inputs,
-    })
+    }
 }
 
 /// Conditions of the target, one per line of `rustc --print cfg`.

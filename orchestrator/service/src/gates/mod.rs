@@ -7,6 +7,9 @@
 
 mod process;
 
+use std::cell::RefCell;
+use std::rc::Rc;
+
 use attest::claim::ClaimBody;
 use discipline::decision::{ConditionalCode, Stage};
 use discipline::event::Event;
@@ -18,7 +21,7 @@ use discipline::model::{ClaimId, GateResult, GateRole, GateRunId, ProcessExit, R
 use discipline::policy::{GatePolicy, Policy};
 use discipline::rules::decide;
 use discipline::state::{Claim, ClaimPhase, GateRunStatus, ReuseKey};
-use repo::Room;
+use repo::{Members, RepoError, Room};
 use verify::BaseFacts;
 
 use crate::compiled;
@@ -46,6 +49,8 @@ struct Bench<'a> {
     /// What `rustc --print cfg` says.
     target: Vec<String>,
     room: Room,
+    /// Members of the tree in the room, asked before anything ran there; `None` until somebody asks.
+    members: RefCell<Option<Rc<Members>>>,
     gate_run: GateRunId,
     cancel: &'a Cancel,
     total: u64,
@@ -78,6 +83,7 @@ pub(crate) fn execute(shared: &Shared, id: &ClaimId, cancel: &Cancel) -> Result<
         conditional: diff.conditional,
         target: compiled::target(shared, cancel)?,
         room: shared.rooms.room(ROOM),
+        members: RefCell::new(None),
         total: total(&claim.body, attempts.len()),
         attempts,
         gate_run,
@@ -309,11 +315,7 @@ impl Bench<'_> {
 
     /// What decides conditions on code in this gate's build.
     fn conditions(&self, policy: &GatePolicy, argv: &[String]) -> Result<Conditions, ServiceError> {
-        let shared = self.shared;
-        let members = shared
-            .cargo_home
-            .members(&self.room, &shared.toolchain, self.cancel)
-            .unwrap_or_default();
+        let members = self.members().unwrap_or_default();
         let member = members.iter().find(|member| member.name == policy.package);
         let Some(folder) = member.map(|member| member.folder.as_str()) else {
             return Ok(Conditions::default());
@@ -322,16 +324,16 @@ impl Bench<'_> {
             "" => "Cargo.toml".to_owned(),
             folder => format!("{folder}/Cargo.toml"),
         };
-        let manifest = shared.reader()?.blob_at(&self.claim.body.tree, &path)?;
+        let manifest = self
+            .shared
+            .reader()?
+            .blob_at(&self.claim.body.tree, &path)?;
         let manifest = String::from_utf8_lossy(&manifest.unwrap_or_default()).into_owned();
         Ok(Conditions::of(argv, folder, &manifest, &self.target))
     }
 
     fn add_canary(&self, policy: &GatePolicy) -> Result<(), ServiceError> {
-        let members =
-            self.shared
-                .cargo_home
-                .members(&self.room, &self.shared.toolchain, self.cancel)?;
+        let members = self.members()?;
         let folder = members
             .iter()
             .find(|member| member.name == policy.package)
@@ -341,8 +343,23 @@ impl Bench<'_> {
         Ok(())
     }
 
+    /// Members of the tree in the room, by cargo's answer to the first question since it was filled.
+    fn members(&self) -> Result<Rc<Members>, RepoError> {
+        if let Some(known) = self.members.borrow().as_ref() {
+            return Ok(Rc::clone(known));
+        }
+        let shared = self.shared;
+        let asked = shared
+            .cargo_home
+            .members(&self.room, &shared.toolchain, self.cancel)?;
+        let members = Rc::new(asked);
+        *self.members.borrow_mut() = Some(Rc::clone(&members));
+        Ok(members)
+    }
+
     fn fill(&self, tree: &str, argv: &[String]) -> Result<(), ServiceError> {
         self.say("dependencies");
+        *self.members.borrow_mut() = None;
         let room = &self.room;
         let (shared, policy) = (self.shared, self.policy());
         prepare(
@@ -387,12 +404,14 @@ impl Bench<'_> {
         let Some(policy) = self.policy().gate.get(policy_name) else {
             return Ok(());
         };
+        // Before the process: it runs code of the tree, which may change what cargo would say.
+        let members = self.members().unwrap_or_default();
         self.say(&format!("{gate}, {}", role.as_str()));
         let ended = self.execute(gate, role, policy, argv)?;
         if ended.exit == ProcessExit::Cancelled {
             return Err(ServiceError::Cancelled);
         }
-        let result = self.judge(tree, (gate, role), policy, argv, &ended)?;
+        let result = self.judge(tree, (gate, role), policy, argv, &ended, &members)?;
         self.shared.append(
             &daemon(),
             Event::GateFinished {
@@ -409,8 +428,9 @@ impl Bench<'_> {
         policy: &GatePolicy,
         argv: &[String],
         ended: &Ended,
+        members: &Members,
     ) -> Result<GateResult, ServiceError> {
-        let read = compiled::read(&self.room, self.shared, self.cancel)?;
+        let read = compiled::read(&self.room, members);
         let conditions = match self.conditional.is_empty() {
             true => Conditions::default(),
             false => self.conditions(policy, argv)?,
