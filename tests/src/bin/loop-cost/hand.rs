@@ -29,6 +29,7 @@ use crate::text;
 /// A person with the same rooms, toolchain and dependencies, and without the loop.
 pub(crate) struct Hand {
     repo: DaemonRepo,
+    rooms: Rooms,
     room: Room,
     seeds: Seeds,
     cargo_home: CargoHome,
@@ -51,9 +52,11 @@ impl Hand {
             .pinned
             .split_once("::")
             .unwrap_or(("gpu_smoke", &known.pinned));
+        let rooms = Rooms::open(&scene.work.join("hand"))?;
         Ok(Self {
             repo: DaemonRepo::open_or_init(&state.join("repo.git"), Transport::new(&environment)?)?,
-            room: Rooms::open(&scene.work.join("hand"))?.room("main"),
+            room: rooms.room("main"),
+            rooms,
             seeds: Seeds::new(seeds::of(state)),
             cargo_home: CargoHome::open(&state.join("cargo-home"), user.as_deref())?,
             toolchain: Toolchain::resolve_in(&environment)?,
@@ -184,6 +187,9 @@ impl Hand {
             self.seeds.clone_into(&key, &self.room, &self.cancel)?;
         }
         note("dependencies copied", round);
+        // The loop's gates run meanwhile; these do not.
+        self.rooms.settle()?;
+        note("the rest of emptying", round);
         Ok(())
     }
 
