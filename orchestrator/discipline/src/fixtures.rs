@@ -365,6 +365,7 @@ pub fn gate_result(gate: &str, role: GateRole) -> GateResult {
         },
         failed_tests: failed,
         compile_error: false,
+        dead_code: Vec::new(),
         listed: None,
         reused_from: None,
         covered: changed().into_iter().map(|changed| changed.path).collect(),

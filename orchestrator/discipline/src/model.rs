@@ -405,6 +405,17 @@ pub struct TestCounts {
     pub filtered_out: u64,
 }
 
+/// An item that nothing uses, by rustc's own word.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct DeadCode {
+    /// File, relative to the root of the tree.
+    pub file: String,
+    /// Line, 1-based.
+    pub line: u32,
+    /// What it is, such as ``function `probe` ``.
+    pub what: String,
+}
+
 /// One process of a gate run, as facts.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct GateResult {
@@ -430,6 +441,9 @@ pub struct GateResult {
     pub failed_tests: Vec<String>,
     /// True when the failure was a compile error rather than an assertion.
     pub compile_error: bool,
+    /// Items that rustc says nothing uses, sorted.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub dead_code: Vec<DeadCode>,
     /// Changed files that this gate compiled (from rustc's dep-info).
     pub covered: Vec<String>,
     /// Tests that its binaries list; `None` when they were not asked.

@@ -106,6 +106,7 @@ pub fn judge(run: &GateRun<'_>) -> GateResult {
         tests: seen.counts,
         failed_tests: seen.failed.iter().cloned().collect(),
         compile_error: seen.compile_error,
+        dead_code: seen.dead_code.into_iter().collect(),
         covered,
         listed: match run.listed {
             Some(Listed::Names(names)) => u64::try_from(names.len()).ok(),

@@ -427,6 +427,35 @@ fn the_pinned_test_is_red_on_base_and_green_on_head() {
         !result(&printed).compile_error,
         "a test that ran was compiled"
     );
+    let dead = |place_at: u64, ran: bool| {
+        let at = |line, kind, fields: &[(&str, &str)]| Observation {
+            line,
+            ..observation(kind, fields)
+        };
+        let what = ("what", "function `probe`");
+        let place = [("file", "src/a.rs"), ("line", "20"), ("column", "4")];
+        let mut seen = transcript(&[&green], 9);
+        let place_of = if ran { seen.len() } else { 0 };
+        let rows = [
+            at(4, "dead_code", &[what]),
+            at(place_at, "source_place", &place),
+        ];
+        seen.splice(place_of..place_of, rows);
+        let case = Case {
+            role: GateRole::PinOnHead,
+            seen,
+            ..Case::default()
+        };
+        let found = result(&case).dead_code;
+        found
+            .iter()
+            .map(|dead| format!("{}:{} {}", dead.file, dead.line, dead.what))
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(dead(5, false), ["src/a.rs:20 function `probe`"]);
+    let none = Vec::<String>::new();
+    assert_eq!(dead(6, false), none, "the place of another message");
+    assert_eq!(dead(5, true), none, "a test printed it");
     let stage = |stage| {
         vec![observation(
             "build_error",

@@ -8,6 +8,7 @@ mod attempts;
 mod baseline;
 mod budget;
 mod case;
+mod dead_code;
 mod evidence;
 mod exhibits;
 mod gates;
@@ -163,6 +164,11 @@ pub const RULES: &[Rule] = &[
         name: "gate_coverage",
         stage: Stage::Gates,
         judge: results::judge_coverage,
+    },
+    Rule {
+        name: "dead_code",
+        stage: Stage::Gates,
+        judge: dead_code::judge,
     },
     Rule {
         name: "canaries",

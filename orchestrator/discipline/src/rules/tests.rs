@@ -13,7 +13,7 @@ use crate::decision::{
 use crate::event::Mechanism;
 use crate::fixtures::{self, NOW_MS, SCOPE, cells, good_input, redigested, rulebook};
 use crate::forecast::{MetEffect, MetRun, RunnerFact};
-use crate::model::{GateRole, GateVerdict, ProcessExit, Refusal};
+use crate::model::{DeadCode, GateResult, GateRole, GateVerdict, ProcessExit, Refusal};
 use crate::observation::Grade;
 
 type Edit = fn(&mut DecisionInput);
@@ -80,6 +80,71 @@ fn a_diagnostic_needs_no_prediction_and_no_pinned_test() {
         decision.allowed,
         "{:#?}",
         decision.refused().collect::<Vec<_>>()
+    );
+}
+
+fn unused(file: &str, line: u32) -> DeadCode {
+    DeadCode {
+        file: file.into(),
+        line,
+        what: "function `probe`".into(),
+    }
+}
+
+#[test]
+fn only_what_the_change_wrote_is_its_dead_code() {
+    type Said = fn(&GateResult) -> Option<DeadCode>;
+    let told = |kind: ClaimKind, said: Said| {
+        let mut input = good_input();
+        input.body.kind = kind;
+        results(&mut input, |result| result.dead_code.extend(said(result)));
+        let decision = decide(&input, &rulebook(), Stage::Push);
+        let refused = decision.refused();
+        refused
+            .filter(|refusal| refusal.code == "symbol_unused")
+            .count()
+    };
+    let fix = ClaimKind::Fix;
+    assert_eq!(
+        told(fix, |r| r
+            .role
+            .on_head()
+            .then(|| unused(fixtures::CHANGED, 42))),
+        1
+    );
+    assert_eq!(
+        told(fix, |r| r
+            .role
+            .on_head()
+            .then(|| unused(fixtures::CHANGED, 43))),
+        0
+    );
+    assert_eq!(
+        told(fix, |r| r
+            .role
+            .on_head()
+            .then(|| unused("src/other.rs", 42))),
+        0
+    );
+    // Another gate's features use it.
+    assert_eq!(
+        told(fix, |r| (r.role == GateRole::Gate)
+            .then(|| unused(fixtures::CHANGED, 42))),
+        0
+    );
+    // Unused on the base as well, whatever its line was there.
+    assert_eq!(
+        told(fix, |r| {
+            let line = if r.role.on_head() { 42 } else { 7 };
+            Some(unused(fixtures::CHANGED, line))
+        }),
+        0
+    );
+    assert_eq!(
+        told(ClaimKind::Rollback, |r| {
+            r.role.on_head().then(|| unused(fixtures::CHANGED, 42))
+        }),
+        0
     );
 }
 
@@ -813,6 +878,17 @@ const TABLE: &[Row] = &[
             )
         },
         &["gate_on_other_tree @ gates"],
+    ),
+    (
+        "a new item that rustc finds unused",
+        |i| {
+            results(i, |result| {
+                if result.role.on_head() {
+                    result.dead_code.push(unused(fixtures::CHANGED, 42));
+                }
+            })
+        },
+        &["symbol_unused @ change"],
     ),
     (
         "files that no gate compiled",

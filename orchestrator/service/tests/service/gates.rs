@@ -62,6 +62,33 @@ fn a_harness_that_reports_what_it_does_not_list_decides_nothing() {
 }
 
 #[test]
+fn what_only_uses_itself_is_found_by_the_compiler() {
+    let bench = Bench::new();
+    let (loop_id, claim, _) = checked(&bench, |clone| {
+        edit(clone, "src/blocks.rs", |text| {
+            let pair = "    fn ping(n: usize) -> usize {\n        if n == 0 { 0 } else { pong(n - 1) }\n    }\n    \
+                        fn pong(n: usize) -> usize {\n        ping(n)\n    }\n    let mut carry";
+            text.replace("    let mut carry", pair)
+        });
+    });
+    let gates = bench.gates(&loop_id, &claim, 300);
+    assert_eq!(gates.state, "checked");
+    assert_eq!(codes(&gates.refused), ["symbol_unused"], "{gates:#?}");
+    let reasons: Vec<&str> = gates
+        .refused
+        .iter()
+        .map(|refusal| refusal.reason.as_str())
+        .collect();
+    assert_eq!(
+        reasons,
+        [
+            "src/blocks.rs:8: rustc says that nothing uses function `ping`",
+            "src/blocks.rs:11: rustc says that nothing uses function `pong`"
+        ]
+    );
+}
+
+#[test]
 fn code_that_no_gate_keeps_is_uncovered() {
     let bench = Bench::with(|clone| {
         edit(clone, "Cargo.toml", |text| {

@@ -323,6 +323,7 @@ impl World {
                 false => Vec::new(),
             },
             compile_error: false,
+            dead_code: Vec::new(),
             listed: None,
             reused_from: None,
             covered: vec!["src/lib.rs".to_owned()],
