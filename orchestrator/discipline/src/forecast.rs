@@ -13,6 +13,10 @@ pub struct ForecastFacts {
     pub unknown: Vec<String>,
     /// Who would run the push.
     pub runner: RunnerFact,
+    /// Runners on Windows that may take the scope's jobs, by name. One that runs as a service has no GPU; the forge
+    /// does not tell whether it does.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub session_unknown: Vec<String>,
 }
 
 /// A live run in a concurrency group of the push.
@@ -113,7 +117,14 @@ impl ForecastFacts {
             RunnerFact::Idle { names } => Some(format!("the runner is idle: {}", names.join(", "))),
             RunnerFact::NotKnown | RunnerFact::ThisMachine | RunnerFact::Hosted => None,
         };
+        let session = (!self.session_unknown.is_empty()).then(|| {
+            format!(
+                "on Windows a runner sees no GPU as a service, only in an interactive session, and the forge does not \
+                 tell which it is: {}",
+                self.session_unknown.join(", ")
+            )
+        });
         let unknown = self.unknown.iter().map(|why| format!("not known: {why}"));
-        met.chain(runner).chain(unknown).collect()
+        met.chain(runner).chain(session).chain(unknown).collect()
     }
 }

@@ -102,6 +102,7 @@ pub(crate) fn forecast(
     let own = scope_workflow(policy, &body.proof_scope);
     if let (Some(now), Some(workflow)) = (forge, own.as_ref().and_then(|path| pushed.get(path))) {
         found.runner = runner(now, workflow);
+        found.session_unknown = on_windows(now, workflow);
     }
     for live in live_runs(state, policy, body, forge) {
         let theirs = files.of_run(&live, &body.parent)?;
@@ -221,13 +222,8 @@ fn scope_workflow(policy: &Policy, scope: &str) -> Option<String> {
 /// Runners for the labels that the workflow's jobs ask for: it needs one for every job, so the job that would wait
 /// longest decides.
 fn runner(now: &ForgeNow, workflow: &WorkflowConcurrency) -> RunnerFact {
-    let own_label = |label: &String| label.eq_ignore_ascii_case("self-hosted");
-    let own = workflow
-        .runs_on
-        .values()
-        .filter(|l| l.iter().any(own_label));
-    let facts = own.map(
-        |labels| match RunnerState::of(now.runners.as_deref(), labels) {
+    let facts = own_machines(workflow).map(|labels| {
+        match RunnerState::of(now.runners.as_deref(), labels) {
             RunnerState::NotVisible => RunnerFact::NotKnown,
             RunnerState::NoneFits => RunnerFact::NoneFits {
                 labels: labels.clone(),
@@ -235,13 +231,32 @@ fn runner(now: &ForgeNow, workflow: &WorkflowConcurrency) -> RunnerFact {
             RunnerState::Offline { names } => RunnerFact::Offline { names },
             RunnerState::Busy { names } => RunnerFact::Busy { names },
             RunnerState::Idle { names } => RunnerFact::Idle { names },
-        },
-    );
+        }
+    });
     let hosted = match workflow.runs_on.is_empty() {
         true => RunnerFact::NotKnown,
         false => RunnerFact::Hosted,
     };
     facts.min_by_key(wait).unwrap_or(hosted)
+}
+
+/// Connected Windows runners that one of the workflow's own-machine jobs may go to.
+fn on_windows(now: &ForgeNow, workflow: &WorkflowConcurrency) -> Vec<String> {
+    let runners = now.runners.iter().flatten();
+    let mut found: Vec<String> = runners
+        .filter(|runner| runner.is_online() && runner.os.eq_ignore_ascii_case("windows"))
+        .filter(|runner| own_machines(workflow).any(|labels| runner.has_labels(labels)))
+        .map(|runner| runner.name.clone())
+        .collect();
+    found.sort();
+    found
+}
+
+/// Labels of each job that asks for a machine of one's own.
+fn own_machines(workflow: &WorkflowConcurrency) -> impl Iterator<Item = &Vec<String>> {
+    let own_label = |label: &String| label.eq_ignore_ascii_case("self-hosted");
+    let labels = workflow.runs_on.values();
+    labels.filter(move |labels| labels.iter().any(own_label))
 }
 
 /// How long a job would wait, the longest first.

@@ -153,6 +153,19 @@ fn live_runs_of_the_forge_and_its_runner_are_forecast_by_name() {
             "the runner is offline: rig",
         ]
     );
+    // Two machines on Windows: one may take a job and is there, one has another job's labels.
+    let windows = |id: u64, name: &str, label: &str| {
+        let mut runner = runner(id, name, "online", label);
+        runner["os"] = json!("Windows");
+        runner
+    };
+    runners(&[windows(5, "desk", "gpu"), windows(6, "door", "bell")]);
+    let cautioned = told(&bench, &loop_id, &commit, &[]).forecast;
+    let caution = cautioned.last().unwrap();
+    assert!(
+        caution.contains("interactive session") && caution.ends_with("which it is: desk"),
+        "{cautioned:?}"
+    );
     let about = |cancels: &[&str]| -> Vec<String> {
         let refused = told(&bench, &loop_id, &commit, cancels).refused;
         let about = refused
