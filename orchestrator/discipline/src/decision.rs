@@ -256,6 +256,9 @@ pub struct RevertedFacts {
     pub commit: String,
     /// Tree of that commit's parent: what stood before the regression.
     pub parent_tree: String,
+    /// What that commit changed; `None` in decisions that were made before this was looked up.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub changed: Option<Vec<ChangedPath>>,
 }
 
 /// Texts of every predicate that rules evaluate on the baseline run: the claim's own and those of its

@@ -31,8 +31,42 @@ pub(super) fn judge(case: &Case<'_>) -> Vec<Refusal> {
             ),
             "propose the change as a `fix`",
         )],
-        ClaimKind::Fix | ClaimKind::Diagnostic | ClaimKind::Rollback => Vec::new(),
+        ClaimKind::Rollback => rollback(case),
+        ClaimKind::Fix | ClaimKind::Diagnostic => Vec::new(),
     }
+}
+
+/// A rollback is asked for no cause, no test and no sites: it may carry nothing but the way back. Files
+/// that came to differ after the reverted commit are merged by hand, and a person reads them.
+fn rollback(case: &Case<'_>) -> Vec<Refusal> {
+    let Some((reverted, undone)) = case
+        .input
+        .reverted
+        .as_ref()
+        .and_then(|reverted| Some((reverted, reverted.changed.as_ref()?)))
+    else {
+        return Vec::new();
+    };
+    let changed = case.input.diff.changed.iter();
+    let more = changed.filter(|changed| {
+        let of_commit = undone.iter().find(|one| one.path == changed.path);
+        of_commit.is_none_or(|one| changed.old == one.new && changed.new != one.old)
+    });
+    more.map(|changed| {
+        Refusal::new(
+            "rollback_carries_more",
+            "change",
+            format!(
+                "`{}` does not become what it was before {} of {}",
+                changed.path, reverted.commit, reverted.claim_id
+            ),
+            format!(
+                "propose what `git revert {}` makes and nothing else; the rest is a claim of its own",
+                reverted.commit
+            ),
+        )
+    })
+    .collect()
 }
 
 fn baseline(case: &Case<'_>, changes: bool) -> Vec<Refusal> {

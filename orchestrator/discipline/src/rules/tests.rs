@@ -1356,6 +1356,7 @@ fn red_rollback(red: &[&str], before: Option<&[&str]>) -> Vec<String> {
             None => fixtures::TREE.into(),
             Some(_) => other.clone(),
         },
+        changed: None,
     });
     let gates = &mut input.gates.as_mut().unwrap().results;
     gates.retain(|result| !result.role.is_pinned());

@@ -5,7 +5,7 @@ use service::api;
 use crate::support::{Bench, RED_TEST, SCOPE, codes, run};
 
 /// A suite in which the fix disturbs one cell, so that no gate sees it and the run does.
-fn disturbed(root: &std::path::Path) {
+pub fn disturbed(root: &std::path::Path) {
     let path = root.join("tests/paths.rs");
     let text = std::fs::read_to_string(&path).unwrap();
     let guarded = text.replace(
@@ -24,7 +24,7 @@ fn back(bench: &Bench, claim: &str) -> api::PrepareRollbackAnswer {
 }
 
 /// A pushed claim whose run broke a guard: its loop and its id.
-fn regressed(bench: &Bench) -> (String, String) {
+pub fn regressed(bench: &Bench) -> (String, String) {
     let (red, loop_id, cause) = bench.suspected();
     let commit = bench.fix();
     let mut draft = bench.good_draft(&red, &cause, &commit);
