@@ -4,6 +4,7 @@ use attest::claim::Guard;
 use markers::{Predicate, Truth};
 
 use super::Case;
+use super::certain::certain;
 use crate::model::Refusal;
 
 pub(super) fn judge(case: &Case<'_>) -> Vec<Refusal> {
@@ -26,9 +27,31 @@ pub(super) fn judge(case: &Case<'_>) -> Vec<Refusal> {
                 )
             }),
     );
+    refused.extend(unbreakable(case));
     refused.extend(missing(case));
     refused.extend(broken_today(case));
     refused
+}
+
+/// A guard that holds whatever a run shows guards nothing.
+fn unbreakable(case: &Case<'_>) -> Vec<Refusal> {
+    let always = case.guards.iter().filter(|stated| {
+        let predicate = stated.predicate.as_ref().ok();
+        predicate.and_then(certain) == Some(true)
+    });
+    always
+        .map(|stated| {
+            Refusal::new(
+                "guard_cannot_break",
+                &stated.field,
+                format!(
+                    "`{}` holds for every run, so nothing can break it",
+                    stated.text
+                ),
+                "guard something that a worse tree would show otherwise, or leave the guard out",
+            )
+        })
+        .collect()
 }
 
 /// Guards that the policy demands for the proof scope and for every scope the changed files reach.

@@ -8,6 +8,7 @@ mod attempts;
 mod baseline;
 mod budget;
 mod case;
+mod certain;
 mod dead_code;
 mod evidence;
 mod exhibits;

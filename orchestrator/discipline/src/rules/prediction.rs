@@ -1,12 +1,16 @@
 //! Predictions read, can be shown by the cells that will run, and at least one is false today.
 
-use markers::{Catalogue, Cells, Literal, Op, Predicate, Truth};
+use markers::{Catalogue, Cells, Decimal, Literal, Op, Predicate, Selector, Tolerance, Truth};
 
 use super::Case;
+use super::case::Stated;
 use crate::model::Refusal;
 use crate::rulebook::blind_cell;
 
 const FIELD: &str = "prediction";
+/// Rows that say which tests there are, and the fields that say how they ended.
+const TEST_ROWS: &[&str] = &["cargo_test", "cargo_summary", "cargo_running"];
+const OUTCOMES: &[&str] = &["outcome", "status"];
 
 pub(super) fn judge(case: &Case<'_>) -> Vec<Refusal> {
     if case.predictions.is_empty() {
@@ -28,8 +32,67 @@ pub(super) fn judge(case: &Case<'_>) -> Vec<Refusal> {
     if case.demands().prediction && refused.is_empty() {
         refused.extend(predicts_nothing(case));
         refused.extend(only_moves(case));
+        refused.extend(only_counts_tests(case));
     }
     refused
+}
+
+/// Predictions that are false on the baseline run: what the claim says will be new.
+fn news<'a>(case: &'a Case<'_>) -> Vec<(&'a Stated<'a>, &'a Predicate)> {
+    let parsed = case
+        .predictions
+        .iter()
+        .filter_map(|stated| Some((stated, stated.predicate.as_ref().ok()?)));
+    parsed
+        .filter(|(_, predicate)| {
+            case.on_baseline(predicate)
+                .is_some_and(|verdict| verdict.truth == Truth::Fails)
+        })
+        .collect()
+}
+
+/// A change adds and removes tests as it likes: that they are there is no telemetry of what they test.
+fn only_counts_tests(case: &Case<'_>) -> Option<Refusal> {
+    let news = news(case);
+    let (stated, _) = news.first()?;
+    let all = news
+        .iter()
+        .all(|(_, predicate)| counts_tests(case, predicate));
+    all.then(|| {
+        Refusal::new(
+            "prediction_names_no_outcome",
+            &stated.field,
+            format!(
+                "`{}` says that tests are there, and the change itself decides that",
+                stated.text
+            ),
+            "predict what a test of today will say, such as `cargo_test{name=…}.outcome == ok`, or what \
+             the telemetry will show",
+        )
+    })
+}
+
+fn counts_tests(case: &Case<'_>, predicate: &Predicate) -> bool {
+    let (Predicate::Presence { selector, .. } | Predicate::Count { selector, .. }) = predicate
+    else {
+        return false;
+    };
+    if !TEST_ROWS.contains(&selector.marker.as_str()) {
+        return false;
+    }
+    let filters = selector.filters.iter().flatten();
+    let (outcomes, others): (Vec<_>, Vec<_>) =
+        filters.partition(|filter| OUTCOMES.contains(&filter.field.as_str()));
+    let there = Predicate::Presence {
+        present: true,
+        selector: Selector {
+            marker: selector.marker.clone(),
+            filters: Some(others.into_iter().cloned().collect()),
+        },
+        cells: None,
+    };
+    let today = case.on_baseline(&there).map(|verdict| verdict.truth);
+    outcomes.is_empty() || today == Some(Truth::Fails)
 }
 
 fn unobservable(case: &Case<'_>) -> Vec<Refusal> {
@@ -96,16 +159,7 @@ fn predicts_nothing(case: &Case<'_>) -> Option<Refusal> {
 /// Recovery means equal to the reference: a claim whose every prediction that is false today says only
 /// that some output moves predicts no recovery.
 fn only_moves(case: &Case<'_>) -> Option<Refusal> {
-    let parsed = case
-        .predictions
-        .iter()
-        .filter_map(|stated| Some((stated, stated.predicate.as_ref().ok()?)));
-    let news: Vec<_> = parsed
-        .filter(|(_, predicate)| {
-            case.on_baseline(predicate)
-                .is_some_and(|verdict| verdict.truth == Truth::Fails)
-        })
-        .collect();
+    let news = news(case);
     let moves = |predicate| moved_from_reference(predicate, &case.rulebook.catalogue);
     if !news.iter().all(|(_, predicate)| moves(predicate).is_some()) {
         return None;
@@ -129,6 +183,7 @@ fn moved_from_reference(predicate: &Predicate, catalogue: &Catalogue) -> Option<
         field,
         op,
         value,
+        tolerance,
         ..
     } = predicate
     else {
@@ -137,8 +192,19 @@ fn moved_from_reference(predicate: &Predicate, catalogue: &Catalogue) -> Option<
     let marker = catalogue.marker(&selector.marker)?;
     let field = marker.fields.iter().find(|own| own.name == field.field)?;
     let equal = match value {
-        Literal::Number { .. } => *op == Op::Eq,
+        Literal::Number { value, .. } => *op == Op::Eq && !is_wide(value, tolerance.as_ref()),
         Literal::Word(_) | Literal::Quoted(_) | Literal::List(_) => false,
     };
     field.recovered_when.clone().filter(|_| !equal)
+}
+
+/// A tolerance of more than a hundredth of the value: within it lie values that are wrong.
+fn is_wide(value: &Decimal, tolerance: Option<&Tolerance>) -> bool {
+    match tolerance {
+        None => false,
+        Some(Tolerance::Percent(percent)) => *percent > Decimal::from(1_u64),
+        Some(Tolerance::Absolute { value: slack, .. }) => {
+            slack.times(&Decimal::from(100_u64)) > value.abs()
+        }
+    }
 }

@@ -2,6 +2,7 @@
 
 use super::Case;
 use super::case::Stated;
+use super::certain::certain;
 use crate::model::Refusal;
 
 pub(super) fn judge(case: &Case<'_>) -> Vec<Refusal> {
@@ -20,10 +21,23 @@ pub(super) fn judge(case: &Case<'_>) -> Vec<Refusal> {
     if !refused.is_empty() {
         return refused;
     }
-    case.rollback_if
-        .iter()
-        .filter_map(|stated| on_baseline(case, stated))
+    let stated = case.rollback_if.iter();
+    stated
+        .filter_map(|stated| never(stated).or_else(|| on_baseline(case, stated)))
         .collect()
+}
+
+/// A condition that no telemetry can meet closes nothing.
+fn never(stated: &Stated<'_>) -> Option<Refusal> {
+    let predicate = stated.predicate.as_ref().ok()?;
+    (certain(predicate) == Some(false)).then(|| {
+        Refusal::new(
+            "rollback_cannot_hold",
+            &stated.field,
+            format!("`{}` holds for no run, so it never means revert", stated.text),
+            "name telemetry that a worse tree would show, such as `present worker_exit{class=driver_crash} @*`",
+        )
+    })
 }
 
 fn on_baseline(case: &Case<'_>, stated: &Stated<'_>) -> Option<Refusal> {

@@ -72,9 +72,14 @@ fn resolve_filters<'c>(
     selector: &Selector,
     marker: &'c Marker,
 ) -> Result<Vec<ResolvedFilter<'c>>, Error> {
-    let mut resolved = Vec::new();
+    let mut resolved: Vec<ResolvedFilter<'c>> = Vec::new();
     for filter in selector.filters.iter().flatten() {
         let fail = |reason| type_error(marker, &filter.field, reason);
+        if resolved.iter().any(|known| known.name == filter.field) {
+            return Err(fail(
+                "is asked for twice; a row has one value of it".to_owned(),
+            ));
+        }
         if filter.field == TEST {
             let target = Target::read(Shape::Text, None, &[], &filter.value).map_err(fail)?;
             resolved.push(ResolvedFilter {
