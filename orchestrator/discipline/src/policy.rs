@@ -101,6 +101,8 @@ impl Default for RepoPolicy {
                 "playbooks/**/*.toml",
                 "**/catalog/**",
                 ".github/workflows/**",
+                ".github/actions/**",
+                "**/.gitattributes",
                 "greenloop.toml",
                 "rust-toolchain*",
                 ".cargo/**",

@@ -87,7 +87,7 @@ fn members(root: &Table, package: &str) -> Vec<String> {
 }
 
 /// Changed manifests that leave tests out or relax lints.
-pub(super) fn findings(diff: &Diff, base: Lookup<'_>) -> Vec<Refusal> {
+pub(super) fn findings(diff: &Diff, base: Lookup<'_>, head: Lookup<'_>) -> Vec<Refusal> {
     let mut found = Vec::new();
     for file in &diff.files {
         let is_manifest = file.path == "Cargo.toml" || file.path.ends_with("/Cargo.toml");
@@ -96,6 +96,8 @@ pub(super) fn findings(diff: &Diff, base: Lookup<'_>) -> Vec<Refusal> {
         };
         if let (true, Some(old), Some(new)) = (is_manifest, side(old), side(new)) {
             compare(&file.path, &old, &new, base, &mut found);
+            let folder = file.path.trim_end_matches("Cargo.toml");
+            found.extend(redirected(folder, (&old, base), (&new, head)));
         }
     }
     found
@@ -156,6 +158,35 @@ fn compare(path: &str, old: &Table, new: &Table, base: Lookup<'_>, found: &mut V
             "leave the lint as it is and write the code it asks for",
         ));
     }
+}
+
+/// Test targets that read another file, while the one they read still stands and is read no more.
+fn redirected(
+    folder: &str,
+    (old, base): (&Table, Lookup<'_>),
+    (new, head): (&Table, Lookup<'_>),
+) -> Vec<Refusal> {
+    let source = |table: &Table, name: &str, tree: Lookup<'_>| -> Option<String> {
+        let declared = tests(table).find(|(known, _)| known == name);
+        let path = declared.and_then(|(_, entry)| entry.get("path")?.as_str().map(str::to_owned));
+        let usual = [format!("tests/{name}.rs"), format!("tests/{name}/main.rs")];
+        let stands = |path: &String| tree(&format!("{folder}{path}")).is_some();
+        path.or_else(|| usual.into_iter().find(stands))
+    };
+    let of_target = |(name, _): (String, &Table)| {
+        let (was, is) = (source(old, &name, base)?, source(new, &name, head)?);
+        let left = was != is && head(&format!("{folder}{was}")).is_some();
+        left.then(|| {
+            finding(
+                "test_deleted",
+                format!(
+                    "{folder}Cargo.toml: the test target `{name}` reads {is}, and {was} is not run any more"
+                ),
+                "let the target read the file it reads today; add a target for other tests",
+            )
+        })
+    };
+    tests(new).filter_map(of_target).collect()
 }
 
 fn tests(table: &Table) -> impl Iterator<Item = (String, &Table)> {
@@ -224,12 +255,22 @@ fn unchecked(table: &Table) -> BTreeSet<String> {
         .and_then(Value::as_table)
         .into_iter()
         .flatten();
-    let off = |(name, profile): (&String, &Value)| -> Vec<String> {
+    let off = |(name, profile): (String, &Value)| -> Vec<String> {
         let checks = ["debug-assertions", "overflow-checks"].into_iter();
         let off = checks.filter(|key| profile.get(key).and_then(Value::as_bool) == Some(false));
         off.map(|key| format!("profile.{name}.{key}")).collect()
     };
-    profiles.flat_map(off).collect()
+    // A profile has settings of its own for single packages.
+    let with_packages = |(name, profile): (&String, &'_ Value)| {
+        let packages = profile.get("package").and_then(Value::as_table);
+        let packages = packages.into_iter().flatten();
+        let mut found = off((name.clone(), profile));
+        found.extend(
+            packages.flat_map(|(package, own)| off((format!("{name}.package.{package}"), own))),
+        );
+        found
+    };
+    profiles.flat_map(with_packages).collect()
 }
 
 fn allowed_lints(table: &Table) -> BTreeSet<String> {

@@ -14,6 +14,7 @@ mod hunks;
 mod lexical;
 mod manifest;
 mod nesting;
+mod outside;
 mod paths;
 mod reports;
 mod shader;
@@ -29,7 +30,7 @@ mod weakened;
 
 pub use cargo_config::hostile_cargo_config;
 pub use hunks::hunks;
-pub(crate) use paths::is_document;
+pub(crate) use paths::{hidden_character, is_document};
 
 use attest::claim::{ClaimBody, ClaimKind, PinnedTest, Site};
 use attest::json::JsonError;
@@ -81,7 +82,8 @@ pub fn facts(
     let sides = sides::read(diff, &hunks, base, head);
     let mut findings = paths::findings(diff, claim.kind, policy);
     findings.extend(cargo_config::findings(diff, policy, head));
-    findings.extend(manifest::findings(diff, base));
+    findings.extend(manifest::findings(diff, base, head));
+    findings.extend(outside::findings(diff, &sides));
     findings.extend(sides::findings(&sides));
     findings.extend(code::findings(&sides));
     if claim.kind != ClaimKind::Rollback {

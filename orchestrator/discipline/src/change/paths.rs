@@ -18,6 +18,37 @@ const BIDI_CONTROLS: &[char] = &[
     '\u{2066}', '\u{2067}', '\u{2068}', '\u{2069}',
 ];
 
+/// Endings of files that a build or a run reads; others hold data, such as logs of terminals.
+const CODE_ENDINGS: &[&str] = &[
+    ".rs", ".toml", ".lock", ".glsl", ".comp", ".vert", ".frag", ".wgsl", ".sh", ".py", ".yml",
+    ".yaml", ".c", ".h", ".cpp", ".cu",
+];
+
+/// Names that a file system of the runner may keep for devices.
+const DEVICE_NAMES: &[&str] = &["con", "prn", "aux", "nul"];
+
+/// True for a character that shows as nothing, or as something else than what stands there: controls,
+/// separators of lines, characters of no width, tags.
+fn is_hidden(c: char) -> bool {
+    (c.is_control() && !matches!(c, '\n' | '\t'))
+        || matches!(c, '\u{ad}' | '\u{180e}' | '\u{feff}')
+        || ('\u{200b}'..='\u{200d}').contains(&c)
+        || ('\u{2028}'..='\u{2029}').contains(&c)
+        || ('\u{2060}'..='\u{2064}').contains(&c)
+        || ('\u{e0000}'..='\u{e007f}').contains(&c)
+}
+
+/// The first character of a text that is shown otherwise than it reads. Ends of lines of either custom
+/// are none.
+pub(crate) fn hidden_character(text: &str) -> Option<char> {
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    let lines = text
+        .split('\n')
+        .map(|line| line.strip_suffix('\r').unwrap_or(line));
+    let hides = |c: &char| is_hidden(*c) || BIDI_CONTROLS.contains(c);
+    lines.flat_map(str::chars).find(hides)
+}
+
 /// True when the path holds text for people, by its ending.
 pub(crate) fn is_document(path: &str) -> bool {
     let lower = path.to_ascii_lowercase();
@@ -117,6 +148,13 @@ fn names(file: &FileChange) -> Vec<Refusal> {
             "rename the file to plain UTF-8 without control characters or `\\`",
         ));
     }
+    if found.is_empty() && file.new.is_some() && path.split('/').any(is_ambiguous) {
+        found.push(finding(
+            "escaped_path",
+            format!("the path {path} stands for another file, or for none, where a runner checks it out"),
+            "rename the file: letters, digits, `-`, `_` and `.` inside of the name are safe everywhere",
+        ));
+    }
     if let Some(at) = path.find(BIDI_CONTROLS) {
         found.push(bidi(&path.escape_unicode().to_string(), at));
     }
@@ -124,6 +162,23 @@ fn names(file: &FileChange) -> Vec<Refusal> {
         found.push(canary_taken(path, "the path"));
     }
     found
+}
+
+/// A part of a path that some file systems cut, take for a device, or write in another way.
+fn is_ambiguous(part: &str) -> bool {
+    let stem = part.split('.').next().unwrap_or(part).to_ascii_lowercase();
+    let port = |prefix: &str| {
+        let number = stem.strip_prefix(prefix);
+        number.is_some_and(|rest| rest.len() == 1 && rest.as_bytes()[0].is_ascii_digit())
+    };
+    let combining = |c: char| ('\u{300}'..='\u{36f}').contains(&c);
+    part.ends_with(['.', ' '])
+        || part.contains([':', '*', '?', '"', '<', '>', '|'])
+        || part.contains(combining)
+        || part.contains(is_hidden)
+        || DEVICE_NAMES.contains(&stem.as_str())
+        || port("com")
+        || port("lpt")
 }
 
 /// The name of the test that every gate must be seen failing on.
@@ -154,13 +209,44 @@ fn bytes(file: &FileChange) -> Vec<Refusal> {
         .unwrap_or_default();
     let known: std::collections::BTreeSet<&str> = old.lines().collect();
     let text = String::from_utf8_lossy(&new.content);
-    let lines = text
+    let lines: Vec<(usize, &str)> = text
         .lines()
         .enumerate()
-        .filter(|(_, line)| line.contains(BIDI_CONTROLS) && !known.contains(line));
-    lines
+        .filter(|(_, line)| !known.contains(line))
+        .collect();
+    let turned = lines
+        .iter()
+        .filter(|(_, line)| line.contains(BIDI_CONTROLS));
+    let mut found: Vec<Refusal> = turned
         .map(|(index, _)| bidi(&file.path, index + 1))
-        .collect()
+        .collect();
+    let lower = file.path.to_ascii_lowercase();
+    if CODE_ENDINGS.iter().any(|ending| lower.ends_with(ending)) {
+        found.extend(
+            lines
+                .iter()
+                .filter_map(|(index, line)| hidden(&file.path, *index, line)),
+        );
+    }
+    found
+}
+
+/// A line of code that a screen does not show as the compiler reads it.
+fn hidden(path: &str, index: usize, line: &str) -> Option<Refusal> {
+    let line = match index {
+        0 => line.strip_prefix('\u{feff}').unwrap_or(line),
+        _ => line,
+    };
+    let found = line.chars().find(|c| is_hidden(*c))?;
+    Some(finding(
+        "hidden_character",
+        format!(
+            "{path}:{} holds the character U+{:04X}, which a screen does not show",
+            index + 1,
+            u32::from(found)
+        ),
+        "remove the character, or write it as \\u{…}",
+    ))
 }
 
 fn bidi(path: &str, line: usize) -> Refusal {

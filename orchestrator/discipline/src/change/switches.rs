@@ -16,6 +16,8 @@ use crate::model::Refusal;
 const BUILT_IN: &[&str] = &["option_env"];
 /// Functions of `std::env` that read one variable.
 const READS: &[&str] = &["var", "var_os"];
+/// Functions of `std::env` that read all of them.
+const READ_ALL: &[&str] = &["vars", "vars_os"];
 
 pub(super) fn findings(pairs: &[Pair<'_>], base: Lookup<'_>, head: Lookup<'_>) -> Vec<Refusal> {
     let texts = |pair: &Pair<'_>| -> Vec<String> {
@@ -23,7 +25,18 @@ pub(super) fn findings(pairs: &[Pair<'_>], base: Lookup<'_>, head: Lookup<'_>) -
         let tokens = file.map_or(&[][..], |file| &file.lexed.tokens);
         tokens.iter().map(|token| token.text.clone()).collect()
     };
-    let known: BTreeSet<String> = pairs.iter().flat_map(texts).collect();
+    let reads = |pair: &Pair<'_>| -> Vec<String> {
+        let file = pair.old.as_ref().and_then(Side::rust);
+        let tokens = file.map_or(&[][..], |file| &file.lexed.tokens);
+        switches(tokens)
+            .into_iter()
+            .map(|switch| switch.name)
+            .collect()
+    };
+    let known: BTreeSet<String> = pairs
+        .iter()
+        .flat_map(|pair| texts(pair).into_iter().chain(reads(pair)))
+        .collect();
     let mut found = Vec::new();
     for pair in pairs {
         let Some(side) = pair.new.as_ref().filter(|side| !side.test_file) else {
@@ -92,13 +105,8 @@ fn switches(tokens: &[Token]) -> Vec<Switch> {
                 put(What::Constant, 1);
             }
             "feature" if text(1) == "=" && text(2).starts_with('"') => put(What::Feature, 2),
-            "env"
-                if text(1) == ":"
-                    && text(2) == ":"
-                    && READS.contains(&text(3))
-                    && text(5).starts_with('"') =>
-            {
-                put(What::Variable, 5);
+            "env" if text(1) == ":" && text(2) == ":" => {
+                found.extend(environment(&tokens[at..], token.line));
             }
             name if BUILT_IN.contains(&name) && text(1) == "!" && text(3).starts_with('"') => {
                 put(What::Variable, 3);
@@ -107,6 +115,34 @@ fn switches(tokens: &[Token]) -> Vec<Switch> {
         }
     }
     found
+}
+
+/// Reads of the environment by `env::…`: of a variable, by whatever names it, and imports that would
+/// hide such a read.
+fn environment(tokens: &[Token], line: u32) -> Vec<Switch> {
+    let text = |n: usize| tokens.get(n).map_or("", |token| token.text.as_str());
+    let switch = |name: String| Switch {
+        what: What::Variable,
+        name,
+        line,
+    };
+    let is_read = |name: &str| READS.contains(&name) || READ_ALL.contains(&name);
+    if text(3) == "{" {
+        let list = tokens[4..].iter().take_while(|token| token.text != "}");
+        let reads = list.filter(|token| is_read(&token.text));
+        return reads
+            .map(|token| switch(format!("env::{}", token.text)))
+            .collect();
+    }
+    if !is_read(text(3)) {
+        return Vec::new();
+    }
+    let name = match text(4) == "(" && READS.contains(&text(3)) {
+        true if text(5).starts_with('"') => text(5).to_owned(),
+        true => format!("env::{}({})", text(3), text(5)),
+        false => format!("env::{}", text(3)),
+    };
+    vec![switch(name)]
 }
 
 /// True for a feature that the package did not declare before and does not turn on by default now.

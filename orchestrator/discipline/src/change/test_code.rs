@@ -125,7 +125,10 @@ fn reaches_outside(source: &str, path: &str) -> bool {
         .count();
     file.lexed.tokens.windows(3).any(|w| {
         let takes_path = (w[0].text == "path" && w[1].text == "=")
-            || (w[0].text == "include" && w[1].text == "!");
+            || (matches!(
+                w[0].text.as_str(),
+                "include" | "include_str" | "include_bytes"
+            ) && w[1].text == "!");
         takes_path && {
             let literal = file
                 .lexed

@@ -206,9 +206,43 @@ fn function(
 
 /// Functions written inside a macro call, such as `proptest! { … }`: found by their tokens.
 fn functions_in_macro(item: &syn::ItemMacro, context: &Context, facts: &mut RustFile) {
-    if item.ident.is_some() {
+    if let Some(name) = &item.ident {
+        note_macro(item, format!("{name}!"), context, facts);
         return;
     }
+    let before = facts.functions.len();
+    functions_by_tokens(item, context, facts);
+    if facts.functions.len() == before
+        && let Some(name) = item.mac.path.segments.last()
+    {
+        note_macro(item, format!("{}!()", name.ident), context, facts);
+    }
+}
+
+/// A macro or a call of one among items, kept like a function: what it makes may be tests.
+fn note_macro(item: &syn::ItemMacro, name: String, context: &Context, facts: &mut RustFile) {
+    let inner = context.enter(Some(name.clone()), &item.attrs);
+    let (start, end) = lines(item);
+    let span = item.mac.delimiter.span();
+    let body = facts.token_at(span.open().byte_range().start)
+        ..facts.token_at(span.close().byte_range().end);
+    facts.functions.push(Function {
+        path: inner.path.join("::"),
+        name,
+        start,
+        end,
+        body,
+        test: false,
+        in_test: inner.in_test,
+        ignored: false,
+        should_panic: false,
+        cfgs: inner.cfgs,
+        params: 0,
+        of_trait: true,
+    });
+}
+
+fn functions_by_tokens(item: &syn::ItemMacro, context: &Context, facts: &mut RustFile) {
     let range = item.span().byte_range();
     let (mut at, last) = (facts.token_at(range.start), facts.token_at(range.end));
     while at + 1 < last {

@@ -1,6 +1,7 @@
 //! What the claim says in words: reasoning and commit message.
 
 use super::Case;
+use crate::change::hidden_character;
 use crate::model::Refusal;
 
 /// Fewer words than this are no sentence that ties a bug to a fix.
@@ -11,7 +12,8 @@ const OWN_TRAILERS: [&str; 2] = ["claim-id", "claim-digest"];
 pub(super) fn judge_reasoning(case: &Case<'_>) -> Vec<Refusal> {
     let words = case.body().reasoning.split_whitespace().count();
     let remedy = "say in a sentence why the changed lines make the invariant hold";
-    match words {
+    let mut refused = Vec::from_iter(hides("reasoning", &case.body().reasoning));
+    refused.extend(match words {
         0 => vec![Refusal::new(
             "reasoning_missing",
             "reasoning",
@@ -28,7 +30,22 @@ pub(super) fn judge_reasoning(case: &Case<'_>) -> Vec<Refusal> {
             )]
         }
         _ => Vec::new(),
-    }
+    });
+    refused
+}
+
+/// Text for a person that a screen would show otherwise than it reads.
+fn hides(field: &str, text: &str) -> Option<Refusal> {
+    let found = hidden_character(text)?;
+    Some(Refusal::new(
+        "text_hides_characters",
+        field,
+        format!(
+            "it holds the character U+{:04X}, which a screen does not show as it reads",
+            u32::from(found)
+        ),
+        format!("write `{field}` in plain text"),
+    ))
 }
 
 pub(super) fn judge_message(case: &Case<'_>) -> Vec<Refusal> {
@@ -58,10 +75,10 @@ pub(super) fn judge_message(case: &Case<'_>) -> Vec<Refusal> {
             format!("name unit, phase and {} in it", body.failing_invariant),
         );
     }
-    if message
+    let controls = message
         .chars()
-        .any(|c| c.is_control() && c != '\n' && c != '\t')
-    {
+        .any(|c| c.is_control() && c != '\n' && c != '\t');
+    if controls {
         refuse(
             "message_control_characters",
             "the commit message holds control characters".into(),
@@ -84,6 +101,9 @@ pub(super) fn judge_message(case: &Case<'_>) -> Vec<Refusal> {
             ),
             "remove that line; the daemon adds Claim-Id and Claim-Digest".into(),
         );
+    }
+    if !controls {
+        refused.extend(hides("message", message));
     }
     refused
 }

@@ -5,6 +5,7 @@
 
 mod assertions;
 mod bounds;
+mod made;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -81,6 +82,7 @@ pub(super) fn findings(pairs: &[Pair<'_>]) -> Vec<Refusal> {
             ));
         }
     }
+    found.extend(made::findings(&old, &new, &matches));
     found.extend(tolerance_constants(pairs));
     found.extend(file_conditions(pairs));
     found
