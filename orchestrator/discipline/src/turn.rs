@@ -232,13 +232,13 @@ static ASKS_LEAVE: LazyLock<Regex> = LazyLock::new(|| {
 });
 
 /// What only the daemon waits for.
-const THE_MACHINE: &str = r"(?:runner|ci|queue|pipeline|github actions|gpu lease|gate run|gates? (?:to )?(?:finish|pass|complet|end)\w*|workflows? (?:runs?|results?|to|complet\w+|finish\w*)|(?:the|a|next|this|that|current|live|baseline|verification)\s+(?:\w+\s+)?(?:run|job)|runs? (?:r?\d+|to)|R\d+|job completion)";
+const THE_MACHINE: &str = r"(?:runner|ci|queue|pipeline|nightly|forge|build farm|hardware results?|remote machine|github actions|gpu lease|gate run|gates? (?:to )?(?:finish|pass|complet|end)\w*|workflows? (?:runs?|results?|to|complet\w+|finish\w*)|(?:the|a|next|this|that|current|live|baseline|verification)\s+(?:\w+\s+)?(?:run|job)|runs? (?:r?\d+|to)|R\d+|job completion)";
 
 static WAITS_FOR: LazyLock<Regex> = LazyLock::new(|| {
     let wait = r"(?:wait(?:s|ing|ed)?|await(?:s|ing)?|pending|blocked (?:on|by)|stuck behind)\b[^.;]{0,60}?";
     let until = r"(?:until|once|as soon as)\s+(?:\w+\s+){0,2}?";
     pattern(&format!(
-        r"(?i)\b(?:{wait}|{until})\b{THE_MACHINE}\b|\b(?:signal|log)s? (?:is|are) (?:stale|old)\b|\bnot ended yet\b"
+        r"(?i)\b(?:{wait}|{until})\b{THE_MACHINE}\b|\b(?:signal|log)s? (?:is|are) (?:stale|old)\b|\bnot ended yet\b|\b(?:results?|verdicts?|answers?|signals?)\b[^.;]{{0,40}}?\b(?:not arrived|not come|not back|outstanding|missing so far)\b|\b{THE_MACHINE}\b[^.;]{{0,20}}?\b(?:is|are|has|have)\b[^.;]{{0,12}}?\b(?:slow|busy|down|late|not answered|not replied)\b|\bbefore (?:the |tonight's )?{THE_MACHINE}\b"
     ))
 });
 

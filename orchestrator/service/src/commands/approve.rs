@@ -1,6 +1,6 @@
 //! `prepare_approval`, `approve_claim`, `reject_claim`: a person's word.
 
-use attest::approval::{Approval, ApprovalSubject};
+use attest::approval::{Approval, ApprovalSubject, CLOCK_SKEW_MS};
 use attest::namespace::Namespace;
 use discipline::event::Event;
 use discipline::model::Refusal;
@@ -86,7 +86,9 @@ pub(super) fn approve(
         return Ok(approved(&claim, None, &[not_staged(&claim)]));
     }
     let subject: ApprovalSubject = signing::subject(&request.payload, "prepare_approval")?;
-    let refused = unbound(shared, &claim, &subject);
+    let base = shared.base(&claim.body.parent)?;
+    let hours = base.facts.policy.approval.expires_h;
+    let refused = unbound(shared, &claim, &subject, hours);
     if !refused.is_empty() {
         return Ok(approved(&claim, None, &refused));
     }
@@ -94,7 +96,6 @@ pub(super) fn approve(
         subject,
         signature: request.signature,
     };
-    let base = shared.base(&claim.body.parent)?;
     let signers = facts::signers(shared, &base, &claim.body)?;
     let approver = match approval.verify(&signers, Some(shared.now())) {
         Ok(approver) => approver,
@@ -131,7 +132,7 @@ fn approved(claim: &Claim, signer: Option<String>, refused: &[Refusal]) -> Appro
 }
 
 /// What the signature is over must be what the claim is now.
-fn unbound(shared: &Shared, claim: &Claim, subject: &ApprovalSubject) -> Vec<Refusal> {
+fn unbound(shared: &Shared, claim: &Claim, subject: &ApprovalSubject, hours: u32) -> Vec<Refusal> {
     let mut refused = Vec::new();
     if subject.expired_at(shared.now()) {
         refused.push(Refusal::new(
@@ -139,6 +140,15 @@ fn unbound(shared: &Shared, claim: &Claim, subject: &ApprovalSubject) -> Vec<Ref
             "payload.expires_ms",
             "the payload has expired",
             "run `greenloop approve` again",
+        ));
+    }
+    let latest = signing::expires_ms(shared, hours).saturating_add(CLOCK_SKEW_MS);
+    if subject.expires_ms > latest {
+        refused.push(Refusal::new(
+            "approval_too_long",
+            "payload.expires_ms",
+            format!("approvals last {hours} h here, the payload outlives that"),
+            "run `greenloop approve` again, which sets the right time",
         ));
     }
     let text = |value: Option<String>| value.unwrap_or_default();

@@ -12,6 +12,9 @@ use crate::api::{ChangeView, ClaimDraft};
 use crate::shared::{Ctx, Shared, Target};
 use crate::views;
 
+/// A claim with more text than this is not read by anybody.
+const MAX_TEXT: usize = 1 << 20;
+
 const KINDS: &str = "fix, baseline, diagnostic, policy_change, rollback";
 
 /// The body that this draft asserts on the target as it is now.
@@ -22,6 +25,7 @@ pub(super) fn body(
     target: &Target,
 ) -> Result<ClaimBody, ServiceError> {
     let kind: ClaimKind = parse_word(&draft.kind, "kind", KINDS)?;
+    bounded(draft)?;
     let tree = import(shared, ctx, &draft.change)?;
     let reader = shared.reader()?;
     let base_tree = reader.commit_info(&target.tip)?.tree;
@@ -87,6 +91,30 @@ pub(super) fn body(
         },
         message: draft.message.clone(),
         author,
+    })
+}
+
+/// Refuses a draft whose text, the change itself left out, is longer than a person could read.
+fn bounded(draft: &ClaimDraft) -> Result<(), ServiceError> {
+    let words = ClaimDraft {
+        change: ChangeView::Patch {
+            patch: String::new(),
+            base: String::new(),
+        },
+        ..draft.clone()
+    };
+    let text =
+        serde_json::to_vec(&words).map_err(|error| ServiceError::Internal(error.to_string()))?;
+    if text.len() <= MAX_TEXT {
+        return Ok(());
+    }
+    Err(ServiceError::BadArgument {
+        field: "draft",
+        reason: format!(
+            "it has {} bytes, a claim has at most {MAX_TEXT}",
+            text.len()
+        ),
+        remedy: "say it in fewer words; logs are cited by place and not copied".into(),
     })
 }
 
