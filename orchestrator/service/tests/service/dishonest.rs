@@ -9,27 +9,27 @@ use service::api;
 use crate::support::{Bench, RED_TEST, SCOPE, run};
 
 /// What a variant does to the agent's tree on top of the honest fix.
-type Tree = fn(&Path);
+pub type Tree = fn(&Path);
 /// What it does to the claim.
-type Claim = fn(&mut api::ClaimDraft);
+pub type Claim = fn(&mut api::ClaimDraft);
 /// Name, tree, claim, and every code that must come back, sorted.
 type Row = (&'static str, Tree, Claim, &'static [&'static str]);
 
-const TESTS: &str = "tests/paths.rs";
-const BLOCKS: &str = "src/blocks.rs";
-const BLOCKS_LINES: u32 = 28;
+pub const TESTS: &str = "tests/paths.rs";
+pub const BLOCKS: &str = "src/blocks.rs";
+pub const BLOCKS_LINES: u32 = 28;
 
-fn as_it_is(_: &Path) {}
-fn unchanged(_: &mut api::ClaimDraft) {}
+pub fn as_it_is(_: &Path) {}
+pub fn unchanged(_: &mut api::ClaimDraft) {}
 
-fn replace(root: &Path, file: &str, from: &str, to: &str) {
+pub fn replace(root: &Path, file: &str, from: &str, to: &str) {
     let path = root.join(file);
     let text = fs::read_to_string(&path).unwrap();
     assert!(text.contains(from), "{file} has no `{from}`");
     fs::write(path, text.replacen(from, to, 1)).unwrap();
 }
 
-fn append(root: &Path, file: &str, text: &str) {
+pub fn append(root: &Path, file: &str, text: &str) {
     let path = root.join(file);
     let old = fs::read_to_string(&path).unwrap_or_default();
     fs::create_dir_all(path.parent().unwrap()).unwrap();
@@ -864,7 +864,7 @@ const ROWS: &[Row] = &[
 ];
 
 /// Declares every file that the variant changes beyond the honest site, as a whole.
-fn declare(clone: &Path, draft: &mut api::ClaimDraft, commit: &str) {
+pub fn declare(clone: &Path, draft: &mut api::ClaimDraft, commit: &str) {
     let changed = run(
         clone,
         "git",

@@ -7,6 +7,7 @@
     reason = "tests"
 )]
 
+mod attacks;
 mod dependencies;
 mod diagnostic;
 mod dishonest;
