@@ -16,18 +16,30 @@ const FILE_CAP: u64 = 16 << 20;
 pub(crate) struct Compiled {
     pub(crate) compiled: Vec<String>,
     pub(crate) build_inputs: Vec<String>,
+    /// Inputs of the tree's own crates that are no part of the tree, by their whole paths.
+    pub(crate) outside: Vec<String>,
 }
 
 /// Reads what stands below the room's target, whose tree has `members`. Dependencies' own files lie
 /// outside of the tree and are left out.
-pub(crate) fn read(room: &Room, members: &[Member]) -> Compiled {
+pub(crate) fn read(room: &Room, shared: &Shared, members: &[Member]) -> Compiled {
     let root = room.tree().to_string_lossy().into_owned();
     let mut compiled = Vec::new();
     let mut build_inputs = Vec::new();
+    let mut outside = Vec::new();
+    let allowed: Vec<String> = [
+        room.target().as_path(),
+        shared.cargo_home.path(),
+        shared.toolchain.sysroot.as_path(),
+    ]
+    .map(|folder| folder.to_string_lossy().into_owned())
+    .into();
     for profile in profiles(&room.target()) {
         for file in dep_info_files(&profile) {
             if let Some(text) = text(&file) {
-                compiled.extend(dep_info::below_root(&dep_info::parse(&text), &root));
+                let inputs = dep_info::parse(&text);
+                compiled.extend(dep_info::below_root(&inputs, &root));
+                outside.extend(dep_info::outside(&inputs, &root, &allowed));
             }
         }
         for folder in files(&profile.join("build")) {
@@ -46,9 +58,12 @@ pub(crate) fn read(room: &Room, members: &[Member]) -> Compiled {
     compiled.dedup();
     build_inputs.sort();
     build_inputs.dedup();
+    outside.sort();
+    outside.dedup();
     Compiled {
         compiled,
         build_inputs,
+        outside,
     }
 }
 

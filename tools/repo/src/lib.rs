@@ -30,6 +30,7 @@ mod objects;
 mod push;
 mod room;
 mod seeds;
+mod stamp;
 mod trash;
 
 pub use cargo::{CargoHome, Fetched, Member, Members};
@@ -41,3 +42,4 @@ pub use objects::{CommitPlan, Identity};
 pub use push::{Delivery, OnGroup, attestation_ref, verdict_ref};
 pub use room::{Room, Rooms};
 pub use seeds::{RunCommand, SeedKey, Seeds, build_only};
+pub use stamp::TreeStamp;

@@ -58,6 +58,32 @@ pub fn below_root(paths: &[String], root: &str) -> Vec<String> {
     found
 }
 
+/// Paths neither below `root` nor below one of `allowed` (absolute paths), where any of them is below
+/// the root: then the unit is one of the tree's own crates, and reads what is no part of the tree.
+#[must_use]
+pub fn outside(paths: &[String], root: &str, allowed: &[String]) -> Vec<String> {
+    if below_root(paths, root).is_empty() {
+        return Vec::new();
+    }
+    let below = |path: &str, folder: &str| {
+        let rest = path.strip_prefix(folder.trim_end_matches('/'));
+        rest.is_some_and(|rest| rest.starts_with('/'))
+    };
+    let absolute = |path: &str| match path.starts_with('/') {
+        true => path.to_owned(),
+        false => format!("{root}/{path}"),
+    };
+    let mut found: Vec<String> = paths
+        .iter()
+        .filter_map(|path| normal(&absolute(path)))
+        .map(|path| format!("/{path}"))
+        .filter(|path| !below(path, root) && !allowed.iter().any(|folder| below(path, folder)))
+        .collect();
+    found.sort();
+    found.dedup();
+    found
+}
+
 /// Resolves `.` and `..`; `None` when the path leaves the root.
 fn normal(path: &str) -> Option<String> {
     let mut parts: Vec<&str> = Vec::new();

@@ -11,6 +11,7 @@ mod coverage;
 pub mod dep_info;
 mod inventory;
 mod observed;
+mod room;
 mod verdicts;
 
 pub use argv::{PINNED_GATE, PinnedGate, canary_argv, pinned_gate};
@@ -19,6 +20,7 @@ pub use condition::Conditions;
 pub(crate) use condition::parts_of;
 pub use coverage::{needs_coverage, uncovered};
 pub use inventory::{Listed, list_argv};
+pub use room::{Disturbance, disturbed};
 
 use attest::digest::Digest;
 use markers::Observation;
@@ -127,6 +129,7 @@ pub(crate) fn failed_by_tests(result: &GateResult) -> bool {
         && matches!(result.exit, ProcessExit::Code(_))
         && !result.compile_error
         && !result.failed_tests.is_empty()
+        && result.refused.iter().all(|said| said.code == "gate_failed")
 }
 
 type Judged = Result<(), (GateVerdict, Vec<Refusal>)>;

@@ -6,6 +6,7 @@
 //! before anything else builds there.
 
 mod process;
+mod room;
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -14,14 +15,14 @@ use attest::claim::ClaimBody;
 use discipline::decision::{ConditionalCode, Stage};
 use discipline::event::Event;
 use discipline::gates::{
-    Conditions, GateRun, PINNED_GATE, PinnedGate, canary_argv, canary_test_source, judge,
-    needs_coverage, pinned_gate,
+    Conditions, Disturbance, GateRun, PINNED_GATE, PinnedGate, canary_argv, canary_test_source,
+    disturbed, judge, needs_coverage, pinned_gate,
 };
 use discipline::model::{ClaimId, GateResult, GateRole, GateRunId, ProcessExit, Refusal};
 use discipline::policy::{GatePolicy, Policy};
 use discipline::rules::decide;
 use discipline::state::{Claim, ClaimPhase, GateRunStatus, ReuseKey};
-use repo::{Members, RepoError, Room};
+use repo::{Members, RepoError, Room, TreeStamp};
 use verify::BaseFacts;
 
 use crate::compiled;
@@ -51,6 +52,8 @@ struct Bench<'a> {
     room: Room,
     /// Members of the tree in the room, asked before anything ran there; `None` until somebody asks.
     members: RefCell<Option<Rc<Members>>>,
+    /// The room's files as they were when it was filled.
+    filled: RefCell<Option<TreeStamp>>,
     gate_run: GateRunId,
     cancel: &'a Cancel,
     total: u64,
@@ -84,6 +87,7 @@ pub(crate) fn execute(shared: &Shared, id: &ClaimId, cancel: &Cancel) -> Result<
         target: compiled::target(shared, cancel)?,
         room: shared.rooms.room(ROOM),
         members: RefCell::new(None),
+        filled: RefCell::new(None),
         total: total(&claim.body, attempts.len()),
         attempts,
         gate_run,
@@ -203,6 +207,7 @@ impl Bench<'_> {
         self.fill(tree, &pinned.argv)?;
         let head = &self.claim.body.tree;
         self.room.overlay(&self.shared.repo, head, &pin.files)?;
+        self.note_filled()?;
         self.process_on(tree, PINNED_GATE, role, &pinned.gate, &pinned.argv)
     }
 
@@ -371,7 +376,7 @@ impl Bench<'_> {
             argv,
             self.cancel,
         )?;
-        Ok(())
+        self.note_filled()
     }
 
     fn say(&self, what: &str) {
@@ -430,14 +435,14 @@ impl Bench<'_> {
         ended: &Ended,
         members: &Members,
     ) -> Result<GateResult, ServiceError> {
-        let read = compiled::read(&self.room, members);
+        let read = compiled::read(&self.room, self.shared, members);
         let conditions = match self.conditional.is_empty() {
             true => Conditions::default(),
             false => self.conditions(policy, argv)?,
         };
         let pin = self.claim.body.pinned_test.as_ref();
         let none: &[String] = &[];
-        Ok(judge(&GateRun {
+        let mut result = judge(&GateRun {
             gate,
             role,
             argv,
@@ -466,7 +471,14 @@ impl Bench<'_> {
             } else {
                 none
             },
-        }))
+        });
+        let found = Disturbance {
+            changed: self.changed_since_filled()?,
+            outside: read.outside,
+            left: ended.left,
+        };
+        disturbed(&mut result, &found);
+        Ok(result)
     }
 
     /// Judges all results together and journals the end of the gate run.

@@ -83,6 +83,7 @@ impl Bench<'_> {
             scan,
             tail,
             environment: environment.digest,
+            left: self.end_strays()?,
             listed,
         })
     }
@@ -186,6 +187,8 @@ pub(super) struct Ended {
     pub(super) scan: Scan,
     pub(super) tail: String,
     pub(super) environment: Digest,
+    /// Process groups that were left running, and were ended.
+    pub(super) left: usize,
     /// What its binaries hold; `None` when they were not asked.
     pub(super) listed: Option<Listed>,
 }

@@ -4,6 +4,7 @@
 
 mod approvals;
 mod changes;
+mod gates;
 mod objects;
 mod remote;
 mod way_back;

@@ -1,0 +1,36 @@
+//! What is found in the room after a process: files it wrote, and processes it left.
+
+use std::ffi::OsString;
+use std::time::Duration;
+
+use super::Bench;
+use crate::ServiceError;
+
+/// How long what was left running gets to end by itself.
+const GRACE: Duration = Duration::from_secs(1);
+
+impl Bench<'_> {
+    /// Remembers the room's files as they are now.
+    pub(super) fn note_filled(&self) -> Result<(), ServiceError> {
+        *self.filled.borrow_mut() = Some(self.room.stamp()?);
+        Ok(())
+    }
+
+    /// Files of the tree that are not as they were filled in.
+    pub(super) fn changed_since_filled(&self) -> Result<Vec<String>, ServiceError> {
+        let now = self.room.stamp()?;
+        let filled = self.filled.borrow();
+        Ok(filled
+            .as_ref()
+            .map(|filled| filled.changed(&now))
+            .unwrap_or_default())
+    }
+
+    /// Ends processes that left their group, found by the room's own home in their environment. One
+    /// that hides its environment can only write; that is seen in the files.
+    pub(super) fn end_strays(&self) -> Result<usize, ServiceError> {
+        let mut mark = OsString::from("HOME=");
+        mark.push(self.room.home());
+        Ok(exec::reap_marked(&[mark], GRACE)?)
+    }
+}
