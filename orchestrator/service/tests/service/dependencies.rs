@@ -59,3 +59,28 @@ fn a_dependency_is_compiled_once() {
         "{built:?}"
     );
 }
+
+#[test]
+fn nothing_of_an_old_room_is_seen_in_the_next_and_a_killed_services_old_room_goes() {
+    let mut bench = Bench::new();
+    bench.run_scope();
+    let rooms = bench.root().join("state/rooms");
+    let main = rooms.join("main");
+    let planted = ["tree/tests/planted.rs", "target/planted", "home/planted"];
+    for file in planted {
+        let file = main.join(file);
+        fs::create_dir_all(file.parent().unwrap()).unwrap();
+        fs::write(file, "compile_error!(\"seen\");").unwrap();
+    }
+    // What is left by a service that was killed between the rename and the removal.
+    let left = rooms.join("trash/room-left");
+    fs::create_dir_all(left.join("target")).unwrap();
+    bench.reopen();
+    let log = log_of(&bench, &bench.run_scope());
+    assert!(!log.contains("seen"), "{log}");
+    for file in planted {
+        assert!(!main.join(file).exists(), "{file}");
+    }
+    assert!(main.join("tree/Cargo.toml").exists(), "at the same path");
+    assert!(!left.exists());
+}
