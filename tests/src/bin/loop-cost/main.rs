@@ -1,5 +1,15 @@
 //! What the loop adds to the time that a claim's gates take: from the proposal to the approval through the product,
 //! against the same commands run by hand in rooms that were made ready beforehand.
+//!
+//! By hand is: the pinned test on the base, every gate, the pinned test on the head, every canary; in the loop's order,
+//! with its arguments, environment and toolchain, each in a room at a stable path with the same copy of the dependencies.
+//! The loop's alone are: checking the claim, filling and emptying rooms, `cargo fetch` and `cargo metadata`, inventories
+//! of tests, transcripts, journal, staging and approval. Dependencies are built before either side begins. In a round the
+//! hand plays what the loop has just played, so whatever the page cache helps, it helps the hand.
+//!
+//! Two figures come of it. *Over the hand* compares two playings and carries the noise of both; it also holds what the
+//! removal of an old room takes from the gate beside it. *Between* compares the loop's time outside of its processes with
+//! that inside, of one playing; it is the one that is bounded.
 
 #![expect(
     clippy::print_stdout,

@@ -84,6 +84,10 @@ pub(crate) fn summary(rounds: &[Round]) -> Result<()> {
     let between = median(&Round::between);
     let seconds = median(&|round| round.by_loop.wall.as_secs_f64() - round.processes.as_secs_f64());
     println!(
+        "by hand: the loop's own commands (pinned test on base and head, gates, canaries) in rooms made ready beforehand; the \
+         loop's alone: rooms, fetch and metadata, inventories, transcripts, journal, approval"
+    );
+    println!(
         "over the same commands by hand the loop takes {:+.1} % wall and {:+.1} % cpu; between its own processes {seconds:.2} s, \
          {:+.1} % of theirs; median of {} rounds; the bound is {:.0} %, or {} ms of shorter gates",
         wall * 100.0,
