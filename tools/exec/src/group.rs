@@ -86,13 +86,30 @@ pub fn reap_group(group: &Group, grace: Duration) -> Result<ReapOutcome, Error> 
 /// # Errors
 /// Processes cannot be listed or signalled.
 pub fn reap_marked(marks: &[OsString], grace: Duration) -> Result<usize, Error> {
+    reap_strays(marks, Duration::ZERO, grace)
+}
+
+/// As [`reap_marked`], for what a supervised command may have left beside its own group: a group that
+/// ends by itself within `patience` is none, and is not counted.
+///
+/// # Errors
+/// Processes cannot be listed or signalled.
+pub fn reap_strays(
+    marks: &[OsString],
+    patience: Duration,
+    grace: Duration,
+) -> Result<usize, Error> {
     let own = Stat::read(std::process::id()).map(|stat| stat.pgid);
     let marked = all_processes()?.filter(|stat| !stat.dead && carries(stat.pid, marks));
     let groups: BTreeSet<u32> = marked.map(|stat| stat.pgid).collect();
     let strays = groups.into_iter().filter(|group| Some(*group) != own);
     let mut count = 0;
     for group in strays {
-        end_group(group, live_members(group)?.len(), grace)?;
+        let left = wait_until_gone(group, patience)?;
+        if left.is_empty() {
+            continue;
+        }
+        end_group(group, left.len(), grace)?;
         count += 1;
     }
     Ok(count)

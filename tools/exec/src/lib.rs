@@ -38,7 +38,7 @@ pub use cancel::Cancel;
 pub use command::{Command, Limits, Streams};
 pub use env::{CleanEnv, clean_env, find_program};
 pub use error::Error;
-pub use group::{Group, ReapOutcome, reap_group, reap_marked};
+pub use group::{Group, ReapOutcome, reap_group, reap_marked, reap_strays};
 pub use lease::{Holder, Lease, TryLease};
 pub use run::{Captured, Exit, OnSpawn, Outcome, Progress, Stream, Supervision, capture, run};
 pub use toolchain::Toolchain;

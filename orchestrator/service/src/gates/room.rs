@@ -6,7 +6,9 @@ use std::time::Duration;
 use super::Bench;
 use crate::ServiceError;
 
-/// How long what was left running gets to end by itself.
+/// How long a process that its test has told to end may take.
+const PATIENCE: Duration = Duration::from_secs(2);
+/// How long what is ended gets before it is killed.
 const GRACE: Duration = Duration::from_secs(1);
 
 impl Bench<'_> {
@@ -31,6 +33,6 @@ impl Bench<'_> {
     pub(super) fn end_strays(&self) -> Result<usize, ServiceError> {
         let mut mark = OsString::from("HOME=");
         mark.push(self.room.home());
-        Ok(exec::reap_marked(&[mark], GRACE)?)
+        Ok(exec::reap_strays(&[mark], PATIENCE, GRACE)?)
     }
 }
