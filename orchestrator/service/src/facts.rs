@@ -74,7 +74,7 @@ pub(crate) fn gather(
     let base = shared.base(&body.parent)?;
     let reader = shared.reader()?;
     let base_tree = reader.commit_info(&body.parent)?.tree;
-    let diff = verify::change_facts(&reader, &base_tree, body, &base.facts.policy)?;
+    let diff = verify::change_facts(&reader, &base_tree, body, &base)?;
     let place = Place {
         shared,
         reader: &reader,

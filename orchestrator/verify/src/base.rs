@@ -139,8 +139,9 @@ pub fn change_facts(
     reader: &GitReader,
     base_tree: &str,
     body: &ClaimBody,
-    policy: &Policy,
+    base_facts: &BaseFacts,
 ) -> Result<DiffFacts, VerifyError> {
+    let policy = &base_facts.facts.policy;
     let diff = reader.diff_trees(base_tree, &body.tree)?;
     // The judge asks for files and takes no error, so the first one is kept and refuses afterwards.
     let failure: RefCell<Option<GitReadError>> = RefCell::new(None);
@@ -159,6 +160,11 @@ pub fn change_facts(
         return Err(error.into());
     }
     facts.findings.extend(colliding(reader, &body.tree, &diff)?);
+    facts.findings.extend(change::silenced(
+        &diff,
+        body,
+        &base_facts.rulebook.catalogue,
+    ));
     facts.findings.sort();
     let of_policy = |path: &str| policy.is_protected(path);
     if facts.changed.iter().any(|changed| of_policy(&changed.path)) {

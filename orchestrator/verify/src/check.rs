@@ -290,7 +290,7 @@ impl Case<'_> {
             .reader
             .commit_info(&claim.parent)
             .map_err(VerifyError::from)
-            .and_then(|parent| change_facts(self.reader, &parent.tree, claim, &base.facts.policy));
+            .and_then(|parent| change_facts(self.reader, &parent.tree, claim, base));
         let found: DiffFacts = match recomputed {
             Ok(found) => found,
             Err(error) => {

@@ -493,8 +493,7 @@ fn a_policy_change_that_nobody_could_read_is_refused() {
     body.kind = ClaimKind::PolicyChange;
     let mut found = |path: &str, text: &str| -> BTreeSet<String> {
         body.tree = world.tree_with(path, text);
-        let policy = &base.facts.policy;
-        let facts = change_facts(&world.reader(), &world.base_tree, &body, policy).unwrap();
+        let facts = change_facts(&world.reader(), &world.base_tree, &body, &base).unwrap();
         facts
             .findings
             .into_iter()
@@ -518,7 +517,7 @@ fn a_policy_change_that_nobody_could_read_is_refused() {
     // The same files under a code claim are protected, wherever the policy puts them.
     body.kind = ClaimKind::Fix;
     body.tree = world.tree_with("loop/fan.toml", &rule("refuse"));
-    let facts = change_facts(&world.reader(), &world.base_tree, &body, &base.facts.policy).unwrap();
+    let facts = change_facts(&world.reader(), &world.base_tree, &body, &base).unwrap();
     assert!(
         facts
             .findings

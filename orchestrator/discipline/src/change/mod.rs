@@ -20,6 +20,7 @@ mod reports;
 mod shader;
 mod shape;
 mod sides;
+mod silenced;
 mod sites;
 mod switches;
 mod syntax;
@@ -31,6 +32,7 @@ mod weakened;
 pub use cargo_config::hostile_cargo_config;
 pub use hunks::hunks;
 pub(crate) use paths::{hidden_character, is_document};
+pub use silenced::silenced;
 
 use attest::claim::{ClaimBody, ClaimKind, PinnedTest, Site};
 use attest::json::JsonError;

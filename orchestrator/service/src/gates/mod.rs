@@ -67,7 +67,7 @@ pub(crate) fn execute(shared: &Shared, id: &ClaimId, cancel: &Cancel) -> Result<
     let base = shared.base(&claim.body.parent)?;
     let reader = shared.reader()?;
     let base_tree = reader.commit_info(&claim.body.parent)?.tree;
-    let diff = verify::change_facts(&reader, &base_tree, &claim.body, &base.facts.policy)?;
+    let diff = verify::change_facts(&reader, &base_tree, &claim.body, &base)?;
     let changed = diff.changed.iter().map(|one| one.path.clone()).collect();
     let earlier = shared.core().state.failed_attempts(&claim.body, &changed);
     // The run on base answers for an attempt that still is the base.

@@ -410,7 +410,7 @@ impl World {
         edits: &Edits,
     ) -> DecisionInput {
         let base = self.facts();
-        let diff = change_facts(reader, &self.base_tree, body, &base.facts.policy).unwrap();
+        let diff = change_facts(reader, &self.base_tree, body, &base).unwrap();
         let mut results = self.gate_results(&body.tree);
         (edits.gates)(&mut results);
         let log = markers::scan(&base.rulebook.catalogue, LOG.as_bytes());

@@ -366,6 +366,32 @@ const CHANGES: &[Row] = &[
         unchanged,
         &[("fallback_default_off", "change", "var_os")],
     ),
+    // the thermometer
+    (
+        "the line that would show the failure is no longer printed",
+        |r| {
+            replace(
+                r,
+                TESTS,
+                "        telemetry.line(\"FIRST_DIVERGENCE\", &fields);\n",
+                "        let _ = fields;\n",
+            )
+        },
+        unchanged,
+        &[
+            ("telemetry_removed", "prediction[0]", "first_divergence"),
+            ("telemetry_removed", "rollback_if[0]", "first_divergence"),
+        ],
+    ),
+    (
+        "a marker that rollback conditions read is renamed",
+        |r| replace(r, TESTS, "\"[BACKEND]\"", "\"[BACKENDS]\""),
+        |d| {
+            d.rollback_if
+                .push("present backend{cpu_fallback=true}".into())
+        },
+        &[("telemetry_removed", "rollback_if[1]", "backend")],
+    ),
     // the claim's own test
     (
         "a test that reads the source and not the behaviour",
