@@ -7,7 +7,7 @@ use anyhow::{Context, Result};
 use discipline::model::{GateRole, GateVerdict};
 use discipline::shown::{ClaimCard, ShownGate, ShownHypothesis, ShownPredicate};
 use markers::Truth;
-use service::api::{DiffLineKind, DiffLineView, FileDiffView, ReviewClaimAnswer};
+use service::api::{DiffLineKind, DiffLineView, FileDiffView, GradeView, ReviewClaimAnswer};
 
 use crate::output::{Output, Tone};
 use crate::page::{Page, short, terminal_width};
@@ -239,6 +239,9 @@ fn telemetry(page: &mut Page, review: &ReviewClaimAnswer, card: &ClaimCard) {
         ("revert if", "rollback_if", &card.rollback_if),
     ];
     for (label, role, predicates) in groups {
+        if label == "revert if" {
+            elsewhere(page, review, card);
+        }
         for predicate in predicates {
             page.field(label, &predicate.predicate);
             page.toned(
@@ -249,6 +252,29 @@ fn telemetry(page: &mut Page, review: &ReviewClaimAnswer, card: &ClaimCard) {
             if let Some((truth, text)) = observed(review, role, &predicate.predicate) {
                 page.toned("", &format!("observed  {text}"), tone(role, truth));
             }
+        }
+    }
+}
+
+/// Guards of other scopes, whose runs show them after the push.
+fn elsewhere(page: &mut Page, review: &ReviewClaimAnswer, card: &ClaimCard) {
+    for guard in &card.guards_elsewhere {
+        page.field("guards", &guard.predicate);
+        let of = format!(
+            "in scope `{}`, by a run of its own after the push",
+            guard.scope
+        );
+        page.field("", &of);
+        let scopes = review
+            .verdict
+            .iter()
+            .flat_map(|verdict| &verdict.other_scopes);
+        let mut grades = scopes
+            .filter(|scope| scope.scope == guard.scope)
+            .flat_map(|scope| &scope.grades);
+        if let Some(grade) = grades.find(|grade| grade.predicate == guard.predicate) {
+            let (truth, text) = graded(grade);
+            page.toned("", &format!("observed  {text}"), tone("guard", truth));
         }
     }
 }
@@ -282,12 +308,16 @@ fn observed(review: &ReviewClaimAnswer, role: &str, predicate: &str) -> Option<(
     let grade = grades
         .iter()
         .find(|grade| grade.role == role && grade.predicate == predicate)?;
+    Some(graded(grade))
+}
+
+fn graded(grade: &GradeView) -> (Truth, String) {
     let truth = match grade.truth.as_str() {
         "holds" => Truth::Holds,
         "fails" => Truth::Fails,
         _ => Truth::NotObservable,
     };
-    Some((truth, format!("{}: {}", truth_word(truth), grade.observed)))
+    (truth, format!("{}: {}", truth_word(truth), grade.observed))
 }
 
 fn gates(page: &mut Page, card: &ClaimCard) {
@@ -357,7 +387,7 @@ fn cost_and_risk(page: &mut Page, card: &ClaimCard) {
         "risk",
         &format!(
             "a broken guard ({}) or a condition that holds ({}) closes the scope and means revert",
-            card.guards.len(),
+            card.guards.len() + card.guards_elsewhere.len(),
             card.rollback_if.len()
         ),
     );

@@ -1,6 +1,6 @@
 //! What a person is shown before signing: one card, and the digest that binds the signature to it.
 
-use attest::claim::{ClaimBudget, ClaimKind};
+use attest::claim::{ClaimBudget, ClaimKind, Guard};
 use attest::digest::Digest;
 use markers::{CellObservations, Truth};
 use serde::{Deserialize, Serialize};
@@ -46,6 +46,9 @@ pub struct ClaimCard {
     pub predictions: Vec<ShownPredicate>,
     /// What must not change.
     pub guards: Vec<ShownPredicate>,
+    /// What must not change in other scopes, each graded by a run of its own scope.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub guards_elsewhere: Vec<Guard>,
     /// What means revert.
     pub rollback_if: Vec<ShownPredicate>,
     /// What the gates did.
@@ -177,10 +180,14 @@ pub fn card(
         .find(|h| h.id.as_str() == body.hypothesis_id);
     let alarm = today(input, rulebook, Rulebook::grade_alarm);
     let today = today(input, rulebook, Rulebook::grade);
-    let own_scope = body
+    let (own, elsewhere): (Vec<&Guard>, Vec<&Guard>) = body
         .guards
         .iter()
-        .filter(|guard| guard.scope == body.proof_scope);
+        .partition(|guard| guard.scope == body.proof_scope);
+    let elsewhere = elsewhere.into_iter().map(|guard| Guard {
+        scope: clean(&guard.scope),
+        predicate: clean(&guard.predicate),
+    });
     ClaimCard {
         claim_id: claim_id.clone(),
         kind: body.kind,
@@ -205,7 +212,11 @@ pub fn card(
             findings: input.diff.findings.clone(),
         },
         predictions: body.predictions.iter().map(|text| today(text)).collect(),
-        guards: own_scope.map(|guard| today(&guard.predicate)).collect(),
+        guards: own
+            .into_iter()
+            .map(|guard| today(&guard.predicate))
+            .collect(),
+        guards_elsewhere: elsewhere.collect(),
         rollback_if: body.rollback_if.iter().map(|text| alarm(text)).collect(),
         gates: gates(input),
         labels: labels(input),
@@ -367,18 +378,6 @@ fn labels(input: &DecisionInput) -> Vec<String> {
             .iter()
             .map(|said| clean(said)),
     );
-    let elsewhere = input
-        .body
-        .guards
-        .iter()
-        .filter(|guard| guard.scope != input.body.proof_scope);
-    labels.extend(elsewhere.map(|guard| {
-        format!(
-            "the guard `{}` of scope `{}` is not graded by this push's run",
-            clean(&guard.predicate),
-            guard.scope
-        )
-    }));
     labels
 }
 

@@ -131,6 +131,7 @@ pub(crate) fn claim(claim: &Claim) -> ClaimSummary {
         claim_id: claim.id.to_string(),
         loop_id: claim.loop_id.to_string(),
         state: claim.phase.as_str().into(),
+        regressed: claim.rollback_due(),
         scope: claim.body.proof_scope.clone(),
         subject: claim.body.message.lines().next().unwrap_or_default().into(),
         claim_digest: claim.digest.to_string(),

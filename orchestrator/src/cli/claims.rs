@@ -4,6 +4,7 @@ use anyhow::Result;
 use service::api::{ClaimSummary, HitRateView, ListClaimsAnswer, ListClaimsRequest};
 
 use super::Context;
+use super::status::state_words;
 use crate::exit::Exit;
 use crate::page::{clip, pad, printable, terminal_width};
 
@@ -50,7 +51,7 @@ fn row(claim: &ClaimSummary, width: usize) -> String {
         "{} {} {} {}  {}",
         pad(&claim.claim_id, 4),
         pad(&claim.loop_id, 3),
-        pad(&claim.state, 12),
+        pad(&state_words(claim), 12),
         claim.scope,
         printable(&claim.subject)
     );

@@ -140,11 +140,20 @@ fn claims(page: &mut Page, answer: &LoopStatusAnswer) {
     }
 }
 
+/// Where a claim stands, in words.
+pub(super) fn state_words(claim: &ClaimSummary) -> String {
+    let state = claim.state.replace('_', " ");
+    match claim.regressed {
+        true => format!("{state}, regressed"),
+        false => state,
+    }
+}
+
 fn claim_line(claim: &ClaimSummary) -> String {
     format!(
         "{} {} {} [{}]",
         pad(&claim.claim_id, 3),
-        pad(&claim.state.replace('_', " "), 12),
+        pad(&state_words(claim), 12),
         claim.subject,
         short(&claim.claim_digest)
     )
@@ -152,6 +161,7 @@ fn claim_line(claim: &ClaimSummary) -> String {
 
 fn claim_tone(claim: &ClaimSummary) -> Tone {
     match claim.state.as_str() {
+        _ if claim.regressed => Tone::Bad,
         "confirmed" => Tone::Good,
         "refuted" | "rejected" | "invalidated" | "expired" => Tone::Bad,
         _ => Tone::Warn,

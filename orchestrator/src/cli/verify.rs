@@ -45,12 +45,14 @@ pub(super) fn run(args: &Args, context: &Context<'_>) -> Result<Exit> {
         ),
         None => refusals(output, &answer.refused),
     })?;
-    Ok(
-        match answer.verdict.as_ref().map(|verdict| verdict.kind.as_str()) {
-            Some("confirmed") => Exit::Done,
-            Some("refuted") => Exit::Red,
-            Some(_) => Exit::NoSignal,
-            None => Exit::Refused,
+    Ok(match &answer.verdict {
+        // Under `confirmed` as well: something else broke.
+        Some(verdict) if verdict.rollback_due => Exit::Red,
+        Some(verdict) => match verdict.kind.as_str() {
+            "confirmed" => Exit::Done,
+            "refuted" => Exit::Red,
+            _ => Exit::NoSignal,
         },
-    )
+        None => Exit::Refused,
+    })
 }

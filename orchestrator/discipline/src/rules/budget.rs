@@ -1,6 +1,7 @@
 //! What the push may spend, and what it would cancel.
 
 use super::Case;
+use super::guards::demanded;
 use crate::model::Refusal;
 use crate::policy::SourceKind;
 use crate::state::guarded_scopes;
@@ -61,19 +62,21 @@ pub(super) fn judge(case: &Case<'_>) -> Vec<Refusal> {
 /// Where this machine runs pushes, each scope whose guards the claim states costs a run of its own.
 fn too_few(case: &Case<'_>) -> Option<Refusal> {
     let policy = &case.input.policy.policy;
+    // Those of guards that are still missing too: whoever adds them pays for them.
     let mut others = guarded_scopes(case.body());
-    others.retain(|scope| policy.scope.contains_key(*scope));
+    others.extend(demanded(case).into_iter().map(|(scope, _)| scope));
+    others.retain(|scope| policy.scope.contains_key(*scope) && *scope != case.body().proof_scope);
     let (runs, starts) = (case.body().budget.runs, others.len().saturating_add(1));
     let short = usize::try_from(runs).is_ok_and(|runs| (1..starts).contains(&runs));
     if policy.source.kind != SourceKind::Local || case.scope().is_none() || !short {
         return None;
     }
-    let others: Vec<&str> = others.into_iter().collect();
+    let others: Vec<String> = others.iter().map(|scope| format!("`{scope}`")).collect();
     Some(Refusal::new(
         "budget_runs_too_few",
         "budget.runs",
         format!(
-            "the push starts {starts} runs: of `{}`, and of {}, whose guards the claim states",
+            "the push starts {starts} runs: of `{}`, and of {}, whose guards the claim states or has to state",
             case.body().proof_scope,
             others.join(", ")
         ),

@@ -55,23 +55,29 @@ fn unbreakable(case: &Case<'_>) -> Vec<Refusal> {
 }
 
 /// Guards that the policy demands for the proof scope and for every scope the changed files reach.
-fn missing(case: &Case<'_>) -> Vec<Refusal> {
+pub(super) fn demanded<'a>(case: &Case<'a>) -> Vec<(&'a str, &'a String)> {
     let policy = &case.input.policy.policy;
     let mut reached = policy.scopes_reached(&case.changed_paths());
     reached.push(case.body().proof_scope.clone());
     reached.sort();
     reached.dedup();
-    let demanded = reached
+    let scopes = reached
         .iter()
-        .filter_map(|name| Some((name, policy.scope.get(name)?)));
-    demanded
-        .flat_map(|(name, scope)| scope.guards.iter().map(move |guard| (name, guard)))
+        .filter_map(|name| policy.scope.get_key_value(name));
+    scopes
+        .flat_map(|(name, scope)| scope.guards.iter().map(move |guard| (name.as_str(), guard)))
+        .collect()
+}
+
+fn missing(case: &Case<'_>) -> Vec<Refusal> {
+    demanded(case)
+        .into_iter()
         .filter(|(name, guard)| {
             !case
                 .body()
                 .guards
                 .iter()
-                .any(|own| &own.scope == *name && same(own, guard))
+                .any(|own| own.scope == *name && same(own, guard))
         })
         .map(|(name, guard)| {
             Refusal::new(

@@ -728,7 +728,11 @@ const TABLE: &[Row] = &[
     (
         "a file of another scope",
         |i| i.diff.changed[0].path = "engine/src/dream/mod.rs".into(),
-        &["guard_missing @ guards", "gate_uncovered @ gates"],
+        &[
+            "guard_missing @ guards",
+            "budget_runs_too_few @ budget.runs",
+            "gate_uncovered @ gates",
+        ],
     ),
     // gates
     (

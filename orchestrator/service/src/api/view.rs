@@ -367,6 +367,9 @@ pub struct ClaimSummary {
     pub loop_id: String,
     /// State, such as `staged`.
     pub state: String,
+    /// True when a run of its commit said that it has to be taken back, also under `confirmed`.
+    #[serde(default)]
+    pub regressed: bool,
     /// Scope it is about.
     pub scope: String,
     /// Subject of its commit message.

@@ -61,6 +61,11 @@ pub(crate) fn pushed(bench: &Bench) -> (String, String) {
     let (claim, digest) = bench.accepted(&loop_id, "c1", draft);
     let gates = bench.gates(&loop_id, &claim, 300);
     assert_eq!(gates.refused, [], "{:#?}", gates.results);
+    let card = serde_json::to_value(bench.claim(&claim).card).unwrap();
+    assert_eq!(
+        card["guards_elsewhere"],
+        serde_json::json!([{ "scope": NEIGHBOUR, "predicate": GUARD }])
+    );
     bench.approve(&claim);
     assert_eq!(bench.push(&loop_id, &claim, &digest).refused, []);
     (loop_id, claim)
@@ -90,8 +95,9 @@ fn the_push_pays_for_the_run_of_a_guarded_scope() {
     assert_eq!(codes(&refused), ["budget_runs_too_few"]);
     assert_eq!(refused[0].field, "budget.runs");
     draft.guards.pop();
+    // Everything at once, also where the guard itself is missing.
     let refused = bench.propose(&loop_id, "c2", draft).refused;
-    assert_eq!(codes(&refused), ["guard_missing"]);
+    assert_eq!(codes(&refused), ["budget_runs_too_few", "guard_missing"]);
 }
 
 #[test]
@@ -137,6 +143,7 @@ fn a_guard_that_broke_elsewhere_closes_both_scopes_and_its_rollback_opens_them()
     assert_eq!(guards.outcome, "broke");
     assert!(guards.reasons[0].contains(GUARD), "{guards:#?}");
     assert_eq!(closed(&bench), [SCOPE, NEIGHBOUR]);
+    assert!(bench.claim(&claim).summary.regressed);
 
     let rollback = bench.prepared_rollback();
     let prepared = bench.claim(&rollback);
