@@ -95,6 +95,19 @@ const CHANGES: &[Row] = &[
         &[("assertion_removed", "change", "tests/made.rs:3")],
     ),
     (
+        "a call of a macro names one test less",
+        |r| {
+            replace(
+                r,
+                "tests/made.rs",
+                "one_value: 1, whole_block: 4,",
+                "one_value: 1,",
+            )
+        },
+        unchanged,
+        &[("test_deleted", "change", "`counts!` names no `whole_block`")],
+    ),
+    (
         "a target of its own harness prints that everything is ok",
         |r| {
             append(
@@ -207,6 +220,31 @@ const CHANGES: &[Row] = &[
             "change",
             "src/lib.rs:11: `/tmp/totals.rs`",
         )],
+    ),
+    (
+        "a module of this machine under a condition",
+        |r| {
+            append(
+                r,
+                "src/lib.rs",
+                "\n#[cfg_attr(unix, path = \"/tmp/totals.rs\")]\npub mod more;\n",
+            )
+        },
+        unchanged,
+        &[("path_leaves_tree", "change", "`/tmp/totals.rs`")],
+    ),
+    (
+        "a member of the workspace beside the tree",
+        |r| {
+            replace(
+                r,
+                "Cargo.toml",
+                "[workspace]\n",
+                "[workspace]\nmembers = [\"../other\"]\n",
+            )
+        },
+        unchanged,
+        &[("path_leaves_tree", "change", "`../other`")],
     ),
     (
         "an included file above the tree",

@@ -183,6 +183,9 @@ fn a_clone_runs_nothing_in_the_daemon() {
     fs::write(clone.join(".git/info/attributes"), "* filter=x\n").unwrap();
     assert_eq!(field.check(&field.draft(&field.honest)).unwrap(), []);
     assert!(!seen.exists(), "{}", fs::read_to_string(&seen).unwrap());
+    // A git that obeys the clone does run it.
+    run(&clone, "git", &["status"]);
+    assert!(seen.exists(), "the configuration is a real one");
 }
 
 #[test]
