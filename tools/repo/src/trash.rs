@@ -171,10 +171,13 @@ mod tests {
     fn a_room_is_gone_at_once_and_its_space_soon() {
         let (_folder, room, root) = rooms();
         let trash = Trash::with_spare(root.clone(), 0);
+        let nice = || rustix::process::getpriority_process(None).unwrap();
+        let before = nice();
         trash.take(&room).unwrap();
         assert!(!room.exists());
         assert!(trash.leaving(), "it is removed behind the caller's back");
         trash.settle().unwrap();
+        assert_eq!(nice(), before, "only the thread that removes gives way");
         assert!(!trash.leaving());
         assert_eq!(entries(&root), 0);
         trash.take(&room).unwrap();
