@@ -2,15 +2,18 @@
 
 use std::fs;
 use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread::{Builder, JoinHandle};
 
 use crate::RepoError;
 
-/// Bytes that must be free before a room is removed behind the back of what runs: with less, what runs might miss the
-/// space that the old room still takes, so the room is removed first.
-const SPARE: u64 = 8 << 30;
+/// How often the space of the old room must be free for it to be removed behind the back of what runs. The next room
+/// takes about as much as the old one: with less than twice that, what runs might miss the space.
+const TIMES_FREE: u64 = 2;
+/// Bytes that must be free in any case.
+const SPARE: u64 = 256 << 20;
 
 /// Nice value of the thread that removes: gates go first.
 const NICE: i32 = 10;
@@ -54,7 +57,7 @@ impl Trash {
             // No room, another filesystem, no space for a name: the plain way says what is wrong, if anything is.
             Err(_) => return remove(room).map_err(cannot_empty(room)),
         }
-        if self.free() < self.spare {
+        if !self.has_room_for_both(self.free()) {
             return sweep(&self.root).map_err(cannot_empty(&self.root));
         }
         self.remove_behind();
@@ -96,6 +99,11 @@ impl Trash {
         Ok(())
     }
 
+    /// Whether the disk holds what is in the trash and the next room too, with `free` bytes left.
+    fn has_room_for_both(&self, free: u64) -> bool {
+        free >= self.spare && !takes_more(&self.root, free / TIMES_FREE)
+    }
+
     fn free(&self) -> u64 {
         rustix::fs::statvfs(&self.root)
             .map_or(0, |disk| disk.f_bavail.saturating_mul(disk.f_frsize))
@@ -115,6 +123,34 @@ impl Trash {
             }
         }
     }
+}
+
+/// Whether what stands in a folder takes more than `bytes` of the disk; true when that cannot be told.
+fn takes_more(folder: &Path, bytes: u64) -> bool {
+    let mut taken: u64 = 0;
+    let mut open = vec![folder.to_owned()];
+    while let Some(folder) = open.pop() {
+        let Ok(entries) = fs::read_dir(&folder) else {
+            return true;
+        };
+        for entry in entries {
+            let Ok(meta) = entry.and_then(|entry| {
+                let meta = entry.metadata()?;
+                if meta.is_dir() {
+                    open.push(entry.path());
+                }
+                Ok(meta)
+            }) else {
+                return true;
+            };
+            // Blocks of 512 bytes, whatever the filesystem's are (stat(2)).
+            taken = taken.saturating_add(meta.blocks().saturating_mul(512));
+        }
+        if taken > bytes {
+            return true;
+        }
+    }
+    false
 }
 
 /// Removes everything in the folder `root`, and `root` itself where it is no folder.
@@ -192,6 +228,23 @@ mod tests {
         assert!(!trash.leaving());
         assert!(!room.exists());
         assert_eq!(entries(&root), 0);
+    }
+
+    #[test]
+    fn what_a_room_takes_is_counted_with_all_that_is_below() {
+        let (folder, room, _root) = rooms();
+        fs::write(room.join("target/deps/big"), vec![1; 1 << 20]).unwrap();
+        assert!(takes_more(folder.path(), (1 << 20) - 1));
+        assert!(!takes_more(folder.path(), 2 << 20));
+        assert!(takes_more(&folder.path().join("absent"), u64::MAX));
+        // A file with a hole takes what is written of it.
+        let hole = fs::File::create(room.join("target/hole")).unwrap();
+        hole.set_len(1 << 40).unwrap();
+        assert!(!takes_more(folder.path(), 2 << 20));
+        let trash = Trash::with_spare(folder.path().join("trash"), 1 << 20);
+        trash.set_aside(&room).unwrap();
+        assert!(!trash.has_room_for_both(3 << 19), "half as much again");
+        assert!(trash.has_room_for_both(4 << 20));
     }
 
     #[test]
