@@ -338,14 +338,8 @@ pub(crate) fn reverted(
     else {
         return Ok(None);
     };
-    let parent_tree = reader.commit_info(&claim.body.parent)?.tree;
-    let undone = reader.diff_trees(&parent_tree, &claim.body.tree)?;
-    Ok(Some(RevertedFacts {
-        claim_id: claim.id.to_string(),
-        commit: commit.clone(),
-        parent_tree,
-        changed: Some(undone.changed_paths()),
-    }))
+    let facts = verify::reverted_facts(reader, claim.id.as_str(), commit)?;
+    Ok(Some(facts))
 }
 
 fn hypothesis_facts(state: &LoopState, body: &ClaimBody) -> Option<HypothesisFacts> {

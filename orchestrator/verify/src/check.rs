@@ -14,6 +14,7 @@ use crate::base::{BaseFacts, base_facts, change_facts};
 use crate::evidence::Evidence;
 use crate::load::load_attestation;
 use crate::report::{CommitReport, GateView};
+use crate::reverted;
 use crate::signing;
 use crate::trust::Trust;
 
@@ -135,6 +136,7 @@ impl Case<'_> {
         let base = self.check_base(&input, report)?;
         self.check_change(&input, base.as_ref(), report)?;
         self.check_input(&input, report)?;
+        reverted::check(self.reader, &input, report);
         signing::check_approval(self, &input, base.as_ref(), verdict.as_ref(), report)?;
         signing::check_statement(self, &input, &decision, base.as_ref(), report)?;
         if let Some(base) = &base {

@@ -26,6 +26,7 @@ mod load;
 pub mod prereceive;
 mod render;
 mod report;
+mod reverted;
 mod signing;
 mod trust;
 
@@ -37,4 +38,5 @@ pub use evidence::Evidence;
 pub use load::{AttestedVerdict, LoadedVerdict, load_attestation, load_verdict};
 pub use render::{audit_text, push_text, why_text};
 pub use report::{ApproverView, CommitReport, GateView, VerdictView, Warning};
+pub use reverted::reverted_facts;
 pub use trust::{PinnedPolicy, SignerSource, Trust};

@@ -18,6 +18,7 @@ use std::process::{Command, Output};
 use attest::claim::ClaimKind;
 use attest::digest::Digest;
 use attest::namespace::Namespace;
+use discipline::decision::{DecisionInput, RevertedFacts};
 use discipline::model::{GateVerdict, Verdict};
 use gitread::GitReader;
 use support::{APPROVER, Edits, LOG, Made, VERDICT, World, git, now_ms};
@@ -782,6 +783,42 @@ fn a_verdict_is_believed_only_when_it_verifies() {
         codes(&garbage),
         ["verdict_malformed @ verdict".to_owned()].into()
     );
+}
+
+/// Which tests may stay red under a rollback hangs on what it takes back, so that is looked up in the clone.
+#[test]
+fn a_rollback_takes_back_a_commit_of_the_branch_and_no_other() {
+    let world = World::new();
+    let made = |input: fn(&mut DecisionInput)| {
+        let made = world.make(Edits {
+            kind: |body| body.kind = ClaimKind::Rollback,
+            input,
+            ..Edits::default()
+        });
+        codes(&check_at(&world, &made, Moment::Audit))
+    };
+    let forged = "attestation_mismatch @ decision-input.reverted".to_owned();
+    let stated = |input: &mut DecisionInput| {
+        input.target.scope_closed = Some("C1 broke a guard".to_owned());
+        // The base has no parent, so nothing below the claim can be taken back.
+        input.reverted = Some(RevertedFacts {
+            claim_id: "C1".to_owned(),
+            commit: input.body.parent.clone(),
+            parent_tree: input.body.tree.clone(),
+            changed: None,
+        });
+    };
+    assert!(made(stated).contains(&forged));
+    assert!(!made(|input| input.reverted = None).contains(&forged));
+    let unreadable = |input: &mut DecisionInput| {
+        input.reverted = Some(RevertedFacts {
+            claim_id: "C1".to_owned(),
+            commit: "not hex".to_owned(),
+            parent_tree: String::new(),
+            changed: None,
+        });
+    };
+    assert!(made(unreadable).contains(&forged));
 }
 
 #[test]

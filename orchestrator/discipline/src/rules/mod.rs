@@ -38,6 +38,9 @@ use crate::model::Refusal;
 use crate::overrides::part;
 use crate::rulebook::Rulebook;
 
+/// The rule that every gate passed, or was red before what a rollback takes back.
+pub const GATE_RESULTS: &str = "gate_results";
+
 /// One rule.
 #[derive(Debug)]
 pub struct Rule {
@@ -152,7 +155,7 @@ pub const RULES: &[Rule] = &[
         judge: wording::judge_message,
     },
     Rule {
-        name: "gate_results",
+        name: GATE_RESULTS,
         stage: Stage::Gates,
         judge: results::judge,
     },

@@ -97,6 +97,13 @@ fn a_broken_guard_gets_a_rollback_that_passes_at_once() {
         .filter(|grade| grade.role == "prediction" && grade.truth != "holds")
         .collect();
     assert!(missed.is_empty(), "{missed:#?}");
+    // Whoever replays it finds the same, although a gate was red: it was so before the regression.
+    let why = api::ExplainPushRequest {
+        commit: Some(verdict.commit),
+        claim_id: None,
+    };
+    let why = bench.agent(why).unwrap();
+    assert!(why.identical && why.allowed, "{why:#?}");
     let status = bench.agent(api::LoopStatusRequest::default()).unwrap();
     assert_eq!(status.scopes[0].closed, None);
 }
