@@ -193,10 +193,10 @@ impl Looked<'_> {
             Some((described, run)) if described.is_completed() => {
                 self.pull(scope, &described, &run, pulls)
             }
-            _ if guarded::is_overdue(self.shared, self.claim) => {
-                guarded::give_up(self.shared, self.claim, scope)
+            other => {
+                let listed = other.is_some();
+                guarded::give_up_if_late(self.shared, self.claim, scope, listed)
             }
-            _ => Ok(()),
         }
     }
 

@@ -20,8 +20,11 @@ use crate::shared::{Shared, daemon};
 use crate::source::is_being_pulled;
 use crate::{ServiceError, observe, runs};
 
-/// How long after the claim's own run the run of a guarded scope is waited for.
-const WAIT_MS: i64 = 24 * 60 * 60 * 1000;
+/// How long after the end of the claim's own run a run that the same push started is waited for.
+const ENDS_WITHIN_MS: i64 = 24 * HOUR_MS;
+/// How long after the end of the claim's own run the forge may take to list one that the same push started.
+const LISTED_WITHIN_MS: i64 = HOUR_MS / 4;
+const HOUR_MS: i64 = 60 * 60 * 1000;
 /// Runs of a scope that are looked through for the last one without the change.
 const MOST_BEFORE: usize = 50;
 
@@ -149,22 +152,35 @@ fn never(policy: &Policy, scope: &str) -> Option<ScopeGuards> {
     (forge && workflow.is_none()).then(|| not_seen(scope, why))
 }
 
-/// Waits no longer for the run of a scope that the forge, asked just now, does not show as ended.
-pub(crate) fn give_up(shared: &Shared, claim: &Claim, scope: &str) -> Result<(), ServiceError> {
-    let hours = WAIT_MS / (60 * 60 * 1000);
-    let why = format!("no run of `{scope}` has ended within {hours} h of the claim's own");
+/// Waits no longer for the run of a scope where that has had its time. `listed`: the forge, asked just now, shows it and
+/// it has not ended.
+pub(crate) fn give_up_if_late(
+    shared: &Shared,
+    claim: &Claim,
+    scope: &str,
+    listed: bool,
+) -> Result<(), ServiceError> {
+    let own_ended_ms = {
+        let core = shared.core();
+        let verdict = claim.verdict.as_ref();
+        verdict.and_then(|verdict| core.state.runs.get(&verdict.run_id)?.finished_ms)
+    };
+    let Some(waited_ms) = own_ended_ms.map(|ended_ms| shared.now().saturating_sub(ended_ms)) else {
+        return Ok(());
+    };
+    let why = match listed {
+        true if waited_ms > ENDS_WITHIN_MS => format!(
+            "the run of `{scope}` has not ended within {} h of the claim's own",
+            ENDS_WITHIN_MS / HOUR_MS
+        ),
+        false if waited_ms > LISTED_WITHIN_MS => {
+            format!("the push has started no run of `{scope}`")
+        }
+        _ => return Ok(()),
+    };
     record(shared, &claim.id, not_seen(scope, why))?;
     shared.queue.add(Job::Follow(claim.id.clone()));
     Ok(())
-}
-
-/// True when the run of a guarded scope has had its time: the claim's own ended long ago.
-pub(crate) fn is_overdue(shared: &Shared, claim: &Claim) -> bool {
-    let now = shared.now();
-    let core = shared.core();
-    let verdict = claim.verdict.as_ref();
-    let ended = verdict.and_then(|verdict| core.state.runs.get(&verdict.run_id)?.finished_ms);
-    ended.is_some_and(|ended_ms| now.saturating_sub(ended_ms) > WAIT_MS)
 }
 
 /// Journals what a scope showed, unless somebody has.

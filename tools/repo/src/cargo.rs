@@ -12,6 +12,7 @@ use serde::Deserialize;
 use crate::error::sanitise;
 use crate::fetched::{Known, State};
 use crate::lockfile::{index_path, registry_packages};
+use crate::trash::remove;
 use crate::{RepoError, Room};
 
 /// Variables that a download needs.
@@ -87,6 +88,24 @@ impl CargoHome {
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// Folders of packages as they were fetched; cargo does not look whether somebody has changed them since.
+    #[must_use]
+    pub fn packages(&self) -> Vec<PathBuf> {
+        let registry = self.path.join("registry");
+        ["src", "cache"].map(|part| registry.join(part)).into()
+    }
+
+    /// Removes every package, so that the next fetch gets them anew.
+    ///
+    /// # Errors
+    /// A folder cannot be removed.
+    pub fn forget_packages(&self) -> Result<(), RepoError> {
+        for folder in self.packages() {
+            remove(&folder).map_err(RepoError::io("cannot remove", &folder))?;
+        }
+        Ok(())
     }
 
     /// The user's own cargo home, which is only ever copied from.

@@ -42,4 +42,4 @@ pub use objects::{CommitPlan, Identity};
 pub use push::{Delivery, OnGroup, attestation_ref, verdict_ref};
 pub use room::{Room, Rooms};
 pub use seeds::{RunCommand, SeedKey, Seeds, build_only};
-pub use stamp::TreeStamp;
+pub use stamp::{TreeStamp, folders_stamp};

@@ -44,6 +44,14 @@ impl Seeds {
         Seeds { root }
     }
 
+    /// Removes every seed, so that the next gate builds its dependencies anew.
+    ///
+    /// # Errors
+    /// The folder cannot be removed.
+    pub fn forget(&self) -> Result<(), RepoError> {
+        remove(&self.root).map_err(RepoError::io("cannot remove", &self.root))
+    }
+
     /// True when the seed holds the dependencies of `argv`'s build, or there is nothing to build
     /// ahead.
     #[must_use]

@@ -1,10 +1,12 @@
-//! What a room's files were when it was filled, so that a write into them is seen afterwards.
+//! What files were when a room was filled, so that a write into them is seen afterwards: those of the room one by
+//! one, those that every room is filled from as a whole.
 //!
 //! The time of a file's last change of state (`st_ctime`) is set by the kernel alone: content that was
 //! put back, and times that were set back, change it like any other write. Source: inode(7).
 
 use std::collections::BTreeMap;
-use std::fs;
+use std::fs::{self, Metadata};
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
@@ -43,13 +45,41 @@ impl Room {
                 if meta.is_dir() {
                     open.push(path);
                 } else if let Ok(relative) = path.strip_prefix(&root) {
-                    let seen = (meta.ino(), meta.len(), meta.ctime(), meta.ctime_nsec());
-                    stamp.files.insert(relative.to_owned(), seen);
+                    stamp.files.insert(relative.to_owned(), seen(&meta));
                 }
             }
         }
         Ok(stamp)
     }
+}
+
+/// Folders of the daemon's own, with everything below them, at one moment. Whatever is written, added or removed there
+/// makes another value; it means nothing to another process.
+///
+/// # Errors
+/// A folder that is there cannot be read.
+pub fn folders_stamp(folders: &[PathBuf]) -> Result<u64, RepoError> {
+    let mut sum = 0_u64;
+    let mut open: Vec<PathBuf> = folders.to_vec();
+    while let Some(path) = open.pop() {
+        let Ok(meta) = fs::symlink_metadata(&path) else {
+            continue;
+        };
+        let mut hasher = DefaultHasher::new();
+        (&path, seen(&meta)).hash(&mut hasher);
+        sum = sum.wrapping_add(hasher.finish());
+        if meta.is_dir() {
+            for entry in fs::read_dir(&path).map_err(RepoError::io("cannot read", &path))? {
+                let entry = entry.map_err(RepoError::io("cannot read", &path))?;
+                open.push(entry.path());
+            }
+        }
+    }
+    Ok(sum)
+}
+
+fn seen(meta: &Metadata) -> Seen {
+    (meta.ino(), meta.len(), meta.ctime(), meta.ctime_nsec())
 }
 
 impl TreeStamp {
@@ -84,6 +114,27 @@ fn is_setting(path: &Path) -> bool {
 mod tests {
     use super::*;
     use crate::Rooms;
+
+    #[test]
+    fn whatever_happens_below_a_folder_is_another_value() {
+        let folder = tempfile::tempdir().unwrap();
+        let (one, two) = (folder.path().join("one"), folder.path().join("two"));
+        let stamp = || folders_stamp(&[one.clone(), two.clone()]).unwrap();
+        let mut values = vec![stamp()];
+        fs::create_dir_all(one.join("deps")).unwrap();
+        values.push(stamp());
+        fs::write(one.join("deps/a.rlib"), "a").unwrap();
+        values.push(stamp());
+        assert_eq!(stamp(), stamp(), "looking changes nothing");
+        fs::write(one.join("deps/a.rlib"), "b").unwrap();
+        values.push(stamp());
+        fs::remove_file(one.join("deps/a.rlib")).unwrap();
+        values.push(stamp());
+        fs::write(&two, "no folder").unwrap();
+        values.push(stamp());
+        let distinct: std::collections::BTreeSet<u64> = values.iter().copied().collect();
+        assert_eq!(distinct.len(), values.len(), "{values:?}");
+    }
 
     #[test]
     fn content_that_was_put_back_was_written_all_the_same() {

@@ -15,6 +15,8 @@ pub struct Disturbance {
     pub outside: Vec<String>,
     /// Process groups that were left running.
     pub left: usize,
+    /// The dependencies that every room is filled with were written to.
+    pub dependencies: bool,
 }
 
 /// Takes the verdict of a process back that did more than answer. The canary's room is thrown away
@@ -48,6 +50,15 @@ pub fn disturbed(result: &mut GateResult, found: &Disturbance) {
                 some(&found.outside)
             ),
             "put the files into the tree, where they are reviewed and pushed",
+        );
+    }
+    if found.dependencies {
+        refuse(
+            "gate_changed_dependencies",
+            format!(
+                "`{command}` wrote where the dependencies of every gate are kept; they are fetched and built anew"
+            ),
+            "write to OUT_DIR or to a temporary folder, and run the gates again",
         );
     }
     if found.left > 0 {

@@ -8,7 +8,7 @@
 mod process;
 mod room;
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
 use attest::claim::ClaimBody;
@@ -54,6 +54,8 @@ struct Bench<'a> {
     members: RefCell<Option<Rc<Members>>>,
     /// The room's files as they were when it was filled.
     filled: RefCell<Option<TreeStamp>>,
+    /// The dependencies that rooms are filled with, as they were then.
+    dependencies: Cell<Option<u64>>,
     gate_run: GateRunId,
     cancel: &'a Cancel,
     total: u64,
@@ -88,6 +90,7 @@ pub(crate) fn execute(shared: &Shared, id: &ClaimId, cancel: &Cancel) -> Result<
         room: shared.rooms.room(ROOM),
         members: RefCell::new(None),
         filled: RefCell::new(None),
+        dependencies: Cell::new(None),
         total: total(&claim.body, attempts.len()),
         attempts,
         gate_run,
@@ -476,6 +479,7 @@ impl Bench<'_> {
             changed: self.changed_since_filled()?,
             outside: read.outside,
             left: ended.left,
+            dependencies: self.dependencies_written()?,
         };
         disturbed(&mut result, &found);
         Ok(result)

@@ -12,10 +12,31 @@ const PATIENCE: Duration = Duration::from_secs(2);
 const GRACE: Duration = Duration::from_secs(1);
 
 impl Bench<'_> {
-    /// Remembers the room's files as they are now.
+    /// Remembers the room's files, and the dependencies that it was filled with, as they are now.
     pub(super) fn note_filled(&self) -> Result<(), ServiceError> {
         *self.filled.borrow_mut() = Some(self.room.stamp()?);
+        self.dependencies.set(Some(self.dependencies_now()?));
         Ok(())
+    }
+
+    /// True when somebody wrote to the dependencies since the room was filled. They are then forgotten: what another
+    /// gate is filled with must not be what this one made of it.
+    pub(super) fn dependencies_written(&self) -> Result<bool, ServiceError> {
+        let now = self.dependencies_now()?;
+        if self.dependencies.get().is_none_or(|filled| filled == now) {
+            return Ok(false);
+        }
+        tracing::warn!(claim = %self.claim.id, "a gate wrote to the dependencies; they are forgotten");
+        self.shared.seeds.forget()?;
+        self.shared.cargo_home.forget_packages()?;
+        self.dependencies.set(Some(self.dependencies_now()?));
+        Ok(true)
+    }
+
+    fn dependencies_now(&self) -> Result<u64, ServiceError> {
+        let mut folders = self.shared.cargo_home.packages();
+        folders.push(self.shared.rooms.seeds());
+        Ok(repo::folders_stamp(&folders)?)
     }
 
     /// Files of the tree that are not as they were filled in.

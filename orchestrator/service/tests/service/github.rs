@@ -343,7 +343,9 @@ fn ended(id: u64, workflow: &str, commit: &str, at: &str) -> serde_json::Value {
 
 const BESIDE: &str = "beside.yml";
 
-/// A pushed claim that guards two more scopes: one with a workflow of its own, one with none.
+const SLOW: &str = "slow.yml";
+
+/// A pushed claim that guards three more scopes: two with workflows of their own, one with none.
 fn guarding(forge: &Forge, folder: &Path) -> Pushed {
     let scope = |name: &str, workflow: &str| {
         format!(
@@ -353,12 +355,16 @@ fn guarding(forge: &Forge, folder: &Path) -> Pushed {
              engage = [\"all cargo_summary.passed >= 1\"]\nguards = [\"absent envelope\"]\n"
         )
     };
-    let more = scope("beside", &format!("workflow = \"{BESIDE}\"\n")) + &scope("unrun", "");
-    lists(forge, BESIDE, &[]);
+    let more = scope("beside", &format!("workflow = \"{BESIDE}\"\n"))
+        + &scope("slow", &format!("workflow = \"{SLOW}\"\n"))
+        + &scope("unrun", "");
+    for workflow in [BESIDE, SLOW] {
+        lists(forge, workflow, &[]);
+    }
     pushed(forge, folder, &more, |draft| {
         draft
             .guards
-            .extend(["beside", "unrun"].map(|scope| api::GuardView {
+            .extend(["beside", "slow", "unrun"].map(|scope| api::GuardView {
                 scope: scope.into(),
                 predicate: "absent envelope".into(),
             }));
@@ -398,9 +404,11 @@ fn the_run_of_a_guarded_scope_is_found_and_a_break_there_is_due_under_confirmed(
     red.extend_from_slice(
         b"2026-01-02T03:04:08.0000000Z canonical envelope needs 3948937216 B but only 100741120 B remain\n",
     );
-    let beside = ended(12, BESIDE, &commit, &now);
-    execute(&forge, &beside, [&red, &green[1]]);
-    lists(&forge, BESIDE, &[beside]);
+    for (id, workflow, log) in [(12, BESIDE, &red), (13, SLOW, &green[0])] {
+        let run = ended(id, workflow, &commit, &now);
+        execute(&forge, &run, [log, &green[1]]);
+        lists(&forge, workflow, &[run]);
+    }
     let verdict = bench.verified(&claim).verdict.unwrap();
     assert_eq!(
         (verdict.kind.as_str(), verdict.rollback_due),
@@ -409,9 +417,9 @@ fn the_run_of_a_guarded_scope_is_found_and_a_break_there_is_due_under_confirmed(
     );
     assert_eq!(
         outcomes(&verdict),
-        [("beside", "broke"), ("unrun", "not_seen")]
+        [("beside", "broke"), ("slow", "held"), ("unrun", "not_seen")]
     );
-    let unrun = &verdict.other_scopes[1];
+    let unrun = &verdict.other_scopes[2];
     assert!(unrun.reasons[0].contains("names no workflow"), "{unrun:#?}");
     assert!(bench.remote_refs().contains_key(&published));
     assert!(!bench.prepared_rollback().is_empty());
@@ -431,17 +439,23 @@ fn a_guarded_scope_that_does_not_run_keeps_no_verdict_back_for_ever() {
     let own = ended(8, WORKFLOW, &commit, "2026-01-03T00:00:00Z");
     execute(&forge, &own, [&green[0], &green[1]]);
     lists(&forge, WORKFLOW, &[own]);
+    let mut waits = ended(13, SLOW, &commit, "2026-01-03T00:00:00Z");
+    waits["status"] = json!("queued");
+    waits["conclusion"] = json!(null);
+    forge.run(&waits);
+    lists(&forge, SLOW, &[waits]);
     let verdict = bench.verified(&claim).verdict.unwrap();
     assert_eq!(
         (verdict.kind.as_str(), verdict.rollback_due),
         ("confirmed", false)
     );
-    assert_eq!(
-        outcomes(&verdict),
-        [("beside", "not_seen"), ("unrun", "not_seen")]
-    );
-    let beside = &verdict.other_scopes[0];
-    assert!(beside.reasons[0].contains("within 24 h"), "{beside:#?}");
+    let unseen = ["beside", "slow", "unrun"].map(|scope| (scope, "not_seen"));
+    assert_eq!(outcomes(&verdict), unseen);
+    let [beside, slow, _] = verdict.other_scopes.as_slice() else {
+        panic!("{verdict:#?}");
+    };
+    assert!(beside.reasons[0].contains("started no run"), "{beside:#?}");
+    assert!(slow.reasons[0].contains("within 24 h"), "{slow:#?}");
     assert!(
         bench
             .remote_refs()

@@ -59,6 +59,25 @@ fn a_gate_passes_on_the_claims_tree_or_not_at_all() {
     let gates = gated(&field, "c2", field.declared(&commit));
     stopped(&gates, "gate_compiled_outside", "gates[1]", "outside.rs");
 
+    // A test changes what the next gate finds built already.
+    let poison = r#"
+/// Poisons the well.
+#[test]
+fn path_equivalence_poison() {
+    let seeds = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../seeds");
+    std::fs::create_dir_all(seeds.join("mine")).unwrap();
+}
+"#;
+    let commit = field.commit(|root| append(root, "tests/paths.rs", poison));
+    let gates = gated(&field, "c4", field.declared(&commit));
+    stopped(
+        &gates,
+        "gate_changed_dependencies",
+        "gates[1]",
+        "built anew",
+    );
+    assert!(!field.bench.root().join("state/rooms/seeds/mine").exists());
+
     // A test leaves a process behind that writes into the next room.
     let stray = r#"
 /// Leaves somebody behind.
