@@ -313,8 +313,10 @@ impl Worker {
 
     /// Reaps the process, prints `[WORKER EXIT]` and remembers that the worker is down.
     fn end(&mut self, class: &str, step: &str, detail: String, kill: bool) -> WorkerError {
-        self.requests = None;
+        // The end of its stdin would let a worker that is to be killed go by itself first.
+        self.requests = self.requests.take().filter(|_| kill);
         let status = reap(&mut self.child, kill);
+        self.requests = None;
         let exit = self.exit_of(status, class, step);
         self.report(&exit);
         let error = WorkerError::Down { exit, detail };

@@ -1,6 +1,6 @@
 //! The plumbing of a child process: pipes, end, status.
 
-use std::io::{BufReader, Write};
+use std::io::{self, BufReader, Write};
 use std::process::{Child, ChildStdin, ChildStdout, ExitStatus};
 use std::sync::mpsc::{Receiver, SyncSender};
 use std::thread;
@@ -28,7 +28,8 @@ pub(super) fn write_requests(mut stdin: ChildStdin, lines: &Receiver<Vec<u8>>) {
     }
 }
 
-/// Turns stdout lines into answers until the end or the first line that is none.
+/// Turns stdout lines into answers until the end or the first line that is none. What comes after such a line is thrown
+/// away: a pipe that closes would let the worker end by itself before it is killed for that line.
 pub(super) fn read_answers(stdout: ChildStdout, sender: &SyncSender<Incoming>) {
     let mut stdout = BufReader::new(stdout);
     loop {
@@ -44,8 +45,15 @@ pub(super) fn read_answers(stdout: ChildStdout, sender: &SyncSender<Incoming>) {
             Ok(Frame::End) => Incoming::End,
             Err(error) => Incoming::Garbage(error.to_string()),
         };
-        let last = matches!(incoming, Incoming::End | Incoming::Garbage(_));
-        if sender.send(incoming).is_err() || last {
+        let (end, garbage) = (
+            matches!(incoming, Incoming::End),
+            matches!(incoming, Incoming::Garbage(_)),
+        );
+        if sender.send(incoming).is_err() || end {
+            return;
+        }
+        if garbage {
+            let _ = io::copy(&mut stdout, &mut io::sink());
             return;
         }
     }
