@@ -291,6 +291,10 @@ pub struct AttemptFact {
     pub tree: String,
     /// True when this claim changes a file that the attempt changed.
     pub overlaps: bool,
+    /// True when every prediction of it held: it failed by what it broke besides, so that a test of the
+    /// invariant passes on it as it should.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub predictions_held: bool,
     /// Guards of its proof scope that broke: half of the failure's fingerprint.
     pub broken_guards: Vec<String>,
     /// Rollback conditions that held: the other half.

@@ -13,13 +13,31 @@ pub(super) fn judge(case: &Case<'_>) -> Vec<Refusal> {
         .attempts
         .iter()
         .filter(|attempt| attempt.overlaps);
-    overlapping
-        .flat_map(|attempt| {
-            let mut refused = Vec::from_iter(unanswered(case, attempt));
-            refused.extend(uncarried(case, attempt));
-            refused
-        })
-        .collect()
+    let answers = overlapping.flat_map(|attempt| {
+        let mut refused = Vec::from_iter(unanswered(case, attempt));
+        refused.extend(uncarried(case, attempt));
+        refused
+    });
+    repeated(case).into_iter().chain(answers).collect()
+}
+
+/// The runner has answered for this very tree.
+fn repeated(case: &Case<'_>) -> Option<Refusal> {
+    let mut attempts = case.input.attempts.iter();
+    let same = attempts.find(|attempt| attempt.tree == case.body().tree)?;
+    Some(Refusal::new(
+        "attempt_repeated",
+        "change",
+        format!(
+            "this is the tree of {}, which failed{}; another run of it shows the same",
+            same.claim_id,
+            fingerprint(same)
+        ),
+        format!(
+            "change what {0} broke or left broken; `get_claim` of {0} shows it",
+            same.claim_id
+        ),
+    ))
 }
 
 fn unanswered(case: &Case<'_>, attempt: &AttemptFact) -> Option<Refusal> {

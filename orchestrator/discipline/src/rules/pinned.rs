@@ -86,7 +86,7 @@ pub(super) fn judge_results(case: &Case<'_>) -> Vec<Refusal> {
         .input
         .attempts
         .iter()
-        .filter(|attempt| &attempt.tree != base);
+        .filter(|attempt| &attempt.tree != base && !attempt.predictions_held);
     for attempt in elsewhere {
         match attempts.iter().find(|run| run.tree == attempt.tree) {
             None => refused.push(not_run(&attempt.claim_id)),

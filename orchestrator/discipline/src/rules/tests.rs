@@ -148,6 +148,31 @@ fn only_what_the_change_wrote_is_its_dead_code() {
     );
 }
 
+/// What an attempt mended, its test passes on; it failed by what it broke.
+#[test]
+fn the_pin_need_not_fail_on_an_attempt_that_broke_something_else() {
+    let mut input = good_input();
+    attempted(&mut input, |attempt| {
+        attempt.overlaps = false;
+        attempt.predictions_held = true;
+    });
+    let gates = input.gates.as_mut().unwrap();
+    gates
+        .results
+        .retain(|result| result.role != GateRole::PinOnAttempt);
+    results(&mut input, |_| ());
+    let refused = |input: &DecisionInput| -> Vec<String> {
+        let decision = decide(input, &rulebook(), Stage::Push);
+        decision
+            .refused()
+            .map(|refusal| refusal.code.clone())
+            .collect()
+    };
+    assert_eq!(refused(&input), Vec::<String>::new());
+    input.attempts[0].predictions_held = false;
+    assert_eq!(refused(&input), ["pinned_test_not_run"]);
+}
+
 /// A guard of the other scope.
 fn in_dream() -> Guard {
     Guard {
@@ -165,6 +190,7 @@ fn attempted(input: &mut DecisionInput, edit: fn(&mut AttemptFact)) {
         broken_guards: vec!["absent worker_exit{class=gpu_hang}".into()],
         held_rollbacks: vec!["present chunk_abort".into()],
         broken_elsewhere: Vec::new(),
+        predictions_held: false,
     };
     edit(&mut attempt);
     let mut red = fixtures::gate_result("pinned", GateRole::PinOnAttempt);
@@ -948,6 +974,17 @@ const TABLE: &[Row] = &[
             "fingerprint_not_carried @ guards",
             "fingerprint_not_carried @ rollback_if",
         ],
+    ),
+    (
+        "the tree of an earlier attempt again",
+        |i| {
+            attempted(i, |attempt| {
+                attempt.tree = fixtures::TREE.into();
+                attempt.overlaps = false;
+                attempt.predictions_held = true;
+            })
+        },
+        &["attempt_repeated @ change"],
     ),
     (
         "an earlier attempt that broke another scope, which nobody watches now",

@@ -95,6 +95,11 @@ fn attempt(claim: &Claim, changed: &BTreeSet<String>) -> AttemptFact {
         claim_id: claim.id.to_string(),
         tree: claim.body.tree.clone(),
         overlaps: sites.any(|site| changed.contains(&site.file)),
+        predictions_held: {
+            let grades = claim.verdict.iter().flat_map(|verdict| &verdict.grades);
+            let mut predictions = grades.filter(|grade| grade.role == "prediction").peekable();
+            predictions.peek().is_some() && predictions.all(|grade| grade.truth == Truth::Holds)
+        },
         broken_guards: graded(Grade::is_broken_guard),
         held_rollbacks: graded(|grade| grade.role == "rollback_if" && grade.truth == Truth::Holds),
         broken_elsewhere: elsewhere.collect(),

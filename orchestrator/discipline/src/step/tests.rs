@@ -740,6 +740,7 @@ fn a_failed_attempt_leaves_its_fingerprint() {
         );
         assert_eq!(found[0].broken_guards, ["absent envelope"]);
         assert_eq!(found[0].held_rollbacks, ["present envelope"]);
+        assert!(found[0].predictions_held, "what it predicted came true");
         assert!(found[0].overlaps && !attempts(&state, &body, "README.md")[0].overlaps);
     }
     let state = after(VerdictKind::Refuted, false);

@@ -73,7 +73,10 @@ pub(crate) fn execute(shared: &Shared, id: &ClaimId, cancel: &Cancel) -> Result<
     let changed = diff.changed.iter().map(|one| one.path.clone()).collect();
     let earlier = shared.core().state.failed_attempts(&claim.body, &changed);
     // The run on base answers for an attempt that still is the base.
-    let trees = earlier.into_iter().map(|attempt| attempt.tree);
+    let unmended = earlier
+        .into_iter()
+        .filter(|attempt| !attempt.predictions_held);
+    let trees = unmended.map(|attempt| attempt.tree);
     let attempts: Vec<String> = trees.filter(|tree| *tree != base_tree).collect();
     let reverted = reverted(&reader, &shared.core().state, &claim.body)?;
     let bench = Bench {
