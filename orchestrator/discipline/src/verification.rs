@@ -37,7 +37,7 @@ pub struct Pushed<'a> {
     pub classification: Option<&'a Classification>,
     /// What its cells showed.
     pub cells: &'a [CellObservations],
-    /// What the cells of the claim's baseline run showed, where they can still be read.
+    /// What the scope's cells showed without the change, on the claim's baseline run, where they can still be read.
     pub before: Option<&'a [CellObservations]>,
 }
 
@@ -112,22 +112,42 @@ fn of_another_push(pushed: &Pushed<'_>) -> Option<String> {
     })
 }
 
+/// Cells of a scope as predicates see them: of the run, and of what there was before it.
+struct Shown<'a> {
+    rulebook: &'a Rulebook,
+    cells: Vec<CellObservations>,
+    before: Option<Vec<CellObservations>>,
+}
+
+impl<'a> Shown<'a> {
+    fn of(pushed: &Pushed<'_>, scope: &str, rulebook: &'a Rulebook) -> Self {
+        let cells = pushed.policy.effective_cells(scope).into_iter();
+        let names: Vec<String> = cells.map(|cell| cell.name).collect();
+        let whole = |cells| rulebook.whole_matrix(&names, cells);
+        Self {
+            rulebook,
+            cells: whole(pushed.cells),
+            before: pushed.before.map(whole),
+        }
+    }
+
+    fn grade(&self, role: &str, text: &str) -> Grade {
+        self.rulebook.grade(role, text, &self.cells)
+    }
+
+    fn guard(&self, text: &str) -> Grade {
+        self.rulebook
+            .grade_guard(text, self.before.as_deref(), &self.cells)
+    }
+}
+
 fn grades(pushed: &Pushed<'_>, rulebook: &Rulebook) -> Vec<Grade> {
     let (body, scope) = (
         pushed.body,
         pushed.policy.scope.get(&pushed.body.proof_scope),
     );
-    let names: Vec<_> = pushed
-        .policy
-        .effective_cells(&body.proof_scope)
-        .into_iter()
-        .map(|cell| cell.name)
-        .collect();
-    let cells = rulebook.whole_matrix(&names, pushed.cells);
-    let before = pushed
-        .before
-        .map(|before| rulebook.whole_matrix(&names, before));
-    let grade = |role: &str, text: &String| rulebook.grade(role, text, &cells);
+    let shown = Shown::of(pushed, &body.proof_scope, rulebook);
+    let grade = |role: &str, text: &String| shown.grade(role, text);
     let own = body
         .guards
         .iter()
@@ -155,13 +175,12 @@ fn grades(pushed: &Pushed<'_>, rulebook: &Rulebook) -> Vec<Grade> {
             .iter()
             .map(|row| grade("outcome", &row.predicate)),
     );
-    let guard = |text: &String| rulebook.grade_guard(text, before.as_deref(), &cells);
-    graded.extend(guards.into_iter().map(guard));
+    graded.extend(guards.into_iter().map(|text| shown.guard(text)));
     graded.extend(engage.iter().map(|text| grade("engage", text)));
     graded.extend(
         body.rollback_if
             .iter()
-            .map(|text| rulebook.grade_alarm("rollback_if", text, &cells)),
+            .map(|text| rulebook.grade_alarm("rollback_if", text, &shown.cells)),
     );
     graded
 }

@@ -55,18 +55,16 @@ pub(crate) fn begin(shared: &Shared, id: &ClaimId) -> Result<(), ServiceError> {
         let found = core.state.claims.get(id).cloned();
         found.ok_or_else(|| ServiceError::Internal(format!("claim {id} has gone")))?
     };
-    let Some(commit) = claim.commit.clone() else {
+    if claim.commit.is_none() {
         return Err(ServiceError::Internal(format!(
             "{id} was pushed without a commit"
         )));
-    };
+    }
     let base = shared.base(&claim.body.parent)?;
     if base.facts.policy.source.kind != SourceKind::Local {
         // The forge starts it; the follower finds it there.
         return Ok(());
     }
-    let cells = base.facts.policy.effective_cells(&claim.body.proof_scope);
-    let cells: Vec<String> = cells.into_iter().map(|cell| cell.name).collect();
     let mut run_id = None;
     shared.append_with(&daemon(), |core| {
         let trigger = Trigger::Push { claim: id.clone() };
@@ -80,15 +78,8 @@ pub(crate) fn begin(shared: &Shared, id: &ClaimId) -> Result<(), ServiceError> {
             run_id = Some(run.run_id.clone());
             return Ok(None);
         }
-        let place = (commit.as_str(), claim.body.tree.as_str());
-        let run = runs::new_run(
-            &core.state,
-            &claim.body.proof_scope,
-            place,
-            trigger,
-            cells,
-            now,
-        );
+        let scope = &claim.body.proof_scope;
+        let run = runs::run_of_push(&core.state, &claim, &base.facts.policy, scope, now);
         run_id = Some(run.run_id.clone());
         Ok(Some(Event::RunChanged { run }))
     })?;

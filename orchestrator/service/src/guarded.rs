@@ -7,10 +7,11 @@
 //! is away keeps the verdict from being published for ever.
 
 use discipline::event::Event;
-use discipline::model::{ClaimId, Run, RunId, RunStatus, ScopeGuards, Trigger};
+use discipline::model::{ClaimId, Run, RunId, RunStatus, ScopeGuards};
 use discipline::policy::{Policy, SourceKind};
 use discipline::state::Claim;
-use discipline::verification::guards::{Witness, grade, not_seen, witness_of};
+use discipline::verification::Pushed;
+use discipline::verification::guards::{grade, not_seen, witness_of};
 use markers::CellObservations;
 use verify::BaseFacts;
 
@@ -58,19 +59,13 @@ fn start(
         return Ok(None);
     };
     let now = shared.now();
-    let cells = policy.effective_cells(scope).into_iter();
-    let cells: Vec<String> = cells.map(|cell| cell.name).collect();
     let mut started = None;
     shared.append_with(&daemon(), |core| {
         let known = witness_of(core.state.runs.values(), scope, commit);
         if known.is_some_and(|run| !was_lost(&core.state, run)) {
             return Ok(None);
         }
-        let trigger = Trigger::Push {
-            claim: claim.id.clone(),
-        };
-        let place = (commit.as_str(), claim.body.tree.as_str());
-        let run = runs::new_run(&core.state, scope, place, trigger, cells.clone(), now);
+        let run = runs::run_of_push(&core.state, claim, policy, scope, now);
         started = Some(run.run_id.clone());
         Ok(Some(Event::RunChanged { run }))
     })?;
@@ -126,8 +121,9 @@ fn judged(
         .map(|run| observe::cells_of(shared, &run, catalogue))
         .transpose()?;
     Ok(Some(grade(
-        &Witness {
+        &Pushed {
             body: &claim.body,
+            commit,
             policy,
             run: &run,
             classification: class.as_ref(),

@@ -5,7 +5,8 @@ use std::time::{Duration, Instant, SystemTime};
 use ci::{CellOutcome, CellProgress, Hooks, ScopeRun, Workplace, run_scope};
 use discipline::event::Event;
 use discipline::model::{Conclusion, Job, Run, RunId, RunStatus, Trigger, WhyEmpty};
-use discipline::state::LoopState;
+use discipline::policy::Policy;
+use discipline::state::{Claim, LoopState};
 use verify::BaseFacts;
 
 use crate::classes::{base_of, classify};
@@ -65,6 +66,24 @@ pub(crate) fn new_run(
         forge: None,
         artifacts: Vec::new(),
     }
+}
+
+/// A queued run of `scope` at the commit that a claim has pushed.
+pub(crate) fn run_of_push(
+    state: &LoopState,
+    claim: &Claim,
+    policy: &Policy,
+    scope: &str,
+    now_ms: i64,
+) -> Run {
+    let cells = policy.effective_cells(scope).into_iter();
+    let cells = cells.map(|cell| cell.name).collect();
+    let trigger = Trigger::Push {
+        claim: claim.id.clone(),
+    };
+    let commit = claim.commit.as_deref().unwrap_or_default();
+    let place = (commit, claim.body.tree.as_str());
+    new_run(state, scope, place, trigger, cells, now_ms)
 }
 
 /// Commit whose policy a run obeys: a pushed claim's parent, else the commit itself.

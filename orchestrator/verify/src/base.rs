@@ -1,13 +1,11 @@
 //! What a clone can recompute about a claim: policy and law of the base commit, facts of the diff.
 
 use std::cell::RefCell;
-use std::collections::{BTreeMap, BTreeSet};
 
 use attest::claim::ClaimBody;
 use attest::digest::Digest;
 use discipline::change;
 use discipline::decision::{DiffFacts, PolicyFacts};
-use discipline::diff::Diff;
 use discipline::model::Refusal;
 use discipline::policy::Policy;
 use discipline::rulebook::Rulebook;
@@ -159,7 +157,11 @@ pub fn change_facts(
     if let Some(error) = failure.into_inner() {
         return Err(error.into());
     }
-    facts.findings.extend(colliding(reader, &body.tree, &diff)?);
+    if diff.files.iter().any(|file| file.old.is_none()) {
+        let paths = reader.tree_entries(&body.tree)?.into_iter();
+        let paths = paths.map(|entry| gitread::path::escape(&entry.path).0);
+        facts.findings.extend(change::colliding(&diff, paths));
+    }
     facts.findings.extend(change::silenced(
         &diff,
         body,
@@ -172,44 +174,6 @@ pub fn change_facts(
         facts.findings.sort();
     }
     Ok(facts)
-}
-
-/// Added files whose names differ from another file's in nothing but the case of letters: a file system
-/// that folds them has room for one, and which one it keeps was not what the gates saw.
-fn colliding(reader: &GitReader, tree: &str, diff: &Diff) -> Result<Vec<Refusal>, VerifyError> {
-    let added: Vec<&str> = diff
-        .files
-        .iter()
-        .filter(|file| file.old.is_none())
-        .map(|file| file.path.as_str())
-        .collect();
-    if added.is_empty() {
-        return Ok(Vec::new());
-    }
-    let mut by_name: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
-    for entry in reader.tree_entries(tree)? {
-        let (path, _) = gitread::path::escape(&entry.path);
-        by_name.entry(path.to_lowercase()).or_default().insert(path);
-    }
-    let mut names: Vec<String> = added.iter().map(|path| path.to_lowercase()).collect();
-    names.sort();
-    names.dedup();
-    let of_name = names.iter().filter_map(|name| by_name.get(name));
-    let several = of_name.filter(|paths| paths.len() > 1);
-    Ok(several
-        .map(|paths| {
-            let paths: Vec<&str> = paths.iter().map(String::as_str).collect();
-            Refusal::new(
-                "path_collides",
-                "change",
-                format!(
-                    "{} are one file where names do not tell capital letters apart",
-                    paths.join(" and ")
-                ),
-                "give the added file a name of its own",
-            )
-        })
-        .collect())
 }
 
 /// Why the policy of a tree could not be used once it is the base: then no claim could ever mend it.

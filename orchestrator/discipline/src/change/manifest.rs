@@ -86,15 +86,19 @@ fn members(root: &Table, package: &str) -> Vec<String> {
         .collect()
 }
 
+/// True for the path of a manifest.
+pub(super) fn is_manifest(path: &str) -> bool {
+    path == "Cargo.toml" || path.ends_with("/Cargo.toml")
+}
+
 /// Changed manifests that leave tests out or relax lints.
 pub(super) fn findings(diff: &Diff, base: Lookup<'_>, head: Lookup<'_>) -> Vec<Refusal> {
     let mut found = Vec::new();
     for file in &diff.files {
-        let is_manifest = file.path == "Cargo.toml" || file.path.ends_with("/Cargo.toml");
         let (Some(old), Some(new)) = (&file.old, &file.new) else {
             continue;
         };
-        if let (true, Some(old), Some(new)) = (is_manifest, side(old), side(new)) {
+        if let (true, Some(old), Some(new)) = (is_manifest(&file.path), side(old), side(new)) {
             compare(&file.path, &old, &new, base, &mut found);
             let folder = file.path.trim_end_matches("Cargo.toml");
             found.extend(redirected(folder, (&old, base), (&new, head)));

@@ -31,6 +31,7 @@ mod weakened;
 
 pub use cargo_config::hostile_cargo_config;
 pub use hunks::hunks;
+pub use paths::colliding;
 pub(crate) use paths::{hidden_character, is_document};
 pub use silenced::silenced;
 

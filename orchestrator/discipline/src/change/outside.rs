@@ -7,6 +7,7 @@ use toml::{Table, Value};
 
 use super::finding;
 use super::lexical::Token;
+use super::manifest::is_manifest;
 use super::sides::{Pair, Side};
 use crate::diff::{Diff, FileSide};
 use crate::model::Refusal;
@@ -14,12 +15,11 @@ use crate::model::Refusal;
 /// Keys of a manifest whose texts are paths.
 const PATH_KEYS: &[&str] = &["path", "build", "members", "default-members", "workspace"];
 /// Macros that compile a file into the place where they stand.
-const INCLUDES: &[&str] = &["include", "include_str", "include_bytes"];
+pub(super) const INCLUDES: &[&str] = &["include", "include_str", "include_bytes"];
 
 pub(super) fn findings(diff: &Diff, pairs: &[Pair<'_>]) -> Vec<Refusal> {
     let mut found = Vec::new();
-    let manifest = |path: &str| path == "Cargo.toml" || path.ends_with("/Cargo.toml");
-    for file in diff.files.iter().filter(|file| manifest(&file.path)) {
+    for file in diff.files.iter().filter(|file| is_manifest(&file.path)) {
         let known = manifest_paths(file.old.as_ref());
         for path in manifest_paths(file.new.as_ref()).difference(&known) {
             if leaves(&file.path, path) {

@@ -1,5 +1,7 @@
 //! Findings about paths, modes and bytes, before any syntax.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use attest::claim::ClaimKind;
 
 use super::finding;
@@ -181,6 +183,34 @@ fn is_ambiguous(part: &str) -> bool {
         || port("lpt")
 }
 
+/// Refuses added files whose names differ from another file's in nothing but the case of letters: a file system that
+/// folds them has room for one, and which one it keeps was not what the gates saw. `head`: every path of the head tree.
+#[must_use]
+pub fn colliding(diff: &Diff, head: impl Iterator<Item = String>) -> Vec<Refusal> {
+    let added = diff.files.iter().filter(|file| file.old.is_none());
+    let added: BTreeSet<String> = added.map(|file| file.path.to_lowercase()).collect();
+    let mut of_name: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for path in head {
+        let folded = path.to_lowercase();
+        if added.contains(&folded) {
+            of_name.entry(folded).or_default().insert(path);
+        }
+    }
+    let several = of_name.into_values().filter(|paths| paths.len() > 1);
+    let refusal = |paths: BTreeSet<String>| {
+        let paths: Vec<String> = paths.into_iter().collect();
+        finding(
+            "path_collides",
+            format!(
+                "{} are one file where names do not tell capital letters apart",
+                paths.join(" and ")
+            ),
+            "give the added file a name of its own",
+        )
+    };
+    several.map(refusal).collect()
+}
+
 /// The name of the test that every gate must be seen failing on.
 pub(super) fn canary_taken(place: &str, what: &str) -> Refusal {
     finding(
@@ -207,7 +237,7 @@ fn bytes(file: &FileChange) -> Vec<Refusal> {
         .as_ref()
         .map(|side| String::from_utf8_lossy(&side.content).into_owned())
         .unwrap_or_default();
-    let known: std::collections::BTreeSet<&str> = old.lines().collect();
+    let known: BTreeSet<&str> = old.lines().collect();
     let text = String::from_utf8_lossy(&new.content);
     let lines: Vec<(usize, &str)> = text
         .lines()

@@ -7,6 +7,7 @@
 
 use attest::claim::PinnedTest;
 
+use super::outside::INCLUDES;
 use super::syntax::{Parsed, parse};
 use super::{Lookup, finding};
 use crate::diff::Diff;
@@ -125,10 +126,7 @@ fn reaches_outside(source: &str, path: &str) -> bool {
         .count();
     file.lexed.tokens.windows(3).any(|w| {
         let takes_path = (w[0].text == "path" && w[1].text == "=")
-            || (matches!(
-                w[0].text.as_str(),
-                "include" | "include_str" | "include_bytes"
-            ) && w[1].text == "!");
+            || (INCLUDES.contains(&w[0].text.as_str()) && w[1].text == "!");
         takes_path && {
             let literal = file
                 .lexed

@@ -1,5 +1,6 @@
 //! Questions to a policy about a set of changed paths.
 
+use attest::claim::Guard;
 use globset::{Glob, GlobBuilder, GlobMatcher};
 
 use super::{CellPolicy, Policy};
@@ -54,6 +55,27 @@ impl Policy {
             .iter()
             .filter(|(_, scope)| reaches(&scope.when, changed));
         reached.map(|(name, _)| name.clone()).collect()
+    }
+
+    /// Guards that a claim of `scope` which changes these paths has to state: the scope's own and those of every scope
+    /// that the paths reach, by scope.
+    #[must_use]
+    pub fn demanded_guards<S: AsRef<str>>(&self, scope: &str, changed: &[S]) -> Vec<Guard> {
+        let mut reached = self.scopes_reached(changed);
+        reached.push(scope.to_owned());
+        reached.sort();
+        reached.dedup();
+        let scopes = reached
+            .into_iter()
+            .filter_map(|name| self.scope.get_key_value(&name));
+        let guards =
+            scopes.flat_map(|(name, scope)| scope.guards.iter().map(move |text| (name, text)));
+        guards
+            .map(|(scope, predicate)| Guard {
+                scope: scope.clone(),
+                predicate: predicate.clone(),
+            })
+            .collect()
     }
 
     /// Cells of a scope: its matrix, or one cell named `default`. Empty for an unknown scope.

@@ -63,8 +63,9 @@ pub(super) fn judge(case: &Case<'_>) -> Vec<Refusal> {
 fn too_few(case: &Case<'_>) -> Option<Refusal> {
     let policy = &case.input.policy.policy;
     // Those of guards that are still missing too: whoever adds them pays for them.
+    let demanded = demanded(case);
     let mut others = guarded_scopes(case.body());
-    others.extend(demanded(case).into_iter().map(|(scope, _)| scope));
+    others.extend(demanded.iter().map(|guard| guard.scope.as_str()));
     others.retain(|scope| policy.scope.contains_key(*scope) && *scope != case.body().proof_scope);
     let (runs, starts) = (case.body().budget.runs, others.len().saturating_add(1));
     let short = usize::try_from(runs).is_ok_and(|runs| (1..starts).contains(&runs));

@@ -55,38 +55,27 @@ fn unbreakable(case: &Case<'_>) -> Vec<Refusal> {
 }
 
 /// Guards that the policy demands for the proof scope and for every scope the changed files reach.
-pub(super) fn demanded<'a>(case: &Case<'a>) -> Vec<(&'a str, &'a String)> {
+pub(super) fn demanded(case: &Case<'_>) -> Vec<Guard> {
     let policy = &case.input.policy.policy;
-    let mut reached = policy.scopes_reached(&case.changed_paths());
-    reached.push(case.body().proof_scope.clone());
-    reached.sort();
-    reached.dedup();
-    let scopes = reached
-        .iter()
-        .filter_map(|name| policy.scope.get_key_value(name));
-    scopes
-        .flat_map(|(name, scope)| scope.guards.iter().map(move |guard| (name.as_str(), guard)))
-        .collect()
+    policy.demanded_guards(&case.body().proof_scope, &case.changed_paths())
 }
 
 fn missing(case: &Case<'_>) -> Vec<Refusal> {
+    let stated = &case.body().guards;
     demanded(case)
         .into_iter()
-        .filter(|(name, guard)| {
-            !case
-                .body()
-                .guards
-                .iter()
-                .any(|own| own.scope == *name && same(own, guard))
+        .filter(|Guard { scope, predicate }| {
+            let states = |own: &Guard| own.scope == *scope && same(own, predicate);
+            !stated.iter().any(states)
         })
-        .map(|(name, guard)| {
+        .map(|Guard { scope, predicate }| {
             Refusal::new(
                 "guard_missing",
                 "guards",
                 format!(
-                    "the change reaches scope `{name}`, whose policy demands the guard `{guard}`"
+                    "the change reaches scope `{scope}`, whose policy demands the guard `{predicate}`"
                 ),
-                format!("add {{\"scope\": \"{name}\", \"predicate\": {guard:?}}} to `guards`"),
+                format!("add {{\"scope\": \"{scope}\", \"predicate\": {predicate:?}}} to `guards`"),
             )
         })
         .collect()

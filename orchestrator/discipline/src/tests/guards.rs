@@ -8,7 +8,7 @@ use markers::{CellObservations, Truth};
 use crate::decision::Stage;
 use crate::event::Event;
 use crate::fixtures::{
-    self, COMMIT, PARENT, SCOPE, cells, good_body, good_input, policy, rulebook, run, story,
+    self, COMMIT, PARENT, SCOPE, cell, cells, good_body, good_input, policy, rulebook, run, story,
 };
 use crate::model::{
     Conclusion, GuardOutcome, Run, RunStatus, ScopeGuards, Trigger, Verdict, VerdictKind,
@@ -16,25 +16,16 @@ use crate::model::{
 use crate::rules::decide;
 use crate::state::LoopState;
 use crate::step::{IllegalEvent, fold, step};
-use crate::verification::guards::{Witness, grade, not_seen, witness_of};
+use crate::verification::guards::{grade, not_seen, witness_of};
 use crate::verification::{self, Pushed};
 
 const DREAM: &str = "dream";
 const ENVELOPE: &str = "canonical envelope needs 3948937216 B but only 100741120 B remain";
 const CRASH: &str = "[WORKER EXIT] v=1 run=0b0b0b0b seq=0 pid=7 code=none signal=11 class=driver_crash step=predict";
 
-fn cell(name: &str, log: &str) -> CellObservations {
-    CellObservations {
-        cell: name.into(),
-        complete: true,
-        observations: markers::scan(&rulebook().catalogue, log.as_bytes()).observations,
-    }
-}
-
-/// The log of a green cell, with this line added before the results of the tests.
+/// The log of a green cell with one line more.
 fn log_with(line: &str) -> String {
-    let running = "running 2 tests\n";
-    fixtures::log("noop-0-summary", true).replacen(running, &format!("{running}{line}\n"), 1)
+    fixtures::log_with("noop-0-summary", true, line)
 }
 
 fn body() -> attest::claim::ClaimBody {
@@ -61,8 +52,9 @@ fn dream(log: &str, before: Option<&str>, edit: impl FnOnce(&mut Run)) -> ScopeG
     let mut run = dream_run();
     edit(&mut run);
     grade(
-        &Witness {
+        &Pushed {
             body: &body(),
+            commit: COMMIT,
             policy: &policy,
             run: &run,
             classification: None,
@@ -118,8 +110,9 @@ fn a_guard_of_another_scope_holds_breaks_or_stays_unseen() {
 
 #[test]
 fn without_an_engagement_proof_nothing_is_seen_to_hold() {
-    let witness = Witness {
+    let witness = Pushed {
         body: &body(),
+        commit: COMMIT,
         policy: &policy(),
         run: &dream_run(),
         classification: None,
@@ -164,14 +157,7 @@ fn own(before: Option<&[CellObservations]>, now: &[CellObservations]) -> Verdict
 fn a_demanded_guard_that_fails_as_before_closes_nothing_and_one_more_cell_does() {
     let crashed = |cells_with: &[&str]| -> Vec<CellObservations> {
         let of = |name: &str| match cells_with.contains(&name) {
-            true => cell(
-                name,
-                &fixtures::log(name, true).replacen(
-                    "running 2 tests\n",
-                    &format!("running 2 tests\n{CRASH}\n"),
-                    1,
-                ),
-            ),
+            true => cell(name, &fixtures::log_with(name, true, CRASH)),
             false => cell(name, &fixtures::log(name, true)),
         };
         ["noop-0-summary", "noop-0-full"].map(of).to_vec()

@@ -30,21 +30,9 @@ fn graded(
 
 /// Cells whose log has this line added before the results of the tests.
 fn with_line(green: bool, line: &str) -> Vec<CellObservations> {
-    let catalogue = rulebook().catalogue;
-    let scan = |cell: &str| {
-        let log = fixtures::log(cell, green).replacen(
-            "running 2 tests\n",
-            &format!("running 2 tests\n{line}\n"),
-            1,
-        );
-        markers::scan(&catalogue, log.as_bytes()).observations
-    };
-    let cell = |name: &str| CellObservations {
-        cell: name.into(),
-        complete: true,
-        observations: scan(name),
-    };
-    vec![cell("noop-0-summary"), cell("noop-0-full")]
+    ["noop-0-summary", "noop-0-full"]
+        .map(|name| fixtures::cell(name, &fixtures::log_with(name, green, line)))
+        .to_vec()
 }
 
 #[test]

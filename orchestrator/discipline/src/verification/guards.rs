@@ -5,44 +5,25 @@
 //! else. A guard that breaks makes the rollback due and closes both scopes. One that no run shows takes
 //! nothing from the verdict and is listed as not seen.
 
-use attest::claim::ClaimBody;
-use markers::{CellObservations, Truth};
-use playbooks::Classification;
+use markers::Truth;
 
-use super::{describe_alarm, no_engagement_proof, no_signal, sentences};
+use super::{Pushed, Shown, describe_alarm, no_engagement_proof, no_signal, sentences};
 use crate::model::{Conclusion, Grade, GuardOutcome, Run, RunStatus, ScopeGuards};
-use crate::policy::Policy;
 use crate::rulebook::Rulebook;
 
-/// A run of another scope at the pushed commit.
-#[derive(Debug, Clone, Copy)]
-pub struct Witness<'a> {
-    /// The claim.
-    pub body: &'a ClaimBody,
-    /// Policy of the claim's parent.
-    pub policy: &'a Policy,
-    /// The run; its scope is the one whose guards are graded.
-    pub run: &'a Run,
-    /// Its class, once classified.
-    pub classification: Option<&'a Classification>,
-    /// What its cells showed.
-    pub cells: &'a [CellObservations],
-    /// What the cells of the scope's last run without the change showed, where there is one.
-    pub before: Option<&'a [CellObservations]>,
-}
-
-/// Grades the guards of the run's scope.
+/// Grades the guards that the claim states for the scope of the run; what it showed before is that scope's last run
+/// without the change.
 #[must_use]
-pub fn grade(witness: &Witness<'_>, rulebook: &Rulebook) -> ScopeGuards {
-    let run = witness.run;
-    let grades = grades(witness, rulebook);
+pub fn grade(pushed: &Pushed<'_>, rulebook: &Rulebook) -> ScopeGuards {
+    let run = pushed.run;
+    let grades = grades(pushed, rulebook);
     let broken: Vec<&Grade> = grades.iter().filter(|g| g.is_broken_guard()).collect();
     let (outcome, reasons) = match broken.is_empty() {
         false => (
             GuardOutcome::Broke,
             broken.into_iter().map(describe_alarm).collect(),
         ),
-        true => match unseen(witness, &grades) {
+        true => match unseen(pushed, &grades) {
             reasons if reasons.is_empty() => (GuardOutcome::Held, reasons),
             reasons => (GuardOutcome::NotSeen, reasons),
         },
@@ -68,34 +49,26 @@ pub fn not_seen(scope: &str, why: String) -> ScopeGuards {
     }
 }
 
-fn grades(witness: &Witness<'_>, rulebook: &Rulebook) -> Vec<Grade> {
-    let name = &witness.run.scope;
-    let cells = witness.policy.effective_cells(name);
-    let names: Vec<String> = cells.into_iter().map(|cell| cell.name).collect();
-    let cells = rulebook.whole_matrix(&names, witness.cells);
-    let before = witness
-        .before
-        .map(|before| rulebook.whole_matrix(&names, before));
-    let guards = witness
-        .body
-        .guards
-        .iter()
-        .filter(|guard| &guard.scope == name);
-    let guards =
-        guards.map(|guard| rulebook.grade_guard(&guard.predicate, before.as_deref(), &cells));
-    let engage = witness.policy.scope.get(name).into_iter();
+fn grades(pushed: &Pushed<'_>, rulebook: &Rulebook) -> Vec<Grade> {
+    let name = &pushed.run.scope;
+    let shown = Shown::of(pushed, name, rulebook);
+    let guards = pushed.body.guards.iter();
+    let guards = guards.filter(|guard| &guard.scope == name);
+    let guards = guards.map(|guard| shown.guard(&guard.predicate));
+    let engage = pushed.policy.scope.get(name).into_iter();
     let engage = engage.flat_map(|scope| &scope.engage);
-    let engage = engage.map(|text| rulebook.grade("engage", text, &cells));
-    guards.chain(engage).collect()
+    guards
+        .chain(engage.map(|text| shown.grade("engage", text)))
+        .collect()
 }
 
 /// Why what was graded does not mean that every guard holds.
-fn unseen(witness: &Witness<'_>, grades: &[Grade]) -> Vec<String> {
-    if let Some(why) = no_signal(witness.run, witness.classification) {
+fn unseen(pushed: &Pushed<'_>, grades: &[Grade]) -> Vec<String> {
+    if let Some(why) = no_signal(pushed.run, pushed.classification) {
         return vec![why];
     }
     if !grades.iter().any(|grade| grade.role == "engage") {
-        return vec![no_engagement_proof(&witness.run.scope)];
+        return vec![no_engagement_proof(&pushed.run.scope)];
     }
     let open = grades.iter().filter(|grade| {
         grade.truth == Truth::NotObservable

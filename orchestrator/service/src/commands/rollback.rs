@@ -5,9 +5,7 @@
 //! baseline run shows and the pushed commit's run does not. Nothing is decided here: the rules judge
 //! it like every claim, and it goes through the same gates and the same approval.
 
-use std::collections::BTreeSet;
-
-use attest::claim::{CLAIM_SCHEMA, Citation, ClaimBody, ClaimBudget, ClaimKind, Guard, Site};
+use attest::claim::{CLAIM_SCHEMA, Citation, ClaimBody, ClaimBudget, ClaimKind, Site};
 use discipline::decision::Stage;
 use discipline::diff::Diff;
 use discipline::event::Event;
@@ -16,7 +14,7 @@ use discipline::overrides::SCOPE_CLOSED;
 use discipline::policy::Policy;
 use discipline::rulebook::{Rulebook, blind_cell};
 use discipline::rules::decide;
-use discipline::state::{Claim, Operation};
+use discipline::state::{Claim, Operation, guarded_scopes};
 use markers::{CellObservations, Predicate, Span, Truth};
 use repo::RepoError;
 
@@ -58,7 +56,7 @@ pub(crate) fn prepare_due(
                     && other.proposed_seq > claim.proposed_seq
             });
             let ground = Ground::of(claim);
-            ground.is_some_and(|ground| closed_by_it(&ground.scope)) && !prepared
+            ground.is_some_and(|ground| closed_by_it(ground.scope)) && !prepared
         })
     };
     if !due {
@@ -147,30 +145,30 @@ pub(super) fn reopen_scope(
 }
 
 /// The graded run that a rollback rests on: of the claim's own scope, else of one in which it broke a guard.
-struct Ground {
-    scope: String,
-    run_id: RunId,
-    grades: Vec<Grade>,
-    reasons: Vec<String>,
+struct Ground<'a> {
+    scope: &'a str,
+    run_id: &'a RunId,
+    grades: &'a [Grade],
+    reasons: &'a [String],
 }
 
-impl Ground {
-    fn of(claim: &Claim) -> Option<Ground> {
+impl<'a> Ground<'a> {
+    fn of(claim: &'a Claim) -> Option<Self> {
         let own = claim.verdict.as_ref().map(|verdict| Ground {
-            scope: claim.body.proof_scope.clone(),
-            run_id: verdict.run_id.clone(),
-            grades: verdict.grades.clone(),
-            reasons: verdict.reasons.clone(),
+            scope: &claim.body.proof_scope,
+            run_id: &verdict.run_id,
+            grades: &verdict.grades,
+            reasons: &verdict.reasons,
         });
         if claim.verdict.as_ref().is_some_and(|own| own.rollback_due) {
             return own;
         }
         let elsewhere = claim.broke_elsewhere().and_then(|guards| {
             Some(Ground {
-                scope: guards.scope.clone(),
-                run_id: guards.run_id.clone()?,
-                grades: guards.grades.clone(),
-                reasons: guards.reasons.clone(),
+                scope: &guards.scope,
+                run_id: guards.run_id.as_ref()?,
+                grades: &guards.grades,
+                reasons: &guards.reasons,
             })
         });
         elsewhere.or(own)
@@ -214,7 +212,7 @@ fn body(
     shared: &Shared,
     ctx: Ctx<'_>,
     claim: &Claim,
-    ground: &Ground,
+    ground: &Ground<'_>,
     target: &Target,
     tree: String,
 ) -> Result<ClaimBody, ServiceError> {
@@ -227,16 +225,12 @@ fn body(
     let run = find_run(&shared.core().state, ground.run_id.as_str())?.clone();
     let telemetry = Telemetry::read(shared, claim, &run, policy, &base.rulebook)?;
     let own = &claim.body;
-    let guards = guards(policy, &ground.scope, &changed);
-    let scopes: BTreeSet<&str> = guards.iter().map(|guard| guard.scope.as_str()).collect();
-    let others = scopes.iter().filter(|scope| **scope != ground.scope);
-    let runs = u32::try_from(others.count()).map_or(u32::MAX, |others| others.saturating_add(1));
-    Ok(ClaimBody {
+    let mut body = ClaimBody {
         schema: CLAIM_SCHEMA,
         repo: shared.root_commit.clone(),
         ref_name: target.ref_name.clone(),
         kind: ClaimKind::Rollback,
-        proof_scope: ground.scope.clone(),
+        proof_scope: ground.scope.to_owned(),
         failing_invariant: own.failing_invariant.clone(),
         parent: target.tip.clone(),
         tree,
@@ -247,19 +241,23 @@ fn body(
         reasoning: reasoning(claim, ground),
         hypothesis_id: String::new(),
         predictions: telemetry.predictions(ground),
-        guards,
+        // Those that the policy demands, and no others: a rollback chooses nothing.
+        guards: policy.demanded_guards(ground.scope, &changed),
         gates: gates(policy, &changed),
         pinned_test: None,
         rollback_if: telemetry.conditions(ground),
         outcomes: Vec::new(),
         budget: ClaimBudget {
             runner_minutes: own.budget.runner_minutes,
-            runs,
+            runs: 1,
             cancels: Vec::new(),
         },
         message: message(claim),
         author: ctx.caller.name.clone(),
-    })
+    };
+    let others = u32::try_from(guarded_scopes(&body).len()).unwrap_or(u32::MAX);
+    body.budget.runs = others.saturating_add(1);
+    Ok(body)
 }
 
 /// Both runs, as predicates see them.
@@ -305,7 +303,7 @@ impl<'a> Telemetry<'a> {
 
     /// What the baseline shows and the pushed commit's run does not: the broken guards, the opposite
     /// of the conditions that hold now, and the failure that the claim had removed.
-    fn predictions(&self, ground: &Ground) -> Vec<String> {
+    fn predictions(&self, ground: &Ground<'_>) -> Vec<String> {
         let candidates = ground.grades.iter().filter_map(|grade| {
             let predicate: Predicate = grade.predicate.parse().ok()?;
             match (grade.role.as_str(), grade.truth) {
@@ -324,7 +322,7 @@ impl<'a> Telemetry<'a> {
 
     /// What would be worse than both runs: the claim's own conditions that do not hold, the opposite
     /// of guards that do, and what no tree should show.
-    fn conditions(&self, ground: &Ground) -> Vec<String> {
+    fn conditions(&self, ground: &Ground<'_>) -> Vec<String> {
         let own = ground.grades.iter().filter_map(|grade| {
             let predicate: Predicate = grade.predicate.parse().ok()?;
             match (grade.role.as_str(), grade.truth) {
@@ -353,10 +351,10 @@ impl<'a> Telemetry<'a> {
         &self,
         shared: &Shared,
         run: &Run,
-        ground: &Ground,
+        ground: &Ground<'_>,
     ) -> Result<Vec<Citation>, ServiceError> {
         let mut places: Vec<(String, Span)> = Vec::new();
-        for grade in &ground.grades {
+        for grade in ground.grades {
             let wanted = match (grade.role.as_str(), grade.truth) {
                 ("guard", Truth::Fails) => Truth::Fails,
                 ("rollback_if", Truth::Holds) => Truth::Holds,
@@ -444,25 +442,6 @@ fn sites(diff: &Diff) -> Vec<Site> {
     diff.files.iter().map(site).collect()
 }
 
-/// The guards that the policy demands, and no others: a rollback chooses nothing.
-fn guards(policy: &Policy, scope: &str, changed: &[String]) -> Vec<Guard> {
-    let mut reached = policy.scopes_reached(changed);
-    reached.push(scope.to_owned());
-    reached.sort();
-    reached.dedup();
-    let demanded = reached
-        .iter()
-        .filter_map(|name| Some((name, policy.scope.get(name)?)));
-    demanded
-        .flat_map(|(name, scope)| {
-            scope.guards.iter().map(move |predicate| Guard {
-                scope: name.clone(),
-                predicate: predicate.clone(),
-            })
-        })
-        .collect()
-}
-
 /// The gates that the changed files call for; all of them where they call for none.
 fn gates(policy: &Policy, changed: &[String]) -> Vec<String> {
     let required = policy.required_gates(changed);
@@ -472,8 +451,8 @@ fn gates(policy: &Policy, changed: &[String]) -> Vec<String> {
     }
 }
 
-fn reasoning(claim: &Claim, ground: &Ground) -> String {
-    let why = match ground.reasons.as_slice() {
+fn reasoning(claim: &Claim, ground: &Ground<'_>) -> String {
+    let why = match ground.reasons {
         [] => "a person asked for the way back".to_owned(),
         reasons => reasons.join("; "),
     };
